@@ -1,0 +1,1 @@
+//! SIP without sockets or clocks. (Head to be written by its builders.)
