@@ -1,1 +1,44 @@
+//! The middle: one event loop per shard; who owns what; effects out.
+//!
+//! Picture     Input --> Shard --> offer --> room --> Effects --> Output.  Mail joins shards, slots name them.
+//! Rules       A session has one owner; all others get facts. Nothing here waits, locks or reads a clock. Inputs are
+//!             data that is recorded and replayed; outputs follow from them alone.
+//! Limits      Named beside what they bound: directory, guard, ladder, transactions, shard.
+//! Not here    Any service by name, any provider, any verb; sockets, disk, threads.
+//! Spec        RFC 3261 for what legs and transactions do; clause numbers stand at the lines.
+#![deny(missing_docs)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod core;
+pub mod directory;
+mod effects;
+mod guard;
+pub mod input;
+pub mod ladder;
+pub mod leg;
+mod leg_run;
+pub mod link;
+pub mod notice;
+mod receive;
+pub mod refusal;
+mod restore;
+pub mod service;
+mod shard;
+mod slab;
 pub mod store;
+mod timers;
+mod transactions;
+
+pub use crate::core::{Config, Core, Keys, Listener};
+pub use effects::Effects;
+pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
+pub use input::{
+    ApiRequest, ApiResponse, Clock, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
+};
+pub use leg::{InvitePlan, LegCommand, LegEvent};
+pub use notice::Notice;
+pub use service::{
+    Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,
+    Service, Session,
+};
+pub use shard::{Corridor, ROUNDS_MAX, Shard, locate};

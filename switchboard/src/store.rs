@@ -103,6 +103,8 @@ pub mod kinds {
     pub const BINDING: u8 = 1;
     /// A session with its legs; the key is the `SessionId`.
     pub const SESSION: u8 = 2;
+    /// A leg whose owner lives on another slot; the key is the `LegId`.
+    pub const LEG: u8 = 3;
 }
 
 impl From<&str> for Value {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::Rng;
 
 /// One of 256 parts that sessions, users and groups fall into. Threads and nodes merely host slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Slot(pub u8);
 
 impl Slot {

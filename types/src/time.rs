@@ -173,7 +173,11 @@ impl<'de> Deserialize<'de> for Seconds {
         crate::parse_duration(&text)
             .and_then(|span| u32::try_from(span.as_secs()).ok())
             .map(Self)
-            .ok_or_else(|| serde::de::Error::custom("a time wants a number and a unit, such as \"20s\" or \"5m\""))
+            .ok_or_else(|| {
+                serde::de::Error::custom(
+                    "a time wants a number and a unit, such as \"20s\" or \"5m\"",
+                )
+            })
     }
 }
 
@@ -208,7 +212,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_a_date() {
-        for text in ["", "Z", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z"] {
+        for text in
+            ["", "Z", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z"]
+        {
             assert_eq!(UnixTime::parse(text), None, "{text}");
         }
     }

@@ -1,0 +1,132 @@
+//! Pump threads: the sockets and the clock around the media engine.
+//!
+//! Picture     switchboard --Command--> queue + eventfd --> pump thread --Event--> callback
+//!             pump thread: { epoll, sockets, Engine }
+//!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
+//! Rules       A pump never waits for a shard. Commands are obeyed in the order they were sent;
+//!             each turn takes some commands and then packets, so neither starves the other.
+//!             Sockets outlive their bridge: a port that comes again costs no bind.
+//! Limits      [`COMMANDS_MAX`] waiting (beyond: `send` says no), [`COMMANDS_PER_TURN`],
+//!             [`IDLE_MAX`] sockets without a stream (beyond: the longest idle is closed),
+//!             [`DATAGRAM_MAX`] (longer: dropped), [`BATCH`] per call.
+//! Not here    Which packet passes (media), which port a stream gets (media::Ports, on the shard).
+//! Spec        RFC 4594 §4.1 (Expedited Forwarding for telephony).
+#![deny(missing_docs, unsafe_code)]
+
+mod pump;
+mod sockets;
+mod sys;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use thiserror::Error;
+
+use media::{Command, Event};
+
+pub use sockets::{IDLE_MAX, RECEIVE_BUFFER};
+pub use sys::{BATCH, DATAGRAM_MAX};
+
+/// Commands that may wait for a pump.
+pub const COMMANDS_MAX: usize = 65_536;
+
+/// Commands that a pump obeys before it looks at packets again.
+pub const COMMANDS_PER_TURN: usize = 256;
+
+/// Why a pump could not start: our environment gave out.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The kernel gave no epoll or eventfd descriptor.
+    #[error("cannot open what a pump waits on")]
+    Poll(#[source] std::io::Error),
+    /// The kernel gave no thread.
+    #[error("cannot start a pump thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running pump. Dropping it stops the thread and waits for its end.
+#[derive(Debug)]
+pub struct Pump {
+    commands: SyncSender<Command>,
+    doorbell: Arc<Doorbell>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How other threads wake a pump. One ring is enough however many commands wait.
+#[derive(Debug)]
+pub(crate) struct Doorbell {
+    wake: sys::Wake,
+    rung: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Doorbell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.wake.signal();
+        }
+    }
+
+    /// Before the queue is looked at, so that a command behind the look rings again.
+    fn answer(&self) {
+        self.wake.clear();
+        // A swap and not a store: whoever found the bell rung has queued before, and this sees it.
+        self.rung.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Pump {
+    /// Starts a pump whose sockets are bound to `address`. `events` runs on the pump's thread and
+    /// must not wait.
+    ///
+    /// Errors: [`Fault`], when the kernel has no descriptor or thread left.
+    pub fn start(address: IpAddr, events: impl Fn(Event) + Send + 'static) -> Result<Self, Fault> {
+        let wake = sys::Wake::new().map_err(Fault::Poll)?;
+        let (rung, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        let doorbell = Arc::new(Doorbell { wake, rung, stop });
+        let (commands, queue) = sync_channel(COMMANDS_MAX);
+        let mut turn =
+            pump::Turn::new(address, queue, Arc::clone(&doorbell), events).map_err(Fault::Poll)?;
+        let thread = std::thread::Builder::new()
+            .name("pump".to_owned())
+            .spawn(move || turn.run())
+            .map_err(Fault::Thread)?;
+        Ok(Self { commands, doorbell, thread: Some(thread) })
+    }
+
+    /// Hands over one command; whether it was taken. Never waits. A command is refused only when
+    /// [`COMMANDS_MAX`] others wait, or when the pump has ended.
+    pub fn send(&self, command: Command) -> bool {
+        let taken = match self.commands.try_send(command) {
+            Ok(()) => true,
+            Err(TrySendError::Disconnected(_) | TrySendError::Full(_)) => false,
+        };
+        self.doorbell.ring();
+        taken
+    }
+
+    /// Ends the thread and waits until it has ended. Commands that still wait are not obeyed.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        self.doorbell.stop.store(true, Ordering::Release);
+        // Not through `ring`: that one may believe that somebody else has woken the thread.
+        self.doorbell.wake.signal();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("pump_panicked");
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.join();
+    }
+}

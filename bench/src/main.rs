@@ -1,0 +1,17 @@
+//! `cargo run --release -p bench -- sip`
+
+use clap::Parser;
+
+/// Measures our server beside a known one, on loopback.
+#[derive(Parser)]
+#[command(name = "bench")]
+enum Bench {
+    /// Calls and registrations, beside Kamailio
+    Sip(bench::sip::Config),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Bench::parse() {
+        Bench::Sip(config) => bench::sip::run(&config),
+    }
+}

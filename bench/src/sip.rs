@@ -1,0 +1,296 @@
+//! `bench sip`: calls and registrations, ours beside Kamailio.
+//!
+//! Picture     generator alone -> each server: bindings, closed loop, knee -> rounds: each server at one same rate
+//! Rules       One server runs at a time, fresh for each visit. The same rate is half the peer's knee, so that neither
+//!             server is in trouble and processor time per unit can be compared.
+//! Limits      Those of the plan: every step has its span, every search its number of steps.
+//! Not here    How a load is made (generator, calls, registers).
+//! Spec        Targets stand in docs/benchmarks.md.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::calls::Calls;
+use crate::generator::{Generator, Pace, Scenario};
+use crate::http;
+use crate::knee::{self, Step};
+use crate::peers::{Peer, Running};
+use crate::registers::{PASSWORD, People, Registers};
+use crate::report;
+
+/// What is asked on the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// A short run, about a minute: for CI, not for publishing
+    #[arg(long)]
+    quick: bool,
+    /// Measure one server only
+    #[arg(long, value_parser = ["carillon", "kamailio"])]
+    only: Option<String>,
+    /// Our program
+    #[arg(long, default_value = "target/release/carillon")]
+    carillon: PathBuf,
+    /// A file whose lines are added to the configuration of our server
+    #[arg(long)]
+    carillon_config: Option<PathBuf>,
+    /// Seconds that a call is held
+    #[arg(long, default_value_t = 0.0)]
+    hold: f64,
+}
+
+/// How long and how much.
+struct Plan {
+    step: Duration,
+    steps_max: usize,
+    rounds: usize,
+    people: People,
+    hold: Duration,
+}
+
+impl Plan {
+    fn of(config: &Config) -> Self {
+        let hold = Duration::from_secs_f64(config.hold.clamp(0.0, 60.0));
+        let people = |users, contacts| People { prefix: "r", users, contacts };
+        if config.quick {
+            let step = Duration::from_millis(1_500);
+            Self { step, steps_max: 5, rounds: 1, people: people(5_000, 2), hold }
+        } else {
+            let step = Duration::from_secs(4);
+            Self { step, steps_max: 9, rounds: 3, people: people(20_000, 5), hold }
+        }
+    }
+}
+
+/// People who are called.
+const CALLED: People = People { prefix: "u", users: 200, contacts: 1 };
+/// Units in flight in a closed loop: enough to keep one worker busy, few enough to fit every queue.
+const IN_FLIGHT: usize = 32;
+/// The longest that registering all bindings may take.
+const REGISTER_MAX: Duration = Duration::from_secs(90);
+
+/// What was found out about one server.
+#[derive(Default)]
+pub struct Figures {
+    /// Its name.
+    pub name: &'static str,
+    /// Calls: closed loop, knee, and one step for each round.
+    pub calls: Series,
+    /// Registrations likewise.
+    pub registers: Series,
+    /// Octets that a hundred thousand bindings add.
+    pub bindings_memory: f64,
+    /// Octets of the idle server.
+    pub idle_memory: u64,
+}
+
+/// The steps of one kind of load.
+#[derive(Default)]
+pub struct Series {
+    /// As much as goes with few in flight.
+    pub closed: Option<Step>,
+    /// The best rate.
+    pub knee: Option<Step>,
+    /// At the rate that is the same for all servers.
+    pub same: Vec<Step>,
+}
+
+/// Runs it all and prints as it goes; the tables and ratios come last.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let (plan, mut bench) = (Plan::of(config), Bench::open()?);
+    println!("{}", bench.place());
+    bench.alone(&plan)?;
+    let mut all = Vec::new();
+    for peer in peers(config)? {
+        let figures =
+            bench.explore(&peer, &plan).with_context(|| format!("measuring {}", peer.name()))?;
+        all.push((peer, figures));
+    }
+    // The first is the peer when there is one.
+    let half =
+        |series: &Series| series.knee.as_ref().map_or(100.0, |step| (step.rate / 2.0).round());
+    let rates =
+        all.first().map_or((0.0, 0.0), |(_, first)| (half(&first.calls), half(&first.registers)));
+    for round in 1..=plan.rounds {
+        for (peer, figures) in &mut all {
+            println!("round {round} of {}: {} at the same load", plan.rounds, peer.name());
+            bench.same_load(peer, figures, rates, &plan)?;
+        }
+    }
+    let figures: Vec<Figures> = all.into_iter().map(|(_, figures)| figures).collect();
+    println!("{}", report::tables(&figures));
+    print!("{}", report::ratios(&figures));
+    Ok(())
+}
+
+fn peers(config: &Config) -> anyhow::Result<Vec<Peer>> {
+    let extra = match &config.carillon_config {
+        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => String::new(),
+    };
+    let ours = Peer::Carillon { program: config.carillon.clone(), extra };
+    Ok(match config.only.as_deref() {
+        Some("kamailio") => vec![Peer::Kamailio],
+        Some(_) => vec![ours],
+        None => vec![Peer::Kamailio, ours],
+    })
+}
+
+struct Bench {
+    generator: Generator,
+    /// Empty: wherever the system likes.
+    own_cores: Vec<usize>,
+    server_cores: Vec<usize>,
+    visits: u32,
+}
+
+impl Bench {
+    fn open() -> anyhow::Result<Self> {
+        let (own_cores, server_cores) = match net::available_cores().as_slice() {
+            [own, server, ..] => (vec![*own], vec![*server]),
+            _ => (Vec::new(), Vec::new()),
+        };
+        if !own_cores.is_empty() {
+            net::pin_thread(&own_cores).context("choosing the generator's core")?;
+        }
+        Ok(Self { generator: Generator::new()?, own_cores, server_cores, visits: 0 })
+    }
+
+    fn place(&self) -> String {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let cores = if self.own_cores.is_empty() {
+            "one core: generator and server share it, so rates are too low".to_owned()
+        } else {
+            format!(
+                "generator on core {:?}, server on core {:?}",
+                self.own_cores, self.server_cores
+            )
+        };
+        format!("linux {}, loopback, {cores}", kernel.trim())
+    }
+
+    /// The generator against itself, so that one sees that it is not the bottleneck.
+    fn alone(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        let to = self.generator.callee_addr();
+        let calls = Box::new(Calls::new(&self.run_name(), to, CALLED.users, Duration::ZERO));
+        let tally = self.generator.run(calls, Pace::Closed(IN_FLIGHT), plan.step)?;
+        let each = tally.own.as_secs_f64() * 1e6 / tally.completed.max(1) as f64;
+        println!(
+            "generator alone, no server between: {:.0} calls/s, {each:.1} us of its core a call",
+            tally.per_second()
+        );
+        Ok(())
+    }
+
+    /// Differs for every scenario, so that no late message of one is taken for another's.
+    fn run_name(&mut self) -> String {
+        self.visits += 1;
+        format!("{:x}v{}", std::process::id(), self.visits)
+    }
+
+    /// Starts a server and makes its people; the called ones register.
+    fn visit(&mut self, peer: &Peer, plan: &Plan) -> anyhow::Result<Running> {
+        let mut running = peer.start(&self.server_cores, &self.own_cores)?;
+        if let Some((admin, token)) = &running.admin {
+            let body = format!("{{\"password\":\"{PASSWORD}\",\"digest\":[\"MD5\"]}}");
+            for people in [&CALLED, &plan.people] {
+                let path = |n| format!("/v1/users/{}{n}", people.prefix);
+                http::put_all(*admin, token, people.users, path, &body).context("making users")?;
+            }
+        }
+        self.register_all(&mut running, CALLED).context("registering who is called")?;
+        Ok(running)
+    }
+
+    fn register_all(&mut self, running: &mut Running, people: People) -> anyhow::Result<Step> {
+        let total = people.bindings() as u64;
+        let pace = Pace::Count { in_flight: IN_FLIGHT, total };
+        let scenario = Box::new(Registers::new(&self.run_name(), running.sip, people));
+        let step = self.step(running, scenario, pace, REGISTER_MAX)?;
+        anyhow::ensure!(
+            step.tally.completed == total,
+            "only {} of {total} registered: {}",
+            step.tally.completed,
+            report::troubles(&step.tally)
+        );
+        Ok(step)
+    }
+
+    fn step(
+        &mut self,
+        running: &mut Running,
+        scenario: Box<dyn Scenario>,
+        pace: Pace,
+        span: Duration,
+    ) -> anyhow::Result<Step> {
+        let before = running.cpu();
+        let tally = self.generator.run(scenario, pace, span)?;
+        running.check()?;
+        let cpu = running.cpu().saturating_sub(before);
+        let rate = match pace {
+            Pace::Open(rate) => rate,
+            Pace::Closed(_) | Pace::Count { .. } => tally.per_second(),
+        };
+        let cores = self.server_cores.len().max(1) as f64;
+        let busy = cpu.as_secs_f64() / (tally.span.as_secs_f64().max(1e-6) * cores);
+        Ok(Step { rate, tally, cpu, busy })
+    }
+
+    /// Memory, closed loop and knee of one server.
+    fn explore(&mut self, peer: &Peer, plan: &Plan) -> anyhow::Result<Figures> {
+        println!("{}: bindings, closed loop, knee", peer.name());
+        let mut running = self.visit(peer, plan)?;
+        let mut figures =
+            Figures { name: peer.name(), idle_memory: running.memory(), ..Figures::default() };
+        let bindings = plan.people.bindings() as f64;
+        let step = self.register_all(&mut running, plan.people.clone())?;
+        report::print_step("  registrations, closed", &step);
+        let grown = running.memory().saturating_sub(figures.idle_memory);
+        figures.bindings_memory = grown as f64 / bindings * 100_000.0;
+        figures.registers.closed = Some(step);
+        let run = self.run_name();
+        let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
+        let step = self.step(&mut running, calls, Pace::Closed(IN_FLIGHT), plan.step)?;
+        report::print_step("  calls, closed", &step);
+        figures.calls.knee = knee::search(step.tally.per_second(), plan.steps_max, |rate| {
+            let run = self.run_name();
+            let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
+            let step = self.step(&mut running, calls, Pace::Open(rate), plan.step)?;
+            report::print_step("  calls, open", &step);
+            Ok(step)
+        })?;
+        figures.calls.closed = Some(step);
+        let capacity = figures.registers.closed.as_ref().map_or(100.0, |step| step.rate);
+        figures.registers.knee = knee::search(capacity, plan.steps_max, |rate| {
+            let run = self.run_name();
+            let registers = Box::new(Registers::new(&run, running.sip, plan.people.clone()));
+            let step = self.step(&mut running, registers, Pace::Open(rate), plan.step)?;
+            report::print_step("  registrations, open", &step);
+            Ok(step)
+        })?;
+        Ok(figures)
+    }
+
+    /// One server at the rates that are the same for all.
+    fn same_load(
+        &mut self,
+        peer: &Peer,
+        figures: &mut Figures,
+        (call_rate, register_rate): (f64, f64),
+        plan: &Plan,
+    ) -> anyhow::Result<()> {
+        let mut running = self.visit(peer, plan)?;
+        let run = self.run_name();
+        let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
+        let step = self.step(&mut running, calls, Pace::Open(call_rate), plan.step * 2)?;
+        report::print_step("  calls, open", &step);
+        figures.calls.same.push(step);
+        let run = self.run_name();
+        let registers = Box::new(Registers::new(&run, running.sip, plan.people.clone()));
+        let step = self.step(&mut running, registers, Pace::Open(register_rate), plan.step * 2)?;
+        report::print_step("  registrations, open", &step);
+        figures.registers.same.push(step);
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! What goes into the engine and what comes out of it. All of it is recorded, so all of it is data.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use types::BridgeId;
+
+/// One of the two ends of a stream. A is the side that offered first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Side {
+    /// The caller's side.
+    A,
+    /// The callee's side.
+    B,
+}
+
+impl Side {
+    /// Both, in the order of the arrays that are indexed by side.
+    pub const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    /// The far side.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// Place in an array of two.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::A => 0,
+            Self::B => 1,
+        }
+    }
+}
+
+/// One stream of a bridge: the media section at `index` in the descriptions of both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamKey {
+    /// The bridge.
+    pub bridge: BridgeId,
+    /// Place of the m= line.
+    pub index: u8,
+}
+
+/// What the switchboard tells a pump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Where the description of `side` wants its media. A new address resets the latch of that
+    /// side.
+    Aim {
+        /// Which stream.
+        stream: StreamKey,
+        /// Whose address.
+        side: Side,
+        /// Where RTP goes.
+        rtp: SocketAddr,
+        /// Where RTCP goes; the same as `rtp` when both are multiplexed.
+        rtcp: SocketAddr,
+        /// Whether RTP may go there. RTCP may, even on hold.
+        receives: bool,
+    },
+    /// Ends all streams of a bridge. Answered by [`Event::Closed`], always.
+    Close {
+        /// Which bridge.
+        bridge: BridgeId,
+    },
+    /// Opens one stream: RTP on each side's even port, RTCP on the next odd one.
+    Open {
+        /// Which stream.
+        stream: StreamKey,
+        /// Our RTP ports: what side A sends to, then what side B sends to.
+        ports: [u16; 2],
+    },
+}
+
+/// What a pump tells the switchboard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A bridge is gone; its ports may be given back.
+    Closed {
+        /// Which bridge.
+        bridge: BridgeId,
+        /// Per stream, by its index: what came from side A and from side B.
+        counts: Vec<(u8, [Count; 2])>,
+    },
+    /// A stream could not be opened; none of its ports passes packets.
+    Failed {
+        /// Which stream.
+        stream: StreamKey,
+        /// Whose port.
+        side: Side,
+        /// The port that is not to be had.
+        port: u16,
+    },
+    /// A side sends from another address than it signalled (it sits behind NAT), and gets its media
+    /// there.
+    Latched {
+        /// Which stream.
+        stream: StreamKey,
+        /// Which side.
+        side: Side,
+        /// Where its media comes from.
+        from: SocketAddr,
+    },
+}
+
+/// What came from one side of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// RTP packets accepted.
+    pub packets: u64,
+    /// Octets of those packets.
+    pub bytes: u64,
+    /// RTCP packets accepted.
+    pub rtcp: u64,
+    /// RTP packets that the sequence numbers show to be missing.
+    pub lost: u64,
+    /// Packets refused: nonsense, or from strangers.
+    pub dropped: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_can_be_recorded() {
+        let stream = StreamKey { bridge: BridgeId(u128::MAX), index: 63 };
+        let (rtp, rtcp) =
+            ("192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4001".parse().unwrap());
+        for command in [
+            Command::Aim { stream, side: Side::B, rtp, rtcp, receives: false },
+            Command::Close { bridge: stream.bridge },
+            Command::Open { stream, ports: [20_000, 65_534] },
+        ] {
+            let wire = postcard::to_allocvec(&command).unwrap();
+            assert_eq!(postcard::from_bytes::<Command>(&wire), Ok(command));
+        }
+        let count = Count { packets: 1, bytes: u64::MAX, rtcp: 2, lost: 3, dropped: 4 };
+        for event in [
+            Event::Closed { bridge: stream.bridge, counts: vec![(63, [count, Count::default()])] },
+            Event::Failed { stream, side: Side::A, port: 1 },
+            Event::Latched { stream, side: Side::A, from: rtcp },
+        ] {
+            let wire = postcard::to_allocvec(&event).unwrap();
+            assert_eq!(postcard::from_bytes::<Event>(&wire), Ok(event));
+        }
+    }
+}

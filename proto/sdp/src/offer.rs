@@ -1,0 +1,178 @@
+//! The descriptions that a simple phone writes itself: one audio section, a few codecs.
+
+use std::net::IpAddr;
+
+use crate::relay::address_words;
+use crate::session::payload_type;
+use crate::{Direction, Kind, Section, Session};
+
+/// A codec, as offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec {
+    /// The payload type that we offer it under.
+    pub payload_type: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Ticks per second.
+    pub clock: u32,
+    /// Its parameters.
+    pub fmtp: Option<&'static str>,
+}
+
+/// G.711 µ-law.
+pub const PCMU: Codec = Codec { payload_type: 0, name: "PCMU", clock: 8000, fmtp: None };
+
+/// G.711 A-law.
+pub const PCMA: Codec = Codec { payload_type: 8, name: "PCMA", clock: 8000, fmtp: None };
+
+/// Keys pressed.
+///
+/// Spec: RFC 4733 §2.4.1
+pub const TELEPHONE_EVENT: Codec =
+    Codec { payload_type: 101, name: "telephone-event", clock: 8000, fmtp: Some("0-16") };
+
+/// What we are ready for: offered as it is, or the measure of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Names our session in o=.
+    pub session: u64,
+    /// Grows with each change.
+    pub version: u64,
+    /// Where we want media.
+    pub address: IpAddr,
+    /// Our RTP port; RTCP is the next one.
+    pub port: u16,
+    /// Codecs, the best first, with telephone events among them.
+    pub codecs: Vec<Codec>,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl Offer {
+    /// The description.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.head(None);
+        let types: Vec<(u8, &Codec)> =
+            self.codecs.iter().map(|codec| (codec.payload_type, codec)).collect();
+        write_audio(&mut out, self, b"RTP/AVP", &types, self.direction);
+        out
+    }
+
+    fn head(&self, time: Option<&[u8]>) -> Vec<u8> {
+        let place = address_words(self.address);
+        let (session, version) = (self.session, self.version);
+        let head = format!("v=0\r\no=- {session} {version} {place}\r\ns=-\r\nc={place}\r\nt=");
+        let mut out = head.into_bytes();
+        out.extend_from_slice(time.unwrap_or(b"0 0"));
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// What both sides can do, in one section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Place of the m= line.
+    pub section: usize,
+    /// The codec of sound, under the payload type that the description gives it.
+    pub codec: Codec,
+    /// The payload type of telephone events, where both know them.
+    pub events: Option<u8>,
+    /// Which way, seen from us.
+    pub direction: Direction,
+}
+
+/// Finds the first audio section of the other side's description that we can serve, and its first
+/// codec that is ours too. `None` when there is nothing in common.
+///
+/// Spec: RFC 3264 §6.1, §7
+pub fn agreed(theirs: &Session<'_>, ours: &Offer) -> Option<Agreed> {
+    theirs.media.iter().enumerate().find_map(|(place, section)| {
+        let plain = [&b"RTP/AVP"[..], b"RTP/AVPF"];
+        let known = plain.iter().any(|known| known.eq_ignore_ascii_case(section.protocol));
+        if section.kind != Kind::Audio || section.port == 0 || !known {
+            return None;
+        }
+        let common = common(section, &ours.codecs);
+        let events = |codec: &Codec| codec.name == TELEPHONE_EVENT.name;
+        let codec = *common.iter().find(|codec| !events(codec))?;
+        // A phone on hold in the old way, 0.0.0.0, does not hear us.
+        let heard = section.connection.is_some_and(|ip| !ip.is_unspecified());
+        let wished = section.direction.reversed();
+        let direction = Direction::of(
+            wished.sends() && heard && ours.direction.sends(),
+            wished.receives() && ours.direction.receives(),
+        );
+        let events = common.iter().find(|known| events(known) && known.clock == codec.clock);
+        Some(Agreed { section: place, codec, events: events.map(|e| e.payload_type), direction })
+    })
+}
+
+/// Our codecs that a section lists, in its order and under its payload types.
+fn common(section: &Section<'_>, ours: &[Codec]) -> Vec<Codec> {
+    let types = section.formats.iter().filter_map(|format| payload_type(format));
+    types
+        .filter_map(|payload_type| {
+            let map = section.rtpmap(payload_type)?;
+            let own = ours.iter().find(|own| {
+                own.name.as_bytes().eq_ignore_ascii_case(map.name)
+                    && own.clock == map.clock
+                    && map.channels == 1
+            })?;
+            Some(Codec { payload_type, ..*own })
+        })
+        .collect()
+}
+
+/// Answers an offer: as many sections as it has; the one that [`agreed`] finds is taken, with one
+/// codec and telephone events, all others are rejected.
+///
+/// Spec: RFC 3264 §6
+pub fn answer(offer: &Session<'_>, ours: &Offer) -> Vec<u8> {
+    let taken = agreed(offer, ours);
+    let mut out = ours.head(offer.time);
+    for (place, section) in offer.media.iter().enumerate() {
+        match taken.filter(|taken| taken.section == place) {
+            Some(taken) => {
+                let mut types = vec![(taken.codec.payload_type, &taken.codec)];
+                types.extend(taken.events.map(|number| (number, &TELEPHONE_EVENT)));
+                write_audio(&mut out, ours, section.protocol, &types, taken.direction);
+            }
+            None => {
+                out.extend_from_slice(b"m=");
+                out.extend_from_slice(section.word);
+                out.extend_from_slice(b" 0 ");
+                out.extend_from_slice(section.protocol);
+                for format in &section.formats {
+                    out.push(b' ');
+                    out.extend_from_slice(format);
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+    out
+}
+
+fn write_audio(
+    out: &mut Vec<u8>,
+    ours: &Offer,
+    protocol: &[u8],
+    types: &[(u8, &Codec)],
+    direction: Direction,
+) {
+    out.extend_from_slice(format!("m=audio {} ", ours.port).as_bytes());
+    out.extend_from_slice(protocol);
+    for (number, _) in types {
+        out.extend_from_slice(format!(" {number}").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    for (number, codec) in types {
+        let map = format!("a=rtpmap:{number} {}/{}\r\n", codec.name, codec.clock);
+        out.extend_from_slice(map.as_bytes());
+        if let Some(fmtp) = codec.fmtp {
+            out.extend_from_slice(format!("a=fmtp:{number} {fmtp}\r\n").as_bytes());
+        }
+    }
+    out.extend_from_slice(format!("a=ptime:20\r\na={}\r\n", direction.word()).as_bytes());
+}

@@ -1,0 +1,177 @@
+//! Hostile octets: whatever arrives, nothing panics, and what is written from it is whole.
+
+use sip::stream::{Frame, Framer};
+use sip::write::{self, Writer};
+use sip::{Framing, Message, Name, header};
+use types::Rng;
+
+const MESSAGES: &[&[u8]] = &[
+    b"INVITE sip:bob;x=%41@[2001:db8::1]:5060;lr SIP/2.0\r\nVia: SIP/2.0/UDP [2001:db8::9]:5070;branch=z9hG4bKa;rport,\
+      SIP / 2.0 / TCP  b:1;received=[::1]\r\nMax-Forwards: 70\r\nFrom: \"A \\\" , B\" <sip:a@h>;tag=1\r\nTo: Bob <sip:b@h;p=v>\r\n\
+      Call-ID: 1@h\r\nCSeq: 1 INVITE\r\nContact: *, <sip:x@h;pn-prid=https://p/a>;q=0.5;expires=60\r\nContent-Length: 3\r\n\r\nabc",
+    b"SIP/2.0 401 No\r\nv: SIP/2.0/WSS h.invalid;branch=z9hG4bKb\r\nf: sip:a@h;tag=1\r\nt: sip:b@h;tag=2\r\ni: 1\r\nCSeq: 4294967295 REGISTER\r\n\
+      WWW-Authenticate: Digest realm=\"a,b\\\"\",nonce=\"x\", qop=\"auth,auth-int\",\r\n stale=false\r\nExpires: 99999999999\r\nl: 0\r\n\r\n",
+    b"\r\n\r\nREGISTER tel:+1-2;phone-context=h SIP/2.0\r\nSubject : folded\r\n once\r\n\ttwice\r\nOdd:\"\\\0\"\r\nl:0\r\n\r\n\r\n\r\nBYE sip:h SIP/2.0\r\nContent-Length: 1\r\n\r\n!",
+    b"OPTIONS soap.beep://h SIP/2.0\r\nVia: SIP/2.0/UDP h;;a=\"b;c\";x\r\nFrom: <sip:a@h>;x=\"\r\nTo: \"\r\nContact: <,<>,\"<\",;\r\nl: 2\r\n\r\nxy",
+];
+
+/// Pieces that parsers stumble over.
+const PIECES: &[&[u8]] = &[
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r\n ",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b";",
+    b",",
+    b"=",
+    b":",
+    b"@",
+    b"%",
+    b"%4",
+    b"%00",
+    b"[",
+    b"]",
+    b"\0",
+    b"\xff",
+    b" ",
+    b"\t",
+    b"SIP/2.0",
+    b"-1",
+    b"18446744073709551616",
+    b"Content-Length: 5\r\n",
+    b"?",
+];
+
+fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    for _ in 0..=rng.below(6) {
+        let at = rng.below(bytes.len() as u64 + 1) as usize;
+        match rng.below(6) {
+            0 => bytes.truncate(at),
+            1 if at < bytes.len() => bytes[at] = rng.next_u64() as u8,
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            3 => {
+                let end = (at + rng.below(80) as usize).min(bytes.len());
+                let copy = bytes[at..end].repeat(rng.below(5) as usize);
+                bytes.splice(at..at, copy);
+            }
+            4 => {
+                let other = MESSAGES[rng.below(MESSAGES.len() as u64) as usize];
+                let from = rng.below(other.len() as u64) as usize;
+                bytes.splice(at..at, other[from..].iter().copied().take(60));
+            }
+            _ => {
+                let piece = PIECES[rng.below(PIECES.len() as u64) as usize];
+                bytes.splice(at..at, piece.iter().copied());
+            }
+        }
+    }
+}
+
+#[test]
+fn mutated_messages_never_panic_and_copies_read_back() {
+    let mut rng = Rng::from_number(0x51b);
+    let (mut decoded, mut checked) = (0, 0);
+    for round in 0..30_000 {
+        let mut bytes = MESSAGES[round % MESSAGES.len()].to_vec();
+        mutate(&mut rng, &mut bytes);
+        for framing in [Framing::Datagram, Framing::Stream] {
+            if let Ok(message) = Message::decode(&bytes, framing) {
+                decoded += 1;
+                checked += usize::from(touch(&message));
+                copies_read_back(&message);
+            }
+        }
+        if let Some(message) = Message::for_refusal(&bytes) {
+            touch(&message);
+            copies_read_back(&message);
+        }
+        frames_do_not_depend_on_the_cut(&mut rng, &bytes);
+    }
+    assert!(decoded > 1_000 && checked > 100, "the mutator is too wild: {decoded}, {checked}");
+}
+
+/// Calls everything that reads.
+fn touch(message: &Message<'_>) -> bool {
+    let addresses = [message.from(), message.to(), message.name_addr(Name::Contact)];
+    for address in addresses.into_iter().flatten() {
+        let _ = (address.display_text(), address.tag(), address.q(), address.expires());
+        if let Ok(uri) = address.uri() {
+            let mut out = Vec::new();
+            uri.write_address(&mut out);
+            let _ = (uri.user_unescaped(), uri.ip(), uri.params.get("lr"));
+            assert!(uri.is_same(&uri));
+        }
+    }
+    if let Ok(via) = message.via() {
+        let _ = (via.branch(), via.unique_branch(), via.rport(), via.received_ip(), via.ip());
+    }
+    let _ = (
+        message.method(),
+        message.status(),
+        message.cseq(),
+        message.max_forwards(),
+        message.expires(),
+    );
+    let _ = (message.body(), message.content_type(), message.contacts().count());
+    for header in message.headers() {
+        let _ = header::auth::params(header.value).count();
+        let _ = header::elements(header.value).count();
+        let _ = (
+            header::seconds(header.value),
+            header::head(header.value),
+            header::tail(header.value).count(),
+        );
+    }
+    message.check().is_ok()
+}
+
+/// Whatever a message holds, its copy has the same lines and no more.
+fn copies_read_back(message: &Message<'_>) {
+    let mut out = Vec::new();
+    let mut writer = Writer::request(&mut out, b"OPTIONS", b"sip:h");
+    writer.copy_where(message, |name| name != Name::ContentLength);
+    writer.body("", b"body");
+    let copy = Message::decode(&out, Framing::Stream).unwrap();
+    let before = message.headers().filter(|header| header.name != Name::ContentLength);
+    let after = copy.headers().filter(|header| header.name != Name::ContentLength);
+    for (before, after) in before.zip(after) {
+        assert_eq!((before.name, before.raw_name), (after.name, after.raw_name));
+        assert_eq!(write::unfold(before.value).trim_ascii(), after.value.trim_ascii());
+    }
+    assert_eq!(copy.body(), b"body");
+
+    let mut out = Vec::new();
+    let source = "192.0.2.1:5060".parse().ok();
+    write::response_to(&mut out, message, 400, None, Some(b"tag"), source).end();
+    let answer = Message::decode(&out, Framing::Stream).unwrap();
+    assert_eq!(answer.status(), Some(400));
+    if message.check().is_ok() {
+        assert_eq!(answer.check(), Ok(()));
+        assert_eq!(answer.call_id(), message.call_id());
+        assert!(answer.to().unwrap().tag().is_some());
+        assert_eq!(answer.via().unwrap().branch(), message.via().unwrap().branch());
+        assert_eq!(answer.values(Name::Via).count(), message.values(Name::Via).count());
+    }
+}
+
+fn frames_do_not_depend_on_the_cut(rng: &mut Rng, bytes: &[u8]) {
+    let mut whole = Framer::new();
+    whole.push(bytes);
+    let whole: Vec<_> = whole.map(|frame| frame.map_err(|broken| broken.error)).collect();
+    let (mut framer, mut seen, mut rest) = (Framer::new(), Vec::new(), bytes);
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at((1 + rng.below(40) as usize).min(rest.len()));
+        framer.push(piece);
+        seen.extend(framer.by_ref().map(|frame| frame.map_err(|broken| broken.error)));
+        rest = behind;
+    }
+    assert_eq!(seen, whole);
+    for frame in whole.into_iter().flatten() {
+        if let Frame::Message(bytes) = frame {
+            let _ = Message::decode(&bytes, Framing::Stream);
+        }
+    }
+}

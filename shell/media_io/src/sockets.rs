@@ -1,0 +1,124 @@
+//! The UDP sockets of a pump, by port. They stay open when their stream ends, since its port will
+//! come again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::sys::{Epoll, Ready};
+
+/// Sockets that may stay open without a stream.
+pub const IDLE_MAX: usize = 4096;
+
+/// Octets that the kernel keeps for one port until we read: a second of sound, one frame of
+/// pictures.
+pub const RECEIVE_BUFFER: usize = 128 * 1024;
+
+/// Expedited Forwarding, as the traffic class octet has it.
+const EXPEDITED: u32 = 46 << 2;
+
+/// The sockets and what waits for them.
+pub(crate) struct Sockets {
+    address: IpAddr,
+    epoll: Epoll,
+    /// By port.
+    table: Vec<Option<Entry>>,
+    /// Sockets without a stream, the longest idle first.
+    idle: BTreeMap<u64, u16>,
+    /// Counts how often a socket went idle; never used twice.
+    stamp: u64,
+}
+
+struct Entry {
+    socket: Socket,
+    idle: Option<u64>,
+}
+
+impl Sockets {
+    pub(crate) fn new(address: IpAddr, wake: BorrowedFd<'_>) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.add_wake(wake)?;
+        Ok(Self { address, epoll, table: Vec::new(), idle: BTreeMap::new(), stamp: 0 })
+    }
+
+    /// Waits for datagrams or the doorbell; only looks when `more` is waiting elsewhere.
+    pub(crate) fn wait(&self, ready: &mut Ready, more: bool) -> io::Result<()> {
+        self.epoll.wait(ready, more)
+    }
+
+    pub(crate) fn get(&self, port: u16) -> Option<BorrowedFd<'_>> {
+        self.table.get(usize::from(port))?.as_ref().map(|entry| entry.socket.as_fd())
+    }
+
+    /// An address as our sockets want it: an IPv6 socket reaches IPv4 hosts by mapped addresses.
+    pub(crate) fn written(&self, to: SocketAddr) -> SocketAddr {
+        match (self.address, to.ip()) {
+            (IpAddr::V6(_), IpAddr::V4(ip)) => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), to.port())
+            }
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => to,
+        }
+    }
+
+    /// Makes sure that a socket is bound to `port`, and takes it out of the idle ones.
+    pub(crate) fn bind(&mut self, port: u16) -> io::Result<()> {
+        let place = usize::from(port);
+        if place >= self.table.len() {
+            self.table.resize_with(place + 1, || None);
+        }
+        if let Some(entry) = &mut self.table[place] {
+            if let Some(stamp) = entry.idle.take() {
+                self.idle.remove(&stamp);
+            }
+            return Ok(());
+        }
+        let socket = match self.open(port) {
+            // Out of descriptors: an idle socket gives one up.
+            Err(fault) if fault.raw_os_error() == Some(libc::EMFILE) && self.close_oldest() => {
+                self.open(port)?
+            }
+            other => other?,
+        };
+        self.epoll.add(socket.as_fd(), port)?;
+        self.table[place] = Some(Entry { socket, idle: None });
+        Ok(())
+    }
+
+    /// The stream of `port` has ended.
+    pub(crate) fn rest(&mut self, port: u16) {
+        let Some(Some(entry)) = self.table.get_mut(usize::from(port)) else { return };
+        if entry.idle.is_some() {
+            return;
+        }
+        self.stamp += 1;
+        entry.idle = Some(self.stamp);
+        self.idle.insert(self.stamp, port);
+        if self.idle.len() > IDLE_MAX {
+            self.close_oldest();
+        }
+    }
+
+    fn close_oldest(&mut self) -> bool {
+        let Some((_, port)) = self.idle.pop_first() else { return false };
+        // Closing takes it out of epoll as well.
+        self.table[usize::from(port)] = None;
+        true
+    }
+
+    fn open(&self, port: u16) -> io::Result<Socket> {
+        let address = SocketAddr::new(self.address, port);
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        // A network that does not let us choose the class still carries the packets.
+        let _ = match self.address {
+            IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
+            IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED),
+        };
+        socket.bind(&address.into())?;
+        Ok(socket)
+    }
+}

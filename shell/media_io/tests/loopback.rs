@@ -1,0 +1,210 @@
+//! Real sockets on this machine: two peers, a stranger, and a pump between them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use types::BridgeId;
+
+use media::rtp::{Header, Packet};
+use media::{Command, Event, Side, StreamKey};
+use media_io::Pump;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The end of every wait in these tests.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An RTP and an RTCP socket of one peer.
+struct Peer {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+impl Peer {
+    fn new() -> Self {
+        let open = || {
+            let socket = UdpSocket::bind((HERE, 0)).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        Self { rtp: open(), rtcp: open() }
+    }
+
+    fn aim(&self, side: Side) -> Command {
+        let rtp = self.rtp.local_addr().unwrap();
+        let rtcp = self.rtcp.local_addr().unwrap();
+        Command::Aim { stream: STREAM, side, rtp, rtcp, receives: true }
+    }
+}
+
+const STREAM: StreamKey = StreamKey { bridge: BridgeId(7), index: 0 };
+
+/// Even ports whose pair is free, as the system gives them.
+fn free_pairs<const N: usize>() -> [u16; N] {
+    let mut held = Vec::new();
+    let mut found = Vec::new();
+    while found.len() < N {
+        let one = UdpSocket::bind((HERE, 0)).unwrap();
+        let port = one.local_addr().unwrap().port() & !1;
+        let other = one.local_addr().unwrap().port() ^ 1;
+        if let Ok(other) = UdpSocket::bind((HERE, other)) {
+            found.push(port);
+            held.push(other);
+        }
+        held.push(one); // So that the next one is another.
+    }
+    found.try_into().unwrap()
+}
+
+fn start() -> (Pump, Receiver<Event>) {
+    let (sender, events) = channel();
+    let pump = Pump::start(HERE, move |event| sender.send(event).unwrap_or(())).unwrap();
+    (pump, events)
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let header = Header { sequence, ssrc: 9, ..Header::default() };
+    Packet { header, payload: &[0xff; 160] }.encode()
+}
+
+const RTCP: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
+
+/// Waits until the pump has obeyed all that was sent: it answers every close, and in order.
+#[track_caller]
+fn obeyed(pump: &Pump, events: &Receiver<Event>) {
+    let bridge = BridgeId(u128::MAX);
+    assert!(pump.send(Command::Close { bridge }));
+    let closed = Event::Closed { bridge, counts: Vec::new() };
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(closed));
+}
+
+/// Opens the stream on two free pairs. Another program may take a port in between: then on others.
+fn open(pump: &Pump, events: &Receiver<Event>) -> [u16; 2] {
+    loop {
+        let ports = free_pairs();
+        assert!(pump.send(Command::Open { stream: STREAM, ports }));
+        assert!(pump.send(Command::Close { bridge: BridgeId(u128::MAX) }));
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::Closed { .. } => return ports,
+            Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
+            Event::Latched { .. } => panic!("nobody spoke"),
+        }
+    }
+}
+
+/// One packet in, the next packet out is that one.
+#[track_caller]
+fn passes(from: &UdpSocket, by: u16, wire: &[u8], to: &UdpSocket, leaves: u16) {
+    let mut room = [0; 2048];
+    from.send_to(wire, (HERE, by)).unwrap();
+    let (length, sender) = to.recv_from(&mut room).unwrap();
+    assert_eq!(&room[..length], wire);
+    assert_eq!(sender, SocketAddr::new(HERE, leaves));
+}
+
+#[test]
+fn media_and_control_pass_both_ways_and_a_stranger_does_not() {
+    let (pump, events) = start();
+    let [a, b] = open(&pump, &events);
+    let (alice, bob, stranger) = (Peer::new(), Peer::new(), Peer::new());
+    assert!(pump.send(alice.aim(Side::A)));
+    assert!(pump.send(bob.aim(Side::B)));
+    obeyed(&pump, &events);
+    passes(&alice.rtp, a, &rtp(1), &bob.rtp, b);
+    passes(&bob.rtp, b, &rtp(1), &alice.rtp, a);
+    passes(&alice.rtcp, a + 1, &RTCP, &bob.rtcp, b + 1);
+    passes(&bob.rtcp, b + 1, &RTCP, &alice.rtcp, a + 1);
+
+    // The stranger's packets reach the pump before Alice's next one, and only that one comes out.
+    for sequence in 0..20 {
+        stranger.rtp.send_to(&rtp(sequence), (HERE, a)).unwrap();
+        stranger.rtcp.send_to(&RTCP, (HERE, a + 1)).unwrap();
+    }
+    passes(&alice.rtp, a, &rtp(77), &bob.rtp, b);
+    passes(&alice.rtcp, a + 1, &RTCP, &bob.rtcp, b + 1);
+
+    // A re-INVITE moves Bob.
+    let moved = Peer::new();
+    assert!(pump.send(moved.aim(Side::B)));
+    obeyed(&pump, &events);
+    passes(&alice.rtp, a, &rtp(78), &moved.rtp, b);
+    passes(&moved.rtp, b, &rtp(78), &alice.rtp, a);
+
+    assert!(pump.send(Command::Close { bridge: STREAM.bridge }));
+    let Event::Closed { bridge, counts } = events.recv_timeout(PATIENCE).unwrap() else {
+        panic!("no end");
+    };
+    assert_eq!((bridge, counts.len()), (STREAM.bridge, 1));
+    let (index, [from_a, from_b]) = counts[0];
+    assert_eq!(index, 0);
+    assert_eq!((from_a.packets, from_a.rtcp, from_a.dropped), (3, 2, 40));
+    assert_eq!((from_b.packets, from_b.rtcp, from_b.dropped), (2, 1, 0));
+    pump.stop();
+}
+
+#[test]
+fn sockets_stay_bound_for_the_next_bridge_and_close_with_the_pump() {
+    let (pump, events) = start();
+    let [a, b] = open(&pump, &events);
+    for _ in 0..3 {
+        let (alice, bob) = (Peer::new(), Peer::new());
+        pump.send(Command::Open { stream: STREAM, ports: [a, b] });
+        pump.send(alice.aim(Side::A));
+        pump.send(bob.aim(Side::B));
+        obeyed(&pump, &events);
+        passes(&alice.rtp, a, &rtp(1), &bob.rtp, b);
+        pump.send(Command::Close { bridge: STREAM.bridge });
+        assert!(matches!(events.recv_timeout(PATIENCE), Ok(Event::Closed { .. })));
+        assert!(UdpSocket::bind((HERE, a)).is_err());
+    }
+    drop(pump);
+    for port in [a, a + 1, b, b + 1] {
+        UdpSocket::bind((HERE, port)).unwrap();
+    }
+}
+
+#[test]
+fn a_port_in_use_is_told_and_the_pump_goes_on() {
+    let ([a, b], (pump, events)) = (free_pairs(), start());
+    let Ok(held) = UdpSocket::bind((HERE, b + 1)) else { return }; // Somebody else holds it.
+    pump.send(Command::Open { stream: STREAM, ports: [a, b] });
+    let told = events.recv_timeout(PATIENCE);
+    assert!(
+        matches!(told, Ok(Event::Failed { stream: STREAM, side: Side::B, port }) if port == b + 1)
+    );
+    drop(held);
+    let (alice, bob) = (Peer::new(), Peer::new());
+    let [a, c] = open(&pump, &events);
+    pump.send(alice.aim(Side::A));
+    pump.send(bob.aim(Side::B));
+    obeyed(&pump, &events);
+    passes(&alice.rtp, a, &rtp(1), &bob.rtp, c);
+}
+
+#[test]
+fn a_dual_stack_pump_reaches_old_addresses() {
+    let (sender, events) = channel();
+    let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
+    let Ok(_) = UdpSocket::bind((any, 0)) else { return }; // A machine without IPv6.
+    let pump = Pump::start(any, move |event| sender.send(event).unwrap_or(())).unwrap();
+    let [a, b] = open(&pump, &events);
+    let (alice, bob) = (Peer::new(), Peer::new());
+    pump.send(alice.aim(Side::A));
+    pump.send(bob.aim(Side::B));
+    obeyed(&pump, &events);
+    passes(&alice.rtp, a, &rtp(1), &bob.rtp, b);
+    passes(&bob.rtp, b, &rtp(1), &alice.rtp, a);
+}
+
+#[test]
+fn a_burst_of_commands_is_obeyed_to_the_last() {
+    let (pump, events) = start();
+    for number in 0..2000 {
+        assert!(pump.send(Command::Close { bridge: BridgeId(number) }));
+    }
+    for number in 0..2000 {
+        let closed = Event::Closed { bridge: BridgeId(number), counts: Vec::new() };
+        assert_eq!(events.recv_timeout(PATIENCE), Ok(closed));
+    }
+}

@@ -1,0 +1,157 @@
+//! Which connections stand, how many each address has, and which of them have not spoken yet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+use types::Flow;
+
+use super::connection::Ends;
+use super::{Limits, Unsent};
+
+/// Whom connections are counted for: an IPv4 address, or an IPv6 /64, of which one host may hold every address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Origin {
+    V4(u32),
+    V6(u64),
+}
+
+impl Origin {
+    fn of(remote: SocketAddr) -> Self {
+        match remote.ip().to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.to_bits()),
+            IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+struct Standing {
+    flow: Flow,
+    dialled: bool,
+    queue: mpsc::Sender<Vec<u8>>,
+    queued: Arc<AtomicUsize>,
+    kill: Arc<Notify>,
+}
+
+/// Connection numbers grow, so the first of a set is its oldest.
+#[derive(Default)]
+struct Tally {
+    count: usize,
+    silent: BTreeSet<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct Registry {
+    standing: HashMap<u64, Standing>,
+    origins: HashMap<Origin, Tally>,
+    silent: BTreeSet<u64>,
+    dialled: HashMap<(u8, SocketAddr), u64>,
+}
+
+impl Registry {
+    /// Takes a connection in, if need be in place of a silent one. `None`: all have spoken, and there are too many.
+    pub fn admit(&mut self, flow: Flow, dialled: bool, limits: &Limits) -> Option<Ends> {
+        let origin = Origin::of(flow.remote);
+        if !dialled
+            && self
+                .origins
+                .get(&origin)
+                .is_some_and(|tally| tally.count >= limits.address_connections_max)
+        {
+            let oldest = *self.origins.get(&origin)?.silent.first()?;
+            self.kill(oldest);
+        }
+        if self.standing.len() >= limits.connections_max {
+            let oldest = *self.silent.first()?;
+            self.kill(oldest);
+        }
+        let (queue, queued_messages) = mpsc::channel(limits.queue_max.max(1));
+        let (queued, kill) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let ends = Ends {
+            queue: queued_messages,
+            queued: Arc::clone(&queued),
+            kill: Arc::clone(&kill),
+            dialled,
+        };
+        if dialled {
+            self.dialled.insert((flow.listener, flow.remote), flow.connection);
+        } else {
+            self.silent.insert(flow.connection);
+            let tally = self.origins.entry(origin).or_default();
+            tally.count += 1;
+            tally.silent.insert(flow.connection);
+        }
+        self.standing.insert(flow.connection, Standing { flow, dialled, queue, queued, kill });
+        Some(ends)
+    }
+
+    /// The connection sent a whole message: it may no longer be pushed out.
+    pub fn spoke(&mut self, connection: u64) {
+        self.silent.remove(&connection);
+        let origin =
+            self.standing.get(&connection).map(|standing| Origin::of(standing.flow.remote));
+        if let Some(tally) = origin.and_then(|origin| self.origins.get_mut(&origin)) {
+            tally.silent.remove(&connection);
+        }
+    }
+
+    /// The flow that we dialled to `remote` before.
+    pub fn dialled(&self, listener: u8, remote: SocketAddr) -> Option<Flow> {
+        let connection = self.dialled.get(&(listener, remote))?;
+        self.standing.get(connection).map(|standing| standing.flow)
+    }
+
+    pub fn send(&mut self, connection: u64, bytes: Vec<u8>, limits: &Limits) -> Result<(), Unsent> {
+        let standing = self.standing.get(&connection).ok_or(Unsent::Closed)?;
+        let len = bytes.len();
+        let before = standing.queued.fetch_add(len, Ordering::Relaxed);
+        // One message alone always fits, however long: the limit is about peers that do not read.
+        let fits = before == 0 || before + len <= limits.queue_bytes_max;
+        if fits && standing.queue.try_send(bytes).is_ok() {
+            return Ok(());
+        }
+        self.kill(connection);
+        Err(Unsent::Full)
+    }
+
+    /// Ends a connection at once. Its task gives `Closed`.
+    pub fn kill(&mut self, connection: u64) {
+        if let Some(standing) = self.remove(connection) {
+            standing.kill.notify_one();
+        }
+    }
+
+    /// Forgets a connection; without a sender its task ends when the queue is written. Again is harmless.
+    fn remove(&mut self, connection: u64) -> Option<Standing> {
+        let standing = self.standing.remove(&connection)?;
+        if standing.dialled {
+            self.dialled.remove(&(standing.flow.listener, standing.flow.remote));
+            return Some(standing);
+        }
+        self.silent.remove(&connection);
+        let origin = Origin::of(standing.flow.remote);
+        if let Some(tally) = self.origins.get_mut(&origin) {
+            tally.count -= 1;
+            tally.silent.remove(&connection);
+            if tally.count == 0 {
+                self.origins.remove(&origin);
+            }
+        }
+        Some(standing)
+    }
+
+    /// Ends a connection when its queue is written.
+    pub fn close(&mut self, connection: u64) {
+        self.remove(connection);
+    }
+
+    pub fn len(&self) -> usize {
+        self.standing.len()
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

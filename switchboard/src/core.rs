@@ -1,0 +1,541 @@
+//! What rooms and SIP share on one shard: clocks, directory, transactions, legs, outputs.
+//!
+//! Everything that may be asked for by a room ends here as data in [`Outputs`]; everything that a room must hear
+//! waits in `queue` until the room that speaks now has returned.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use sip::Message;
+use sip::digest::{Algorithm, Nonces};
+use sip::transaction::{
+    Client, ClientInvite, Timers as SipTimers, client, client_invite, server, server_invite,
+};
+use types::{BridgeId, CallId, Flow, HashKey, LegId, Map, Rng, SessionId, Slot, Transport};
+
+use crate::directory::Directory;
+use crate::guard::Guard;
+use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
+use crate::ladder::{Ladder, Lane, Line};
+use crate::leg::{Leg, LegEvent};
+use crate::notice::Notice;
+use crate::service::Event;
+use crate::timers::{Reason, Timers};
+use crate::transactions::{Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions};
+
+/// Where we listen, as SIP messages name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// How.
+    pub transport: Transport,
+    /// Host and port for Via and Contact.
+    pub sent_by: String,
+}
+
+/// What a shard is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which shard this is.
+    pub index: usize,
+    /// How many there are.
+    pub shards: usize,
+    /// Chance of this run.
+    pub seed: [u8; 32],
+    /// The node's lasting secret: slots, nonces, signed links.
+    pub secret: [u8; 32],
+    /// SIP domain and digest realm of our people.
+    pub domain: String,
+    /// `host` and `host:port` forms that mean us as well.
+    pub hosts: Vec<String>,
+    /// Our listeners, in the order of `sip.listen`.
+    pub listeners: Vec<Listener>,
+    /// Whether an INVITE needs a proof.
+    pub require_auth: bool,
+    /// What a challenge offers, in order.
+    pub digest: Vec<Algorithm>,
+    /// What SDP carries.
+    pub media_address: IpAddr,
+    /// RTP ports of the node.
+    pub media_ports: RangeInclusive<u16>,
+    /// Base of the addresses that we hand out.
+    pub public: String,
+    /// Octets of the ladder of this shard.
+    pub ladder_memory: usize,
+    /// Durations of SIP's timers.
+    pub timers: SipTimers,
+}
+
+/// Keys that follow from the node's lasting secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys {
+    /// Of the slots.
+    pub slots: HashKey,
+    /// Of signed links.
+    pub links: [u8; 32],
+    nonces: [u8; 32],
+}
+
+impl Keys {
+    /// The same secret gives the same keys in every run.
+    pub fn new(secret: [u8; 32]) -> Self {
+        let mut rng = Rng::new(secret);
+        let slots = rng.hash_key();
+        let (mut links, mut nonces) = ([0; 32], [0; 32]);
+        rng.fill(&mut links);
+        rng.fill(&mut nonces);
+        Self { slots, links, nonces }
+    }
+
+    /// The slot of a user, a group or a Call-ID.
+    pub fn slot(&self, name: &[u8]) -> Slot {
+        Slot((self.slots.hash_bytes(name) >> 56) as u8)
+    }
+}
+
+/// Which room owns a session, and what of it was saved last.
+#[derive(Debug)]
+pub(crate) struct SessionEntry {
+    pub room: usize,
+    pub legs: Vec<LegId>,
+    /// The room's state as it was saved last; what a room that panicked gets back.
+    pub saved: Option<Vec<u8>>,
+}
+
+/// Something for a room, when its turn comes.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Event { session: SessionId, event: Event },
+    Notice(Notice),
+    Open { session: SessionId, key: String, why: String },
+    Reply { room: usize, ticket: Ticket, reply: Reply },
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
+    pub(crate) rng: Rng,
+    pub(crate) directory: Directory,
+    pub(crate) transactions: Transactions,
+    pub(crate) legs: Map<LegId, Leg>,
+    pub(crate) dialogs: Map<u64, LegId>,
+    pub(crate) sessions: Map<SessionId, SessionEntry>,
+    pub(crate) bridges: Map<BridgeId, SessionId>,
+    pub(crate) tickets: Map<Ticket, usize>,
+    pub(crate) timers: Timers,
+    pub(crate) ladder: Ladder,
+    pub(crate) out: Outputs,
+    pub(crate) queue: VecDeque<Work>,
+    pub(crate) counters: std::collections::BTreeMap<&'static str, u64>,
+    pub(crate) ports: media::Ports,
+    pub(crate) nonces: Nonces,
+    pub(crate) guard: Guard,
+    /// Outputs of the dispatch at hand wait for this entry.
+    pub(crate) after: Option<Mark>,
+    pub(crate) log_failed: bool,
+    pub(crate) draining: bool,
+    pub(crate) room_names: Vec<&'static str>,
+    next_mark: u64,
+    next_ticket: u64,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Self {
+        let keys = Keys::new(config.secret);
+        let mut rng = Rng::new(config.seed);
+        let map = rng.hash_key();
+        let share = (config.index as u16, config.shards as u16);
+        Self {
+            keys,
+            clock: Clock::default(),
+            directory: Directory::new(rng.hash_key()),
+            transactions: Transactions::new(rng.hash_key()),
+            legs: Map::with_hasher(map),
+            dialogs: Map::with_hasher(map),
+            sessions: Map::with_hasher(map),
+            bridges: Map::with_hasher(map),
+            tickets: Map::with_hasher(map),
+            timers: Timers::default(),
+            ladder: Ladder::new(config.ladder_memory),
+            out: Outputs::default(),
+            queue: VecDeque::new(),
+            counters: std::collections::BTreeMap::new(),
+            ports: media::Ports::new(config.media_ports.clone(), share, rng.fork()),
+            nonces: Nonces::new(keys.nonces, &mut rng),
+            guard: Guard::new(rng.hash_key()),
+            after: None,
+            log_failed: false,
+            draining: false,
+            room_names: Vec::new(),
+            next_mark: 0,
+            next_ticket: 0,
+            rng,
+            config,
+        }
+    }
+
+    pub(crate) fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn ticket(&mut self, room: usize) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, room);
+        ticket
+    }
+
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.next_mark += 1;
+        Mark(self.next_mark)
+    }
+
+    pub(crate) fn home(&self, user: &str) -> Slot {
+        self.keys.slot(user.as_bytes())
+    }
+
+    /// Whether this shard hosts a slot.
+    pub(crate) fn hosts(&self, slot: Slot) -> bool {
+        slot.shard(self.config.shards) == self.config.index
+    }
+
+    /// Sends mail to the shard of a slot; to this one by the queue.
+    pub(crate) fn mail(&mut self, slot: Slot, mail: Mail) {
+        let shard = slot.shard(self.config.shards);
+        if shard == self.config.index {
+            self.deliver(mail);
+        } else {
+            self.out.list.push(Output::Mail { shard, mail, after: self.after });
+        }
+    }
+
+    /// Takes mail that is for this shard.
+    pub(crate) fn deliver(&mut self, mail: Mail) {
+        match mail {
+            Mail::Api(_) => (), // The shell routes these.
+            Mail::Arrived { session, user, binding } => {
+                self.queue
+                    .push_back(Work::Event { session, event: Event::Arrived { user, binding } });
+            }
+            Mail::Command { leg, from, command } => self.leg_command(leg, from, command),
+            Mail::Event { session, leg, event } => {
+                self.queue.push_back(Work::Event { session, event: Event::Leg(leg, event) });
+            }
+            Mail::Ladder { call, line } => {
+                self.ladder.note(call, line.time, line.lane, line.flow, &line.text);
+            }
+            Mail::Locate { user, session, ticket, until } => {
+                let located = self.directory.locate(&user, self.clock.unix);
+                if until > self.clock.unix {
+                    self.directory.watch(&user, session, until);
+                }
+                self.mail(session.slot(), Mail::Located { ticket, session, located });
+            }
+            Mail::Located { ticket, located, .. } => self.reply(ticket, Reply::Located(located)),
+            Mail::Notice(notice) => self.queue.push_back(Work::Notice(notice)),
+            Mail::Open { session, key, why } => {
+                self.queue.push_back(Work::Open { session, key, why });
+            }
+            Mail::Unwatch { user, session } => self.directory.unwatch(&user, session),
+        }
+    }
+
+    pub(crate) fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        if let Some(room) = self.tickets.remove(&ticket) {
+            self.queue.push_back(Work::Reply { room, ticket, reply });
+        }
+    }
+
+    /// Tells the owner of a leg, wherever it lives.
+    pub(crate) fn tell(&mut self, session: SessionId, leg: LegId, event: LegEvent) {
+        self.mail(session.slot(), Mail::Event { session, leg, event });
+    }
+
+    pub(crate) fn note(&mut self, call: CallId, lane: Lane, flow: Option<Flow>, text: &[u8]) {
+        if self.hosts(call.slot()) {
+            self.ladder.note(call, self.clock.unix, lane, flow, text);
+        } else {
+            let line = Line { time: self.clock.unix, lane, flow, text: text.to_vec() };
+            self.mail(call.slot(), Mail::Ladder { call, line });
+        }
+    }
+
+    /// Puts a message into the arena and asks the shell to send it.
+    pub(crate) fn send(&mut self, flow: Flow, bytes: &[u8], after: Option<Mark>) {
+        let start = self.out.arena.len();
+        self.out.arena.extend_from_slice(bytes);
+        let range = start..self.out.arena.len();
+        self.out.list.push(Output::Send { flow, range, after });
+    }
+
+    /// The host and port that name the listener of a flow.
+    pub(crate) fn sent_by(&self, flow: Flow) -> &str {
+        let listener = self
+            .config
+            .listeners
+            .get(usize::from(flow.listener))
+            .filter(|listener| listener.transport == flow.transport)
+            .or_else(|| {
+                self.config.listeners.iter().find(|listener| listener.transport == flow.transport)
+            })
+            .or(self.config.listeners.first());
+        listener.map_or(self.config.domain.as_str(), |listener| &listener.sent_by)
+    }
+
+    /// Our Contact on a flow, with its brackets.
+    pub(crate) fn contact(&self, flow: Flow) -> String {
+        match flow.transport {
+            Transport::Udp => format!("<sip:{}>", self.sent_by(flow)),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                format!("<sip:{};transport={}>", self.sent_by(flow), flow.transport.param())
+            }
+        }
+    }
+
+    /// Our Via on a flow, for the client transaction that will have this id.
+    pub(crate) fn via(&self, flow: Flow, slot: Slot, id: u64) -> Vec<u8> {
+        let mut via = Vec::with_capacity(80);
+        via.extend_from_slice(b"SIP/2.0/");
+        via.extend_from_slice(flow.transport.via().as_bytes());
+        via.push(b' ');
+        via.extend_from_slice(self.sent_by(flow).as_bytes());
+        via.extend_from_slice(b";branch=");
+        via.extend_from_slice(&Branch::new(slot, id).0);
+        via.extend_from_slice(b";rport");
+        via
+    }
+
+    /// A use number for a new transaction. Part of our branch, so it must not be guessed.
+    pub(crate) fn use_number(&mut self) -> u32 {
+        self.rng.next_u64() as u32
+    }
+
+    /// Starts a client transaction; `write` gets the Via.
+    pub(crate) fn request(
+        &mut self,
+        flow: Flow,
+        slot: Slot,
+        leg: Option<LegId>,
+        invite: bool,
+        write: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> u64 {
+        let use_number = self.use_number();
+        let id = self.transactions.clients.reserve(use_number);
+        let bytes = write(&self.via(flow, slot, id));
+        let (reliable, timers, now) =
+            (flow.transport.reliable(), self.config.timers, self.clock.now);
+        let machine = if invite {
+            ClientMachine::Invite(ClientInvite::start(bytes, reliable, timers, now))
+        } else {
+            ClientMachine::Other(Client::start(bytes, reliable, timers, now))
+        };
+        self.transactions
+            .clients
+            .insert(use_number, ClientEntry { machine, flow, leg, armed: None });
+        self.drive_client(id, None);
+        id
+    }
+
+    /// Does what a client transaction wants done. `message`: the response at hand.
+    pub(crate) fn drive_client(&mut self, id: u64, message: Option<&Message<'_>>) {
+        loop {
+            let Some(entry) = self.transactions.clients.get_mut(id) else { return };
+            let (leg, flow) = (entry.leg, entry.flow);
+            let action = match &mut entry.machine {
+                ClientMachine::Invite(machine) => machine.poll(),
+                ClientMachine::Other(machine) => machine.poll().map(same_action),
+            };
+            let Some(action) = action else { break };
+            match action {
+                client_invite::Action::Deliver => {
+                    if let (Some(leg), Some(message)) = (leg, message) {
+                        self.leg_response_came(leg, id, message);
+                    }
+                }
+                client_invite::Action::Failed => {
+                    if let Some(leg) = leg {
+                        self.leg_unanswered(leg, id, 503);
+                    }
+                }
+                client_invite::Action::SendAck => self.ack_failure(id, message),
+                client_invite::Action::Terminated => {
+                    self.transactions.clients.remove(id);
+                    return;
+                }
+                client_invite::Action::TimedOut => {
+                    if let Some(leg) = leg {
+                        self.leg_unanswered(leg, id, 408);
+                    }
+                }
+                client_invite::Action::Transmit => {
+                    let Some(entry) = self.transactions.clients.get(id) else { return };
+                    let bytes = entry.machine.message();
+                    let start = self.out.arena.len();
+                    self.out.arena.extend_from_slice(bytes);
+                    self.sent(flow, start, leg, self.after);
+                }
+            }
+        }
+        let Some(entry) = self.transactions.clients.get_mut(id) else { return };
+        if let Some(at) = entry.machine.deadline()
+            && entry.armed.is_none_or(|armed| at < armed)
+        {
+            entry.armed = Some(at);
+            self.timers.push(at, Reason::Client(id));
+        }
+    }
+
+    /// Lists what was put into the arena from `start` on, and notes it in the ladder of the leg's call.
+    fn sent(&mut self, flow: Flow, start: usize, leg: Option<LegId>, after: Option<Mark>) {
+        let range = start..self.out.arena.len();
+        self.out.list.push(Output::Send { flow, range: range.clone(), after });
+        if let Some(call) = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call)
+            && self.hosts(call.slot())
+        {
+            let bytes = self.out.arena.get(range).unwrap_or_default();
+            self.ladder.note(call, self.clock.unix, Lane::SipOut, Some(flow), bytes);
+        }
+    }
+
+    /// The ACK of a failure belongs to its transaction.
+    fn ack_failure(&mut self, id: u64, response: Option<&Message<'_>>) {
+        let Some(entry) = self.transactions.clients.get_mut(id) else { return };
+        let ClientMachine::Invite(machine) = &mut entry.machine else { return };
+        let invite = Message::decode(machine.message(), sip::Framing::Datagram);
+        let mut ack = Vec::new();
+        if let (Ok(invite), Some(response)) = (invite, response) {
+            // What lacks a header gets an empty ACK, which is not sent.
+            let _ = sip::transaction::ack_for(&invite, response, &mut ack);
+        }
+        machine.set_ack(ack);
+    }
+
+    /// Answers a request by its transaction.
+    pub(crate) fn respond(&mut self, id: u64, status: u16, bytes: Vec<u8>) {
+        let (now, after) = (self.clock.now, self.after);
+        let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+        if status >= 200 {
+            entry.request = Vec::new();
+            entry.after = after;
+        }
+        match &mut entry.machine {
+            ServerMachine::Invite(machine) => {
+                machine.handle(server_invite::Event::Respond { status, message: bytes }, now);
+            }
+            ServerMachine::Other(machine) => {
+                machine.handle(server::Event::Respond { status, message: bytes }, now);
+            }
+        }
+        self.drive_server(id, None);
+    }
+
+    /// Does what a server transaction wants done. `ack`: the ACK at hand.
+    pub(crate) fn drive_server(&mut self, id: u64, ack: Option<&Message<'_>>) {
+        loop {
+            let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+            let (leg, flow, after) = (entry.leg, entry.flow, entry.after);
+            let action = match &mut entry.machine {
+                ServerMachine::Invite(machine) => machine.poll(),
+                ServerMachine::Other(machine) => machine.poll().map(same_server_action),
+            };
+            let Some(action) = action else { break };
+            match action {
+                server_invite::Action::Acked => {
+                    if let (Some(leg), Some(ack)) = (leg, ack) {
+                        self.leg_ack(leg, ack);
+                    }
+                }
+                // Nobody waits for these: the leg has gone on by itself.
+                server_invite::Action::Failed | server_invite::Action::TimedOut => (),
+                server_invite::Action::Terminated => {
+                    self.transactions.remove_server(id);
+                    return;
+                }
+                server_invite::Action::Transmit => {
+                    let Some(entry) = self.transactions.servers.get(id) else { return };
+                    let bytes = match &entry.machine {
+                        ServerMachine::Invite(machine) => machine.message(),
+                        ServerMachine::Other(machine) => machine.message(),
+                    };
+                    let start = self.out.arena.len();
+                    self.out.arena.extend_from_slice(bytes);
+                    self.sent(flow, start, leg, after);
+                }
+            }
+        }
+        let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+        if let Some(at) = entry.machine.deadline()
+            && entry.armed.is_none_or(|armed| at < armed)
+        {
+            entry.armed = Some(at);
+            self.timers.push(at, Reason::Server(id));
+        }
+    }
+
+    /// A deadline of a transaction came.
+    pub(crate) fn transaction_timer(&mut self, reason: Reason) {
+        let now = self.clock.now;
+        match reason {
+            Reason::Client(id) => {
+                let Some(entry) = self.transactions.clients.get_mut(id) else { return };
+                entry.armed = None;
+                match &mut entry.machine {
+                    ClientMachine::Invite(machine) => {
+                        machine.handle(client_invite::Event::Deadline, now);
+                    }
+                    ClientMachine::Other(machine) => machine.handle(client::Event::Deadline, now),
+                }
+                self.drive_client(id, None);
+            }
+            Reason::Server(id) => {
+                let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+                entry.armed = None;
+                match &mut entry.machine {
+                    ServerMachine::Invite(machine) => {
+                        machine.handle(server_invite::Event::Deadline, now);
+                    }
+                    ServerMachine::Other(machine) => machine.handle(server::Event::Deadline, now),
+                }
+                self.drive_server(id, None);
+            }
+            Reason::Leg(_) | Reason::Room(_) | Reason::Sweep => (),
+        }
+    }
+
+    /// What names a dialog: Call-ID and both tags.
+    pub(crate) fn dialog_key(&self, call_id: &[u8], local: &[u8], remote: &[u8]) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        let mut hasher = self.keys.slots.build_hasher();
+        for part in [call_id, local, remote] {
+            hasher.write(part);
+            hasher.write_u8(0);
+        }
+        hasher.finish()
+    }
+
+    pub(crate) fn tag(&mut self, slot: Slot) -> Tag {
+        Tag::mint(slot, &mut self.rng)
+    }
+}
+
+/// The actions of both client machines mean the same.
+fn same_action(action: client::Action) -> client_invite::Action {
+    match action {
+        client::Action::Deliver => client_invite::Action::Deliver,
+        client::Action::Failed => client_invite::Action::Failed,
+        client::Action::Terminated => client_invite::Action::Terminated,
+        client::Action::TimedOut => client_invite::Action::TimedOut,
+        client::Action::Transmit => client_invite::Action::Transmit,
+    }
+}
+
+fn same_server_action(action: server::Action) -> server_invite::Action {
+    match action {
+        server::Action::Failed => server_invite::Action::Failed,
+        server::Action::Terminated => server_invite::Action::Terminated,
+        server::Action::Transmit => server_invite::Action::Transmit,
+    }
+}

@@ -1,0 +1,259 @@
+//! What every shard knows at once (people), and what a user's home slot keeps (bindings, devices).
+//!
+//! Picture     users: everywhere, from the store. homes: on the user's slot only, asked for by mail.
+//! Rules       A binding changes only through the registrar's effects. A watcher hears each arrival
+//!             until its time is over.
+//! Limits      BINDINGS_MAX and DEVICES_MAX per user, WATCHERS_MAX per user; the oldest watcher gives way.
+//! Not here    Whether a REGISTER is allowed (services/registrar), where rows live (services/people).
+//! Spec        RFC 3261 §10, RFC 8599 §4.1.
+
+use serde::{Deserialize, Serialize};
+use sip::digest::{Algorithm, Ha1};
+use types::{Flow, HashKey, Map, SessionId, UnixTime};
+
+/// Bindings that one user may have at once.
+pub const BINDINGS_MAX: usize = 10;
+/// Devices with a push token that one user may have.
+pub const DEVICES_MAX: usize = 10;
+/// Sessions that may wait for one user at once.
+pub const WATCHERS_MAX: usize = 64;
+
+/// A person, as every shard knows him.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// The user part of the address.
+    pub name: String,
+    /// To show; empty when there is none.
+    pub display_name: String,
+    /// One verifier per digest algorithm, as lower-case hex. Never the password.
+    pub verifiers: Vec<Verifier>,
+    /// Algorithms to offer, in order; empty: those of `sip.digest`.
+    pub digest: Vec<String>,
+    /// Hash of the 256×256 picture, if there is one.
+    pub picture: Option<String>,
+    /// Octets of the 48×48 picture.
+    pub picture_tiny: Option<Vec<u8>>,
+}
+
+/// HA1 of one algorithm.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verifier {
+    /// `MD5`, `SHA-256` or `SHA-512-256`.
+    pub algorithm: String,
+    /// Lower-case hex.
+    pub ha1: String,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verifier({})", self.algorithm)
+    }
+}
+
+impl Verifier {
+    /// The verifiers of a password for every algorithm that we know.
+    pub fn all(user: &str, realm: &str, password: &str) -> Vec<Self> {
+        Algorithm::ALL
+            .iter()
+            .map(|algorithm| Self {
+                algorithm: algorithm.name().to_owned(),
+                ha1: sip::digest::ha1(
+                    *algorithm,
+                    user.as_bytes(),
+                    realm.as_bytes(),
+                    password.as_bytes(),
+                )
+                .hex(),
+            })
+            .collect()
+    }
+
+    /// In the form that the digest code takes.
+    pub fn decode(&self) -> Option<Ha1> {
+        let algorithm = Algorithm::parse(self.algorithm.as_bytes())?;
+        Ha1::from_hex(algorithm, self.ha1.as_bytes())
+    }
+}
+
+/// A device that can be woken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// The name in the API; made from the token for devices that only registered.
+    pub name: String,
+    /// `phone`, `browser`, `screen` or `vehicle`.
+    pub kind: String,
+    /// How to wake it.
+    pub target: pns::Target,
+}
+
+/// Where one device of a user can be reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The contact URI as it was registered, without angle brackets.
+    pub contact: String,
+    /// The way to it.
+    pub flow: Flow,
+    /// Route set of a `Path` header, if any (RFC 3327).
+    pub path: String,
+    /// When it ends.
+    pub until: UnixTime,
+    /// When it was last refreshed.
+    pub seen: UnixTime,
+    /// Preference in thousandths.
+    pub q: u16,
+    /// Call-ID and CSeq of the REGISTER that made it (RFC 3261 §10.3 step 7).
+    pub call_id: String,
+    /// See `call_id`.
+    pub cseq: u32,
+    /// `+sip.instance` and `reg-id`, which name the device and its flow (RFC 5626).
+    pub instance: String,
+    /// What the device calls itself.
+    pub user_agent: String,
+    /// RFC 8599 parameters: this device sleeps and wants a push before a request.
+    pub push: Option<pns::Target>,
+}
+
+/// What a home slot knows of a user.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Located {
+    /// Live bindings, best first.
+    pub bindings: Vec<Binding>,
+    /// Devices that can be woken.
+    pub devices: Vec<Device>,
+}
+
+/// The home of one user.
+#[derive(Clone, Debug, Default)]
+pub struct Home {
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) watchers: Vec<(SessionId, UnixTime)>,
+}
+
+/// People and homes of one shard.
+#[derive(Debug)]
+pub struct Directory {
+    users: Map<String, User>,
+    pub(crate) homes: Map<String, Home>,
+}
+
+impl Directory {
+    /// Knows nobody.
+    pub fn new(key: HashKey) -> Self {
+        Self { users: Map::with_hasher(key), homes: Map::with_hasher(key) }
+    }
+
+    /// A person.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name)
+    }
+
+    /// How many people there are.
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// All people, in no particular order.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
+    /// Live bindings of a user whose home is here.
+    pub fn bindings(&self, user: &str) -> &[Binding] {
+        self.homes.get(user).map_or(&[], |home| &home.bindings)
+    }
+
+    /// Devices of a user whose home is here.
+    pub fn devices(&self, user: &str) -> &[Device] {
+        self.homes.get(user).map_or(&[], |home| &home.devices)
+    }
+
+    /// All homes with a binding, for listings and snapshots.
+    pub fn homes(&self) -> impl Iterator<Item = (&String, &[Binding])> {
+        self.homes.iter().map(|(user, home)| (user, home.bindings.as_slice()))
+    }
+
+    /// What a seeker is told: live bindings by preference, and devices.
+    pub fn locate(&self, user: &str, unix: UnixTime) -> Located {
+        let Some(home) = self.homes.get(user) else { return Located::default() };
+        let mut bindings: Vec<_> =
+            home.bindings.iter().filter(|binding| binding.until > unix).cloned().collect();
+        bindings.sort_by(|a, b| b.q.cmp(&a.q).then(b.seen.cmp(&a.seen)));
+        Located { bindings, devices: home.devices.clone() }
+    }
+
+    pub(crate) fn put_user(&mut self, user: User) {
+        self.users.insert(user.name.clone(), user);
+    }
+
+    pub(crate) fn remove_user(&mut self, name: &str) {
+        self.users.remove(name);
+        self.homes.remove(name);
+    }
+
+    /// Adds or replaces the binding of a contact, or of an instance with the same `reg-id`.
+    pub(crate) fn bind(&mut self, user: &str, binding: Binding) {
+        let home = self.homes.entry(user.to_owned()).or_default();
+        let same = |known: &Binding| {
+            known.contact == binding.contact
+                || (!binding.instance.is_empty() && known.instance == binding.instance)
+        };
+        home.bindings.retain(|known| !same(known));
+        home.bindings.push(binding);
+    }
+
+    pub(crate) fn unbind(&mut self, user: &str, contact: &str) -> Option<Binding> {
+        let home = self.homes.get_mut(user)?;
+        let place = home.bindings.iter().position(|known| known.contact == contact)?;
+        let gone = home.bindings.remove(place);
+        self.tidy(user);
+        Some(gone)
+    }
+
+    /// Adds or replaces a device; the same token is the same device.
+    pub(crate) fn put_device(&mut self, user: &str, device: Device) {
+        let home = self.homes.entry(user.to_owned()).or_default();
+        home.devices.retain(|known| {
+            known.name != device.name
+                && (known.target.provider, &known.target.prid)
+                    != (device.target.provider, &device.target.prid)
+        });
+        if home.devices.len() >= DEVICES_MAX {
+            home.devices.remove(0);
+        }
+        home.devices.push(device);
+    }
+
+    pub(crate) fn remove_device(&mut self, user: &str, gone: impl Fn(&Device) -> bool) {
+        if let Some(home) = self.homes.get_mut(user) {
+            home.devices.retain(|device| !gone(device));
+        }
+        self.tidy(user);
+    }
+
+    pub(crate) fn watch(&mut self, user: &str, session: SessionId, until: UnixTime) {
+        let home = self.homes.entry(user.to_owned()).or_default();
+        home.watchers.retain(|(known, _)| *known != session);
+        if home.watchers.len() >= WATCHERS_MAX {
+            home.watchers.remove(0);
+        }
+        home.watchers.push((session, until));
+    }
+
+    pub(crate) fn unwatch(&mut self, user: &str, session: SessionId) {
+        if let Some(home) = self.homes.get_mut(user) {
+            home.watchers.retain(|(known, _)| *known != session);
+        }
+        self.tidy(user);
+    }
+
+    /// An empty home is forgotten.
+    fn tidy(&mut self, user: &str) {
+        let empty = self.homes.get(user).is_some_and(|home| {
+            home.bindings.is_empty() && home.devices.is_empty() && home.watchers.is_empty()
+        });
+        if empty {
+            self.homes.remove(user);
+        }
+    }
+}

@@ -1,0 +1,628 @@
+//! What a room may ask for. Nothing here waits: answers come by ticket, events by the owner's door.
+
+use std::net::IpAddr;
+
+use sip::{Framing, Message, Name};
+use types::{
+    BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, SessionId, Slot, UnixTime, tagged,
+};
+
+use crate::core::{Core, Keys};
+use crate::directory::{Binding, Device, Directory, User};
+use crate::input::{ApiResponse, EventLine, Mail, Output, Ticket};
+use crate::ladder::Lane;
+use crate::leg::{InvitePlan, LegCommand};
+use crate::leg_run::SERVER;
+use crate::notice::{Notice, Reach};
+use crate::service::{Attachment, LegPlan, RequestId, Service};
+use crate::store::{Batch, Durability, Entry, Query, kinds};
+use crate::timers::Reason;
+
+/// A room's place on the corridor; `None` while it speaks itself.
+pub(crate) type Rooms = [Option<Box<dyn Service>>];
+
+/// Given to a room at each of its doors.
+pub struct Effects<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) rooms: &'a mut Rooms,
+    pub(crate) room: usize,
+}
+
+impl std::fmt::Debug for Effects<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Effects of room {}", self.room)
+    }
+}
+
+/// Clocks, chance, facts from memory.
+impl Effects<'_> {
+    /// For intervals.
+    pub fn now(&self) -> Instant {
+        self.core.clock.now
+    }
+
+    /// For people.
+    pub fn unix(&self) -> UnixTime {
+        self.core.clock.unix
+    }
+
+    /// This shard's stream of chance.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.core.rng
+    }
+
+    /// People everywhere, homes here.
+    pub fn directory(&self) -> &Directory {
+        &self.core.directory
+    }
+
+    /// Keys of the node, for signed links.
+    pub fn keys(&self) -> Keys {
+        self.core.keys
+    }
+
+    /// SIP domain and digest realm.
+    pub fn domain(&self) -> &str {
+        &self.core.config.domain
+    }
+
+    /// Base of the addresses that we hand out.
+    pub fn public(&self) -> &str {
+        &self.core.config.public
+    }
+
+    /// What SDP carries as our address.
+    pub fn media_address(&self) -> IpAddr {
+        self.core.config.media_address
+    }
+
+    /// Our Contact on a flow, with its brackets.
+    pub fn contact(&self, flow: Flow) -> String {
+        self.core.contact(flow)
+    }
+
+    /// Algorithms that a challenge offers when the user has no list of his own.
+    pub fn digest(&self) -> &[sip::digest::Algorithm] {
+        &self.core.config.digest
+    }
+
+    /// Whether a URI names our domain or one of our listeners.
+    pub fn is_ours(&self, uri: &sip::Uri<'_>) -> bool {
+        self.core.is_ours(uri)
+    }
+
+    /// The slot that keeps a user's bindings.
+    pub fn home(&self, user: &str) -> Slot {
+        self.core.home(user)
+    }
+
+    /// Whether this shard hosts a slot.
+    pub fn hosts(&self, slot: Slot) -> bool {
+        self.core.hosts(slot)
+    }
+
+    /// Which way a leg came or goes.
+    pub fn flow_of(&self, leg: LegId) -> Option<Flow> {
+        self.core.legs.get(&leg).map(|leg| leg.flow)
+    }
+
+    /// Live sessions of this room here.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let own = |(id, entry): (&SessionId, &crate::core::SessionEntry)| {
+            (entry.room == self.room).then_some(*id)
+        };
+        let mut found: Vec<_> = self.core.sessions.iter().filter_map(own).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Counts under a stable name.
+    pub fn count(&mut self, name: &'static str) {
+        self.core.count(name);
+    }
+
+    /// Adds a line of words to a call's ladder.
+    pub fn ladder(&mut self, call: CallId, lane: Lane, text: &str) {
+        self.core.note(call, lane, None, text.as_bytes());
+    }
+
+    /// The ladder of a call that lives here.
+    pub fn ladder_of(&self, call: CallId) -> Vec<crate::ladder::Line> {
+        self.core.ladder.of(call)
+    }
+}
+
+/// Store, providers, pictures, timers.
+impl Effects<'_> {
+    /// A change of the database; `on_reply` gets `Reply::Written`.
+    pub fn write(&mut self, batch: Batch) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Write { ticket, batch });
+        ticket
+    }
+
+    /// A question to the database; `on_reply` gets `Reply::Rows`.
+    pub fn load(&mut self, query: Query) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Load { ticket, query });
+        ticket
+    }
+
+    /// A push; `on_reply` gets `Reply::Push`.
+    pub fn push(&mut self, delivery: pns::Delivery) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let after = self.core.after;
+        let delivery = Box::new(delivery);
+        self.core.out.list.push(Output::Deliver { ticket, delivery, after });
+        ticket
+    }
+
+    /// A picture in our sizes; `on_reply` gets `Reply::Picture`.
+    pub fn render(&mut self, bytes: Vec<u8>, content_type: &str) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let content_type = content_type.to_owned();
+        self.core.out.list.push(Output::Render { ticket, bytes, content_type });
+        ticket
+    }
+
+    /// Wakes this room at `at` with `on_timer`.
+    pub fn set_timer(&mut self, at: Instant) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.timers.push(at, Reason::Room(ticket));
+        ticket
+    }
+
+    /// The timer is not wanted any more.
+    pub fn cancel_timer(&mut self, ticket: Ticket) {
+        self.core.tickets.remove(&ticket);
+    }
+
+    /// Says whether a part of this room is ready; `fault`: why not.
+    pub fn part(&mut self, name: &'static str, fault: Option<&'static str>) {
+        self.core.out.list.push(Output::Part { name, fault });
+    }
+
+    /// A line of the ordered event log.
+    pub fn event(&mut self, kind: &str, subject: &str, data: &serde_json::Value) {
+        let line = EventLine {
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            time: self.core.clock.unix,
+            data: data.to_string(),
+        };
+        self.core.out.list.push(Output::Event(line));
+    }
+}
+
+/// Facts and the directory.
+impl Effects<'_> {
+    /// Publishes a fact to all who hear it by its reach.
+    pub fn publish(&mut self, notice: Notice) {
+        match notice.reach() {
+            Reach::Everywhere => {
+                for shard in 0..self.core.config.shards {
+                    let mail = Mail::Notice(notice.clone());
+                    if shard == self.core.config.index {
+                        self.core.deliver(mail);
+                    } else {
+                        let after = self.core.after;
+                        self.core.out.list.push(Output::Mail { shard, mail, after });
+                    }
+                }
+            }
+            Reach::Home(user) => {
+                let slot = self.core.home(user);
+                self.core.mail(slot, Mail::Notice(notice));
+            }
+            Reach::Session(session) => self.core.mail(session.slot(), Mail::Notice(notice)),
+        }
+    }
+
+    /// Asks where a user is; `on_reply` gets `Reply::Located`. Later bindings come as `Event::Arrived` until
+    /// `until`.
+    pub fn locate(&mut self, user: &str, session: SessionId, until: UnixTime) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let slot = self.core.home(user);
+        self.core.mail(slot, Mail::Locate { user: user.to_owned(), session, ticket, until });
+        ticket
+    }
+
+    /// Ends the watch of [`locate`](Self::locate).
+    pub fn unwatch(&mut self, user: &str, session: SessionId) {
+        let slot = self.core.home(user);
+        self.core.mail(slot, Mail::Unwatch { user: user.to_owned(), session });
+    }
+
+    /// Adds or refreshes a binding of a user whose home is here, and keeps it: what this room says afterwards
+    /// waits until it is on disk.
+    pub fn bind(&mut self, user: &str, binding: Binding) {
+        let entry = self.core.binding_entry(user, &binding);
+        // An instance that comes from another address leaves its old contact behind.
+        let replaced: Vec<String> = self
+            .core
+            .directory
+            .bindings(user)
+            .iter()
+            .filter(|known| {
+                known.contact != binding.contact
+                    && !known.instance.is_empty()
+                    && known.instance == binding.instance
+            })
+            .map(|known| known.contact.clone())
+            .collect();
+        for contact in replaced {
+            self.unbind(user, &contact, "replaced");
+        }
+        self.core.keep(entry, Durability::Synced);
+        self.core.directory.bind(user, binding.clone());
+        let watchers: Vec<_> = self
+            .core
+            .directory
+            .homes
+            .get(user)
+            .map(|home| home.watchers.clone())
+            .unwrap_or_default();
+        for (session, until) in watchers {
+            if until > self.core.clock.unix {
+                let (user, binding) = (user.to_owned(), binding.clone());
+                self.core.mail(session.slot(), Mail::Arrived { session, user, binding });
+            } else {
+                self.core.directory.unwatch(user, session);
+            }
+        }
+        self.publish(Notice::BindingArrived { user: user.to_owned(), binding });
+    }
+
+    /// Ends a binding of a user whose home is here.
+    pub fn unbind(&mut self, user: &str, contact: &str, why: &str) {
+        let Some(gone) = self.core.directory.unbind(user, contact) else { return };
+        let entry = Entry {
+            slot: self.core.home(user),
+            kind: kinds::BINDING,
+            key: binding_key(&self.core.keys, user, &gone.contact),
+            body: Vec::new(),
+            last: true,
+        };
+        self.core.keep(entry, Durability::Synced);
+        self.publish(Notice::BindingGone {
+            user: user.to_owned(),
+            contact: gone.contact,
+            why: why.to_owned(),
+        });
+    }
+
+    /// A person, as every shard knows him; for the room that hears `UserChanged`.
+    pub fn put_user(&mut self, user: User) {
+        self.core.directory.put_user(user);
+    }
+
+    /// A person is gone; his bindings with him.
+    pub fn remove_user(&mut self, name: &str) {
+        if self.hosts(self.home(name)) {
+            let contacts: Vec<_> =
+                self.directory().bindings(name).iter().map(|known| known.contact.clone()).collect();
+            for contact in contacts {
+                self.unbind(name, &contact, "unregistered");
+            }
+        }
+        self.core.directory.remove_user(name);
+    }
+
+    /// A device that can be woken; for the room that hears `DeviceSeen`.
+    pub fn put_device(&mut self, user: &str, device: Device) {
+        self.core.directory.put_device(user, device);
+    }
+
+    /// Devices of a user that `gone` names are forgotten.
+    pub fn remove_device(&mut self, user: &str, gone: impl Fn(&Device) -> bool) {
+        self.core.directory.remove_device(user, gone);
+    }
+}
+
+/// Answers, sessions and the keeper.
+impl Effects<'_> {
+    /// Answers an API request.
+    pub fn answer(&mut self, id: u64, response: ApiResponse) {
+        let after = self.core.after;
+        self.core.out.list.push(Output::Api { id, response, after });
+    }
+
+    /// Answers an API request with a refusal.
+    pub fn refuse_api(&mut self, id: u64, refusal: &dyn Refuse) {
+        self.core.count(refusal.verdict().code);
+        self.answer(id, ApiResponse::refusal(refusal, &serde_json::Value::Null));
+    }
+
+    /// Answers a SIP request. `headers` stand between the fixed ones and the body.
+    pub fn respond(&mut self, request: RequestId, status: u16, headers: &[(Name, String)]) {
+        let Some(entry) = self.core.transactions.servers.get(request.0) else { return };
+        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let mut out = Vec::with_capacity(600);
+        let mut writer = sip::write::response_to(
+            &mut out,
+            &message,
+            status,
+            None,
+            Some(&entry.tag.0),
+            Some(entry.flow.remote),
+        );
+        for (name, value) in headers {
+            writer.header(*name, value);
+        }
+        writer.header(Name::Server, SERVER);
+        writer.end();
+        self.core.respond(request.0, status, out);
+    }
+
+    /// Answers a SIP request with a refusal, its reason in a Warning: only for people that we know.
+    pub fn refuse(&mut self, request: RequestId, refusal: &dyn Refuse) {
+        let verdict = refusal.verdict();
+        self.core.count(verdict.code);
+        let mut headers = vec![(Name::Warning, warning(refusal))];
+        if let Some(delay) = refusal.retry_after() {
+            headers.push((Name::RetryAfter, delay.0.to_string()));
+        }
+        self.respond(request, verdict.sip, &headers);
+    }
+
+    /// Header fields that explain a refusal to the far end of a leg.
+    pub fn refusal_headers(refusal: &dyn Refuse) -> Vec<(String, String)> {
+        let mut headers = vec![("Warning".to_owned(), warning(refusal))];
+        if let Some(Seconds(delay)) = refusal.retry_after() {
+            headers.push(("Retry-After".to_owned(), delay.to_string()));
+        }
+        headers
+    }
+
+    /// Keeps the state of a session and of its legs here. What this room says afterwards waits for it.
+    pub fn save(&mut self, session: SessionId, state: Vec<u8>, durability: Durability) {
+        let Some(entry) = self.core.sessions.get_mut(&session) else { return };
+        entry.saved = Some(state);
+        self.core.save_session(session, durability);
+    }
+
+    /// Ends a session: `record` is what SQL gets. Legs that are left are ended.
+    pub fn end(&mut self, session: SessionId, record: Option<Vec<u8>>) {
+        let Some(entry) = self.core.sessions.remove(&session) else { return };
+        if entry.saved.is_some() || record.is_some() {
+            let mut writer = tagged::Writer::new();
+            writer.text(1, self.core.name_of(entry.room));
+            if let Some(record) = &record {
+                writer.bytes(2, record);
+            }
+            let (slot, body) = (session.slot(), writer.finish());
+            let entry = Entry { slot, kind: kinds::SESSION, key: session.0, body, last: true };
+            self.core.keep(entry, Durability::Written);
+        }
+        for leg in entry.legs {
+            self.core.leg_end(leg, 500, &[]);
+            self.core.leg_arm(leg);
+        }
+    }
+
+    /// Asks for a new session about `key` on the slot of that key. The id is known at once; the room that takes
+    /// it gets `Session::Opened`.
+    pub fn open(&mut self, key: &str, why: &str) -> SessionId {
+        let slot = self.core.home(key);
+        // The same key gives the same id, so that all who open it meet.
+        let keys = self.core.keys.slots;
+        let (high, low) = (keys.hash_bytes(key.as_bytes()), keys.hash_bytes(why.as_bytes()));
+        let id = u128::from(slot.0) << 120
+            | (u128::from(high) << 64 | u128::from(low ^ high.rotate_left(17))) >> 8;
+        let session = SessionId(id);
+        let (key, why) = (key.to_owned(), why.to_owned());
+        self.core.mail(slot, Mail::Open { session, key, why });
+        session
+    }
+}
+
+/// Legs and media.
+impl Effects<'_> {
+    /// The id of a new session on a slot.
+    pub fn session_id(&mut self, slot: Slot) -> SessionId {
+        SessionId::mint(slot, &mut self.core.rng)
+    }
+
+    /// A tag of ours on a slot.
+    pub fn tag(&mut self, slot: Slot) -> String {
+        String::from_utf8_lossy(&self.core.tag(slot).0).into_owned()
+    }
+
+    /// A Call-ID of ours: a UUID whose first octet names the slot.
+    pub fn call_id(&mut self, slot: Slot) -> String {
+        let mut octets = [0; 16];
+        self.core.rng.fill(&mut octets);
+        octets[0] = slot.0;
+        octets[6] = octets[6] & 0x0f | 0x40;
+        octets[8] = octets[8] & 0x3f | 0x80;
+        let mut text = String::with_capacity(36);
+        for (place, octet) in octets.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push_str(&format!("{octet:02x}"));
+        }
+        text
+    }
+
+    /// Tells a leg of this session what to do.
+    pub fn leg(&mut self, session: SessionId, leg: LegId, command: LegCommand) {
+        let slot = leg.slot();
+        if self.core.hosts(slot) {
+            self.core.leg_command(leg, session, command);
+        } else {
+            self.core.mail(slot, Mail::Command { leg, from: session, command });
+        }
+    }
+
+    /// Calls somebody: a new leg of this session, on the session's slot.
+    pub fn invite(&mut self, plan: InvitePlan) -> LegId {
+        let session = plan.session;
+        let leg = LegId::mint(session.slot(), &mut self.core.rng);
+        self.leg(session, leg, LegCommand::Invite(Box::new(plan)));
+        leg
+    }
+
+    /// Asks all other rooms what they add to a planned leg.
+    pub fn attachments(&mut self, plan: &LegPlan<'_>) -> Vec<Attachment> {
+        let mut found = Vec::new();
+        for place in 0..self.rooms.len() {
+            let Some(mut room) = self.rooms.get_mut(place).and_then(Option::take) else { continue };
+            let mut effects =
+                Effects { core: &mut *self.core, rooms: &mut *self.rooms, room: place };
+            found.extend(room.attach(plan, &mut effects));
+            if let Some(home) = self.rooms.get_mut(place) {
+                *home = Some(room);
+            }
+        }
+        found
+    }
+
+    /// A new bridge of this session.
+    pub fn bridge(&mut self, session: SessionId) -> BridgeId {
+        let bridge = BridgeId::mint(session.slot(), &mut self.core.rng);
+        self.core.bridges.insert(bridge, session);
+        bridge
+    }
+
+    /// A bridge that comes back after a restart, with its ports.
+    pub fn claim(&mut self, session: SessionId, bridge: BridgeId, ports: &[u16]) {
+        self.core.bridges.insert(bridge, session);
+        for port in ports {
+            self.core.ports.claim(*port);
+        }
+    }
+
+    /// Two free RTP ports, for both sides of a stream; `None` when the range is used up.
+    pub fn ports(&mut self) -> Option<[u16; 2]> {
+        let first = self.core.ports.take()?;
+        match self.core.ports.take() {
+            Some(second) => Some([first, second]),
+            None => {
+                self.core.ports.give_back(first, self.core.clock.now);
+                None
+            }
+        }
+    }
+
+    /// Ports that are not used any more.
+    pub fn give_back(&mut self, ports: &[u16]) {
+        for port in ports {
+            self.core.ports.give_back(*port, self.core.clock.now);
+        }
+    }
+
+    /// A command to the pump.
+    pub fn media(&mut self, command: media::Command) {
+        if let media::Command::Close { bridge } = &command {
+            self.core.bridges.remove(bridge);
+        }
+        self.core.out.list.push(Output::Media(command));
+    }
+}
+
+fn warning(refusal: &dyn Refuse) -> String {
+    let verdict = refusal.verdict();
+    format!(
+        "399 carillon {}",
+        sip::write::quote(&format!("{} CAR-{:04}", verdict.code, verdict.number))
+    )
+}
+
+pub(crate) fn binding_key(keys: &Keys, user: &str, contact: &str) -> u128 {
+    let (high, low) = (
+        keys.slots.hash_bytes(user.as_bytes()),
+        keys.slots.hash_bytes(format!("{user}\n{contact}").as_bytes()),
+    );
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// A binding as tagged fields.
+pub(crate) fn encode_binding(user: &str, binding: &Binding) -> Vec<u8> {
+    let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
+    writer.text(1, user).text(2, &binding.contact);
+    writer.bytes(3, &crate::leg::encode_flow(binding.flow));
+    writer.number(4, binding.until.0.into()).number(5, binding.seen.0.into());
+    writer.number(6, binding.q.into()).text(7, &binding.call_id).number(8, binding.cseq.into());
+    for (tag, text) in [(9, &binding.path), (10, &binding.instance), (11, &binding.user_agent)] {
+        if !text.is_empty() {
+            writer.text(tag, text);
+        }
+    }
+    if let Some(push) = &binding.push {
+        let mut inner = tagged::Writer::new();
+        inner.text(1, push.provider.name()).text(2, &push.prid).text(3, &push.param);
+        if let Some(alert) = &push.prid_alert {
+            inner.text(4, alert);
+        }
+        for (tag, octets) in [(5, &push.p256dh), (6, &push.auth)] {
+            if let Some(octets) = octets {
+                inner.bytes(tag, octets);
+            }
+        }
+        writer.bytes(12, &inner.finish());
+    }
+    writer.finish()
+}
+
+/// A binding and its user, as the keeper had them.
+pub(crate) fn decode_binding(bytes: &[u8]) -> Option<(String, Binding)> {
+    let mut user = String::new();
+    let mut binding = Binding {
+        contact: String::new(),
+        flow: Flow::NONE,
+        path: String::new(),
+        until: UnixTime(0),
+        seen: UnixTime(0),
+        q: 1_000,
+        call_id: String::new(),
+        cseq: 0,
+        instance: String::new(),
+        user_agent: String::new(),
+        push: None,
+    };
+    for (tag, field) in tagged::Reader::new(bytes) {
+        let text = || field.text().map(str::to_owned);
+        match tag {
+            1 => user = text()?,
+            2 => binding.contact = text()?,
+            3 => binding.flow = crate::leg::decode_flow(field.0)?,
+            4 => binding.until = UnixTime(field.number()? as u64),
+            5 => binding.seen = UnixTime(field.number()? as u64),
+            6 => binding.q = field.number()? as u16,
+            7 => binding.call_id = text()?,
+            8 => binding.cseq = field.number()? as u32,
+            9 => binding.path = text()?,
+            10 => binding.instance = text()?,
+            11 => binding.user_agent = text()?,
+            12 => binding.push = decode_target(field.0),
+            _ => (), // A field of a newer version.
+        }
+    }
+    (!user.is_empty() && !binding.contact.is_empty()).then_some((user, binding))
+}
+
+fn decode_target(bytes: &[u8]) -> Option<pns::Target> {
+    let mut provider = None;
+    let mut target = pns::Target {
+        provider: pns::Provider::Fcm,
+        prid: String::new(),
+        prid_alert: None,
+        param: String::new(),
+        p256dh: None,
+        auth: None,
+    };
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => provider = pns::Provider::parse(field.text()?),
+            2 => target.prid = field.text()?.to_owned(),
+            3 => target.param = field.text()?.to_owned(),
+            4 => target.prid_alert = field.text().map(str::to_owned),
+            5 => target.p256dh = Some(field.0.to_vec()),
+            6 => target.auth = Some(field.0.to_vec()),
+            _ => (),
+        }
+    }
+    target.provider = provider?;
+    Some(target)
+}

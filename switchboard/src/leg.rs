@@ -1,0 +1,343 @@
+//! One side of a call: an INVITE and the dialog that it makes.
+//!
+//! Picture     theirs: Incoming --answer--> Answered --ACK--> Established
+//!             ours:   Calling --2xx--> (Accepted --ack-->) Established
+//!             both:   Established --end--> Ending --> gone;  a re-INVITE runs inside Established (`Change`)
+//! Rules       A leg stays on the slot where its first message was located; its owner may live elsewhere
+//!             and changes only by `Hand` and `Accept`: the giver owns until the taker accepted.
+//!             Only the owner is obeyed. An event for an owner that is gone ends the leg.
+//! Limits      RING_MAX for a call of ours without a final answer; 64*T1 for ACK.
+//! Not here    Why a leg rings or ends (rooms), what its description says (pair), octets of SIP (sip).
+//! Spec        RFC 3261 §12 to §15, RFC 3264 §8 for re-INVITE, RFC 6141 for its failure.
+
+use serde::{Deserialize, Serialize};
+use sip::dialog::Dialog;
+use sip::transaction::AnswerRetransmit;
+use types::{Flow, Instant, LegId, SessionId, tagged};
+
+use crate::service::RequestId;
+
+/// A call of ours without a final answer ends after this; rooms usually end it earlier.
+pub const RING_MAX: types::Seconds = types::Seconds(180);
+
+/// What an owner may tell a leg.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LegCommand {
+    /// The taker accepts the leg that was offered with this version.
+    Accept {
+        /// The version of the offer.
+        version: u32,
+    },
+    /// Sends the ACK that was held back because the offer came in the answer.
+    Ack {
+        /// The description.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Answers the INVITE with 200.
+    Answer {
+        /// The description.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Answers a re-INVITE.
+    AnswerChange {
+        /// Status code.
+        status: u16,
+        /// The description, with a success.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Sends a re-INVITE.
+    Change {
+        /// The new offer; `None` asks the other side for one.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Ends the leg in the way that fits its phase: a final answer, CANCEL or BYE.
+    End {
+        /// Status for a leg that waits for our answer.
+        status: u16,
+        /// More header fields of that answer, BYE or CANCEL.
+        headers: Vec<(String, String)>,
+    },
+    /// Offers the leg to another session.
+    Hand {
+        /// The taker.
+        to: SessionId,
+    },
+    /// Sends the INVITE of a new leg.
+    Invite(Box<InvitePlan>),
+    /// Sends a provisional answer.
+    Ring {
+        /// 101 to 199.
+        status: u16,
+        /// A description for early media.
+        sdp: Option<Vec<u8>>,
+        /// More header fields.
+        headers: Vec<(String, String)>,
+    },
+}
+
+/// A call of ours to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InvitePlan {
+    /// Its owner.
+    pub session: SessionId,
+    /// The way out.
+    pub flow: Flow,
+    /// Request-URI.
+    pub uri: String,
+    /// Values of Route, already joined; empty without.
+    pub route: String,
+    /// From without its tag: a name-addr.
+    pub from: String,
+    /// Our tag; the same for all branches of a fork.
+    pub from_tag: String,
+    /// To: a name-addr.
+    pub to: String,
+    /// Call-ID; the same for all branches of a fork.
+    pub call_id: String,
+    /// CSeq number.
+    pub cseq: u32,
+    /// Hops left.
+    pub max_forwards: u8,
+    /// More header fields.
+    pub headers: Vec<(String, String)>,
+    /// The offer.
+    pub sdp: Option<Vec<u8>>,
+}
+
+/// What an owner hears of a leg.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LegEvent {
+    /// The other side answered our INVITE with success.
+    Answered {
+        /// The description: an answer, or an offer when our INVITE had none.
+        sdp: Option<Vec<u8>>,
+    },
+    /// The caller gave up before we answered. The leg is gone.
+    Cancelled,
+    /// The other side wants to change the session.
+    Changed {
+        /// Its offer; `None`: it asks for ours.
+        sdp: Option<Vec<u8>>,
+    },
+    /// Our re-INVITE was answered.
+    ChangeAnswered {
+        /// Status code.
+        status: u16,
+        /// The description, with a success.
+        sdp: Option<Vec<u8>>,
+    },
+    /// The ACK of our answer came.
+    Confirmed {
+        /// The description, when the offer was ours.
+        sdp: Option<Vec<u8>>,
+    },
+    /// The leg is gone.
+    Ended {
+        /// `bye`, `no ack`, `timeout`, `transport`, `gone`.
+        why: String,
+    },
+    /// The other side refused our INVITE. The leg is gone.
+    Failed {
+        /// Status code; 408 without any answer, 503 when it could not be sent.
+        status: u16,
+        /// Its reason phrase.
+        phrase: String,
+    },
+    /// The taker accepted: the leg is not ours any more.
+    Handed {
+        /// Who has it.
+        to: SessionId,
+    },
+    /// A leg is offered to this session.
+    Offered {
+        /// Who gives it.
+        from: SessionId,
+        /// To be named in `Accept`.
+        version: u32,
+        /// Whether it waits for our answer (true) or is established.
+        waiting: bool,
+        /// The description that the far end sent last.
+        sdp: Option<Vec<u8>>,
+    },
+    /// The other side works on our INVITE.
+    Provisional {
+        /// 101 to 199.
+        status: u16,
+        /// A description for early media.
+        sdp: Option<Vec<u8>>,
+    },
+    /// A restart is over and this leg is here again.
+    Restored,
+}
+
+/// What a leg is doing.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Our INVITE was accepted; the owner owes the ACK with the answer.
+    Accepted { cseq: u32 },
+    /// We said 200; its ACK is awaited.
+    Answered { retransmit: AnswerRetransmit },
+    /// Our INVITE is out.
+    Calling { transaction: u64, cancel: Cancel, since: Instant },
+    /// The owner ended it before our 200 was acknowledged: BYE follows the ACK.
+    Ending { retransmit: AnswerRetransmit },
+    /// Both sides agree.
+    Established,
+    /// Their INVITE waits for our final answer.
+    Incoming { request: RequestId },
+}
+
+/// Whether a call of ours is being given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// The other side knows: its CANCEL was answered.
+    Answered,
+    /// It goes on.
+    No,
+    /// CANCEL is out and is repeated at `at`, then after `gap` more.
+    Sent { at: Instant, gap: std::time::Duration },
+    /// To be sent as soon as a provisional answer came (RFC 3261 §9.1).
+    Wanted,
+}
+
+/// What a re-INVITE is doing.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// Ours was accepted; the owner owes the ACK with the answer.
+    Accepted { cseq: u32 },
+    /// We said 200 to theirs; its ACK is awaited.
+    Answered { retransmit: AnswerRetransmit },
+    /// Nothing.
+    Idle,
+    /// Theirs waits for our answer.
+    Incoming { request: RequestId },
+    /// Ours is out.
+    Outgoing { offered: bool },
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub id: LegId,
+    pub owner: SessionId,
+    pub call: types::CallId,
+    pub version: u32,
+    /// To whom it is offered.
+    pub offered: Option<SessionId>,
+    pub phase: Phase,
+    pub change: Change,
+    /// Until the first answer with a tag there is none on legs of ours.
+    pub dialog: Option<Box<Dialog>>,
+    pub flow: Flow,
+    /// Our INVITE had an offer, or theirs had.
+    pub offer_sent: bool,
+    /// What the far end described last, kept for a taker.
+    pub sdp: Option<Vec<u8>>,
+    pub armed: Option<Instant>,
+    /// Saved in an entry of its own because the owner lives on another slot.
+    pub apart: bool,
+}
+
+impl Leg {
+    /// When it wants to be woken.
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Answered { retransmit } | Phase::Ending { retransmit } => retransmit.deadline(),
+            Phase::Calling { cancel: Cancel::Sent { at, .. }, .. } => Some(*at),
+            Phase::Calling { cancel: Cancel::No, since, .. } => Some(*since + RING_MAX),
+            // The transaction ends by itself.
+            Phase::Calling { cancel: Cancel::Answered | Cancel::Wanted, .. } => None,
+            Phase::Accepted { .. } | Phase::Established | Phase::Incoming { .. } => None,
+        };
+        let change = match &self.change {
+            Change::Answered { retransmit } => retransmit.deadline(),
+            Change::Accepted { .. }
+            | Change::Idle
+            | Change::Incoming { .. }
+            | Change::Outgoing { .. } => None,
+        };
+        [phase, change].into_iter().flatten().min()
+    }
+
+    /// What must be known of it after a restart: `request` is the INVITE that it waits on, if any.
+    pub fn encode(&self, request: Option<&[u8]>) -> Vec<u8> {
+        let mut writer = tagged::Writer::new();
+        writer.number(1, self.id.0).number(2, self.owner.0).number(3, self.call.0);
+        writer.number(4, self.version.into()).bytes(5, &encode_flow(self.flow));
+        let phase = match self.phase {
+            Phase::Calling { .. } => 1,
+            Phase::Incoming { .. } => 2,
+            Phase::Accepted { .. } | Phase::Answered { .. } | Phase::Established => 3,
+            Phase::Ending { .. } => 4,
+        };
+        writer.number(6, phase);
+        if let Some(dialog) = &self.dialog {
+            let mut inner = tagged::Writer::new();
+            dialog.encode(&mut inner);
+            writer.bytes(7, &inner.finish());
+        }
+        if let Some(request) = request {
+            writer.bytes(8, request);
+        }
+        writer.number(9, self.apart.into());
+        writer.finish()
+    }
+}
+
+/// A leg as the keeper had it.
+#[derive(Debug, Default)]
+pub(crate) struct SavedLeg {
+    pub id: LegId,
+    pub owner: SessionId,
+    pub call: types::CallId,
+    pub version: u32,
+    pub flow: Option<Flow>,
+    pub phase: u8,
+    pub dialog: Option<Dialog>,
+    pub request: Option<Vec<u8>>,
+    pub apart: bool,
+}
+
+impl SavedLeg {
+    pub fn decode(bytes: &[u8]) -> Self {
+        let mut saved = Self::default();
+        for (tag, field) in tagged::Reader::new(bytes) {
+            let number = field.number().unwrap_or(0);
+            match tag {
+                1 => saved.id = LegId(number),
+                2 => saved.owner = SessionId(number),
+                3 => saved.call = types::CallId(number),
+                4 => saved.version = number as u32,
+                5 => saved.flow = decode_flow(field.0),
+                6 => saved.phase = number as u8,
+                7 => saved.dialog = Dialog::decode(tagged::Reader::new(field.0)),
+                8 => saved.request = Some(field.0.to_vec()),
+                9 => saved.apart = number == 1,
+                _ => (), // A field of a newer version.
+            }
+        }
+        saved
+    }
+}
+
+/// A flow as tagged fields. The connection of a stream does not outlive the process and is left out.
+pub(crate) fn encode_flow(flow: Flow) -> Vec<u8> {
+    let mut writer = tagged::Writer::new();
+    writer.text(1, flow.transport.param()).number(2, flow.listener.into());
+    writer.text(3, &flow.remote.to_string()).number(4, flow.connection.into());
+    writer.finish()
+}
+
+pub(crate) fn decode_flow(bytes: &[u8]) -> Option<Flow> {
+    let mut flow = Flow::NONE;
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => flow.transport = types::Transport::parse(field.0)?,
+            2 => flow.listener = field.number()? as u8,
+            3 => flow.remote = field.text()?.parse().ok()?,
+            4 => flow.connection = field.number()? as u64,
+            _ => (),
+        }
+    }
+    Some(flow)
+}

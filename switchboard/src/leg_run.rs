@@ -1,0 +1,785 @@
+//! What legs do: commands of owners, messages of the far end, deadlines. The states stand in [`leg`](crate::leg).
+
+use sip::dialog::Dialog;
+use sip::transaction::server_invite::{AnswerAction, AnswerEvent};
+use sip::transaction::{AnswerRetransmit, client_invite};
+use sip::write::Writer;
+use sip::{Framing, Message, Method, Name};
+use types::{LegId, SessionId};
+
+use crate::core::Core;
+use crate::ladder::Lane;
+use crate::leg::{Cancel, Change, InvitePlan, Leg, LegCommand, LegEvent, Phase};
+use crate::service::RequestId;
+use crate::store::Durability;
+use crate::timers::Reason;
+use crate::transactions::ClientMachine;
+
+/// Methods that we take, for Allow.
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER";
+/// What we call ourselves.
+pub(crate) const SERVER: &str = concat!("Carillon/", env!("CARGO_PKG_VERSION"));
+const SDP: &str = "application/sdp";
+
+impl Core {
+    /// A command of an owner. Only the owner is obeyed, but for the taker of an offered leg.
+    pub(crate) fn leg_command(&mut self, id: LegId, from: SessionId, command: LegCommand) {
+        if let LegCommand::Invite(plan) = command {
+            self.leg_invite(id, *plan);
+            return;
+        }
+        let Some(leg) = self.legs.get(&id) else {
+            // It ended while the command was on its way.
+            self.tell(from, id, LegEvent::Ended { why: "gone".into() });
+            return;
+        };
+        if let LegCommand::Accept { version } = command {
+            self.leg_accept(id, from, version);
+            return;
+        }
+        if leg.owner != from {
+            self.count("switchboard.command_of_a_stranger");
+            return;
+        }
+        match command {
+            LegCommand::Accept { .. } | LegCommand::Invite(_) => (),
+            LegCommand::Ack { sdp } => self.leg_late_ack(id, sdp),
+            LegCommand::Answer { sdp } => self.leg_answer(id, sdp),
+            LegCommand::AnswerChange { status, sdp } => self.leg_answer_change(id, status, sdp),
+            LegCommand::Change { sdp } => self.leg_change(id, sdp),
+            LegCommand::End { status, headers } => self.leg_end(id, status, &headers),
+            LegCommand::Hand { to } => self.leg_hand(id, to),
+            LegCommand::Ring { status, sdp, headers } => self.leg_ring(id, status, sdp, &headers),
+        }
+        self.leg_arm(id);
+    }
+
+    fn leg_hand(&mut self, id: LegId, to: SessionId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.offered = Some(to);
+        leg.version += 1;
+        let event = LegEvent::Offered {
+            from: leg.owner,
+            version: leg.version,
+            waiting: matches!(leg.phase, Phase::Incoming { .. }),
+            sdp: leg.sdp.clone(),
+        };
+        self.tell(to, id, event);
+    }
+
+    fn leg_accept(&mut self, id: LegId, taker: SessionId, version: u32) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.offered != Some(taker) || leg.version != version {
+            self.tell(taker, id, LegEvent::Ended { why: "gone".into() });
+            return;
+        }
+        let giver = leg.owner;
+        leg.offered = None;
+        leg.owner = taker;
+        leg.apart = taker.slot() != id.slot();
+        let apart = leg.apart;
+        if let Some(entry) = self.sessions.get_mut(&giver) {
+            entry.legs.retain(|known| *known != id);
+        }
+        if let Some(entry) = self.sessions.get_mut(&taker) {
+            entry.legs.push(id);
+        }
+        if apart {
+            self.save_leg(id);
+        }
+        self.tell(giver, id, LegEvent::Handed { to: taker });
+    }
+
+    fn leg_invite(&mut self, id: LegId, plan: InvitePlan) {
+        let leg = Leg {
+            id,
+            owner: plan.session,
+            call: types::CallId(plan.session.0),
+            version: 0,
+            offered: None,
+            phase: Phase::Calling { transaction: 0, cancel: Cancel::No, since: self.clock.now },
+            change: Change::Idle,
+            dialog: None,
+            flow: plan.flow,
+            offer_sent: plan.sdp.is_some(),
+            sdp: None,
+            armed: None,
+            apart: plan.session.slot() != id.slot(),
+        };
+        self.legs.insert(id, leg);
+        if let Some(entry) = self.sessions.get_mut(&plan.session) {
+            entry.legs.push(id);
+        }
+        let contact = self.contact(plan.flow);
+        let write = |via: &[u8]| {
+            let mut out = Vec::with_capacity(900 + plan.sdp.as_ref().map_or(0, Vec::len));
+            let mut writer = Writer::request(&mut out, b"INVITE", plan.uri.as_bytes());
+            writer.header(Name::Via, via).number(Name::MaxForwards, plan.max_forwards.into());
+            if !plan.route.is_empty() {
+                writer.header(Name::Route, &plan.route);
+            }
+            writer.header_parts(
+                Name::From,
+                &[plan.from.as_bytes(), b";tag=", plan.from_tag.as_bytes()],
+            );
+            writer.header(Name::To, &plan.to).header(Name::CallId, &plan.call_id);
+            writer.header_parts(Name::CSeq, &[plan.cseq.to_string().as_bytes(), b" INVITE"]);
+            writer.header(Name::Contact, &contact).header(Name::Allow, ALLOW);
+            writer.header(Name::UserAgent, SERVER);
+            extra(&mut writer, &plan.headers);
+            finish(&mut writer, plan.sdp.as_deref());
+            out
+        };
+        let transaction = self.request(plan.flow, id.slot(), Some(id), true, write);
+        if let Some(leg) = self.legs.get_mut(&id)
+            && let Phase::Calling { transaction: place, .. } = &mut leg.phase
+        {
+            *place = transaction;
+        }
+        self.leg_arm(id);
+    }
+
+    /// Writes an answer to the INVITE or re-INVITE of this transaction.
+    fn leg_response(
+        &mut self,
+        id: LegId,
+        request: RequestId,
+        status: u16,
+        sdp: Option<&[u8]>,
+        headers: &[(String, String)],
+    ) -> Option<Vec<u8>> {
+        let leg = self.legs.get(&id)?;
+        let contact = self.contact(leg.flow);
+        let entry = self.transactions.servers.get(request.0)?;
+        let message = Message::decode(&entry.request, Framing::Datagram).ok()?;
+        let mut out = Vec::with_capacity(600 + sdp.map_or(0, <[u8]>::len));
+        let mut writer = sip::write::response_to(
+            &mut out,
+            &message,
+            status,
+            None,
+            Some(&entry.tag.0),
+            Some(entry.flow.remote),
+        );
+        if status < 300 {
+            writer.copy(&message, Name::RecordRoute).header(Name::Contact, &contact);
+            writer.header(Name::Allow, ALLOW);
+        }
+        writer.header(Name::Server, SERVER);
+        extra(&mut writer, headers);
+        finish(&mut writer, sdp);
+        Some(out)
+    }
+
+    fn leg_ring(
+        &mut self,
+        id: LegId,
+        status: u16,
+        sdp: Option<Vec<u8>>,
+        headers: &[(String, String)],
+    ) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let Phase::Incoming { request } = leg.phase else { return };
+        if let Some(bytes) = self.leg_response(id, request, status, sdp.as_deref(), headers) {
+            self.respond(request.0, status, bytes);
+        }
+    }
+
+    fn leg_answer(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let Phase::Incoming { request } = leg.phase else { return };
+        let Some(bytes) = self.leg_response(id, request, 200, sdp.as_deref(), &[]) else { return };
+        let retransmit = AnswerRetransmit::new(bytes.clone(), self.config.timers, self.clock.now);
+        self.respond(request.0, 200, bytes);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.phase = Phase::Answered { retransmit };
+        }
+    }
+
+    fn leg_answer_change(&mut self, id: LegId, status: u16, sdp: Option<Vec<u8>>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let Change::Incoming { request } = leg.change else { return };
+        let Some(bytes) = self.leg_response(id, request, status, sdp.as_deref(), &[]) else {
+            return;
+        };
+        let (timers, now) = (self.config.timers, self.clock.now);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.change = if status < 300 {
+                let retransmit = AnswerRetransmit::new(bytes.clone(), timers, now);
+                Change::Answered { retransmit }
+            } else {
+                Change::Idle
+            };
+        }
+        self.respond(request.0, status, bytes);
+    }
+
+    /// Sends a re-INVITE, unless one is under way: then the owner hears 491 at once.
+    fn leg_change(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let idle = matches!(leg.change, Change::Idle)
+            && matches!(leg.phase, Phase::Established)
+            && leg.dialog.is_some();
+        if !idle {
+            let owner = leg.owner;
+            self.tell(owner, id, LegEvent::ChangeAnswered { status: 491, sdp: None });
+            return;
+        }
+        let contact = self.contact(leg.flow);
+        let flow = leg.flow;
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(mut dialog) = leg.dialog.take() else { return };
+        leg.change = Change::Outgoing { offered: sdp.is_some() };
+        let (new_block, owner, apart) = (dialog.reserve(), leg.owner, leg.apart);
+        self.request(flow, id.slot(), Some(id), true, |via| {
+            let mut out = Vec::with_capacity(800);
+            let mut writer = dialog.request(Method::Invite, &mut out, via);
+            writer.header(Name::Contact, &contact).header(Name::Allow, ALLOW);
+            writer.header(Name::UserAgent, SERVER);
+            finish(&mut writer, sdp.as_deref());
+            out
+        });
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.dialog = Some(dialog);
+        }
+        // The shell writes the log before it sends, so the new block of CSeq numbers is known in time.
+        match (new_block, apart) {
+            (true, true) => self.save_leg(id),
+            (true, false) => self.save_session(owner, Durability::Written),
+            (false, _) => (),
+        }
+    }
+
+    /// Ends a leg in the way that fits its phase.
+    pub(crate) fn leg_end(&mut self, id: LegId, status: u16, headers: &[(String, String)]) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match &mut leg.phase {
+            Phase::Incoming { request } => {
+                let request = *request;
+                let status = if status < 300 { 487 } else { status };
+                if let Some(bytes) = self.leg_response(id, request, status, None, headers) {
+                    self.respond(request.0, status, bytes);
+                }
+                self.leg_gone(id);
+            }
+            Phase::Calling { cancel: cancel @ Cancel::No, .. } => {
+                *cancel = Cancel::Wanted;
+                self.leg_cancel(id, headers);
+            }
+            Phase::Calling { .. } => (),
+            Phase::Answered { .. } => {
+                // BYE may not overtake the 200: it waits for the ACK, or for the end of patience.
+                let phase = std::mem::replace(&mut leg.phase, Phase::Established);
+                if let Phase::Answered { retransmit } = phase {
+                    leg.phase = Phase::Ending { retransmit };
+                }
+            }
+            Phase::Accepted { cseq } => {
+                let cseq = *cseq;
+                self.leg_send_ack(id, cseq, None);
+                self.leg_bye(id, headers);
+            }
+            Phase::Established => self.leg_bye(id, headers),
+            Phase::Ending { .. } => (),
+        }
+    }
+
+    /// Sends CANCEL, if it is allowed already, and says when it will be sent again.
+    fn leg_cancel(&mut self, id: LegId, headers: &[(String, String)]) {
+        let now = self.clock.now;
+        let timers = self.config.timers;
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Phase::Calling { transaction, cancel, .. } = &mut leg.phase else { return };
+        let (transaction, flow, call) = (*transaction, leg.flow, leg.call);
+        let Some(entry) = self.transactions.clients.get_mut(transaction) else { return };
+        let ClientMachine::Invite(machine) = &mut entry.machine else { return };
+        if !machine.is_cancellable() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        let Ok(invite) = Message::decode(machine.message(), Framing::Datagram) else { return };
+        let reason =
+            headers.iter().find(|(name, _)| name == "Reason").map(|(_, value)| value.as_bytes());
+        if sip::transaction::cancel_for(&invite, reason, &mut bytes).is_err() {
+            return;
+        }
+        let gap = match *cancel {
+            Cancel::Sent { gap, .. } => (gap * 2).min(timers.t2()),
+            Cancel::Answered | Cancel::No | Cancel::Wanted => timers.t1(),
+        };
+        *cancel = if flow.transport.reliable() {
+            Cancel::Answered
+        } else {
+            Cancel::Sent { at: now + gap, gap }
+        };
+        machine.handle(client_invite::Event::Cancelled, now);
+        self.drive_client(transaction, None);
+        self.note(call, Lane::SipOut, Some(flow), &bytes);
+        self.send(flow, &bytes, self.after);
+    }
+
+    /// The other side has our CANCEL.
+    pub(crate) fn leg_cancel_answered(&mut self, id: LegId) {
+        if let Some(leg) = self.legs.get_mut(&id)
+            && let Phase::Calling { cancel: cancel @ Cancel::Sent { .. }, .. } = &mut leg.phase
+        {
+            *cancel = Cancel::Answered;
+        }
+    }
+
+    fn leg_bye(&mut self, id: LegId, headers: &[(String, String)]) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let flow = leg.flow;
+        let Some(mut dialog) = leg.dialog.take() else {
+            self.leg_gone(id);
+            return;
+        };
+        self.request(flow, id.slot(), Some(id), false, |via| {
+            let mut out = Vec::with_capacity(500);
+            let mut writer = dialog.request(Method::Bye, &mut out, via);
+            writer.header(Name::UserAgent, SERVER);
+            extra(&mut writer, headers);
+            writer.end();
+            out
+        });
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.dialog = Some(dialog);
+        }
+        // The transaction repeats the BYE by itself; nothing of the leg is needed for that.
+        self.leg_gone(id);
+    }
+
+    fn leg_send_ack(&mut self, id: LegId, cseq: u32, sdp: Option<&[u8]>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (flow, call) = (leg.flow, leg.call);
+        let Some(dialog) = &leg.dialog else { return };
+        // An ACK for a success is a transaction of its own, without an answer.
+        let number = u64::from(cseq) << 32 | 0xffff_ffff;
+        let via = self.via(flow, id.slot(), number);
+        let mut out = Vec::with_capacity(500);
+        let mut writer = dialog.ack(cseq, &mut out, &via);
+        finish(&mut writer, sdp);
+        self.note(call, Lane::SipOut, Some(flow), &out);
+        self.send(flow, &out, self.after);
+    }
+
+    fn leg_late_ack(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let cseq = match (&leg.phase, &leg.change) {
+            (Phase::Accepted { cseq }, _) => *cseq,
+            (_, Change::Accepted { cseq }) => *cseq,
+            (_, _) => return,
+        };
+        if matches!(leg.phase, Phase::Accepted { .. }) {
+            leg.phase = Phase::Established;
+        } else {
+            leg.change = Change::Idle;
+        }
+        self.leg_send_ack(id, cseq, sdp.as_deref());
+    }
+
+    /// A response to the INVITE, re-INVITE or BYE of this leg.
+    pub(crate) fn leg_response_came(&mut self, id: LegId, transaction: u64, message: &Message<'_>) {
+        let Some(status) = message.status() else { return };
+        if message.method() != Method::Invite {
+            return; // BYE: the leg has gone already.
+        }
+        let Some(leg) = self.legs.get(&id) else {
+            self.leg_stray_success(id, transaction, message);
+            return;
+        };
+        match &leg.phase {
+            Phase::Calling { cancel, transaction: ours, .. }
+                if *ours == transaction || *ours == 0 =>
+            {
+                let cancel = *cancel;
+                self.leg_calling(id, cancel, status, message);
+            }
+            Phase::Established if matches!(leg.change, Change::Outgoing { .. }) => {
+                self.leg_change_answered(id, status, message);
+            }
+            Phase::Calling { .. } | Phase::Incoming { .. } => (),
+            Phase::Accepted { .. }
+            | Phase::Established
+            | Phase::Answered { .. }
+            | Phase::Ending { .. } => {
+                if status / 100 == 2 {
+                    self.leg_success_again(id, transaction, message);
+                }
+            }
+        }
+        self.leg_arm(id);
+    }
+
+    fn leg_calling(&mut self, id: LegId, cancel: Cancel, status: u16, message: &Message<'_>) {
+        let ending = cancel != Cancel::No;
+        let Some(owner) = self.legs.get(&id).map(|leg| leg.owner) else { return };
+        let sdp = description(message);
+        match status {
+            100..=199 if cancel == Cancel::Wanted => self.leg_cancel(id, &[]),
+            100 => (),
+            101..=199 if ending => (),
+            101..=199 => self.tell(owner, id, LegEvent::Provisional { status, sdp }),
+            200..=299 => {
+                let cseq = message.cseq().map_or(1, |cseq| cseq.number);
+                if !self.leg_enter_dialog(id, message) {
+                    self.leg_gone(id);
+                    let event = LegEvent::Failed { status: 502, phrase: "Bad answer".into() };
+                    if !ending {
+                        self.tell(owner, id, event);
+                    }
+                    return;
+                }
+                let Some(leg) = self.legs.get_mut(&id) else { return };
+                leg.sdp.clone_from(&sdp);
+                if ending {
+                    self.leg_send_ack(id, cseq, None);
+                    self.leg_bye(id, &[]);
+                    return;
+                }
+                if leg.offer_sent {
+                    leg.phase = Phase::Established;
+                    self.leg_send_ack(id, cseq, None);
+                } else {
+                    leg.phase = Phase::Accepted { cseq };
+                }
+                self.tell(owner, id, LegEvent::Answered { sdp });
+            }
+            _ => {
+                self.leg_gone(id);
+                if !ending {
+                    let phrase = String::from_utf8_lossy(message.reason().unwrap_or_default());
+                    self.tell(owner, id, LegEvent::Failed { status, phrase: phrase.into_owned() });
+                }
+            }
+        }
+    }
+
+    /// Makes the dialog of a success; false when the answer cannot make one.
+    fn leg_enter_dialog(&mut self, id: LegId, message: &Message<'_>) -> bool {
+        let Ok(dialog) = Dialog::uac(message, tag_of_from(message)) else { return false };
+        self.leg_index(id, &dialog);
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.dialog = Some(Box::new(dialog));
+        }
+        true
+    }
+
+    pub(crate) fn leg_index(&mut self, id: LegId, dialog: &Dialog) {
+        let key = self.dialog_key(dialog.call_id(), dialog.local_tag(), dialog.remote_tag());
+        self.dialogs.insert(key, id);
+    }
+
+    /// A 2xx to an INVITE that was answered already: the same one again, or another branch downstream.
+    fn leg_success_again(&mut self, id: LegId, transaction: u64, message: &Message<'_>) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let tag = message.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let same = leg.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag() == tag);
+        let cseq = message.cseq().map_or(1, |cseq| cseq.number);
+        if !same {
+            self.leg_stray_success(id, transaction, message);
+        } else if !matches!(leg.phase, Phase::Accepted { .. }) {
+            self.leg_send_ack(id, cseq, None); // Our ACK was lost.
+        }
+    }
+
+    /// A success that nobody wants any more: acknowledged and ended at once (RFC 3261 §13.2.2.4).
+    fn leg_stray_success(&mut self, id: LegId, transaction: u64, message: &Message<'_>) {
+        let Some(flow) = self.transactions.clients.get(transaction).map(|entry| entry.flow) else {
+            return;
+        };
+        if message.status().is_none_or(|status| status / 100 != 2) {
+            return;
+        }
+        let Ok(mut dialog) = Dialog::uac(message, tag_of_from(message)) else { return };
+        let cseq = message.cseq().map_or(1, |cseq| cseq.number);
+        let via = self.via(flow, id.slot(), u64::from(cseq) << 32 | 0xffff_ffff);
+        let mut ack = Vec::new();
+        dialog.ack(cseq, &mut ack, &via).end();
+        self.send(flow, &ack, self.after);
+        self.request(flow, id.slot(), None, false, |via| {
+            let mut out = Vec::new();
+            dialog.request(Method::Bye, &mut out, via).end();
+            out
+        });
+    }
+
+    fn leg_change_answered(&mut self, id: LegId, status: u16, message: &Message<'_>) {
+        if status < 200 {
+            return;
+        }
+        let sdp = description(message);
+        let cseq = message.cseq().map_or(1, |cseq| cseq.number);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let owner = leg.owner;
+        let Change::Outgoing { offered } = leg.change else { return };
+        leg.change = Change::Idle;
+        if status < 300 {
+            leg.sdp.clone_from(&sdp);
+            if let Some(dialog) = &mut leg.dialog {
+                dialog.refresh_target(message);
+            }
+            if offered {
+                self.leg_send_ack(id, cseq, None);
+            } else {
+                leg.change = Change::Accepted { cseq };
+            }
+        }
+        self.tell(owner, id, LegEvent::ChangeAnswered { status, sdp });
+        // RFC 3261 §12.2.1.2: these say that the dialog is gone at the other side.
+        if matches!(status, 408 | 481) {
+            self.tell(owner, id, LegEvent::Ended { why: "gone".into() });
+            self.leg_gone(id);
+        }
+    }
+
+    /// No answer at all came to a request of this leg.
+    pub(crate) fn leg_unanswered(&mut self, id: LegId, _transaction: u64, status: u16) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let owner = leg.owner;
+        match (&leg.phase, &leg.change) {
+            (Phase::Calling { cancel, .. }, _) => {
+                let ending = *cancel != Cancel::No;
+                self.leg_gone(id);
+                if !ending {
+                    let phrase = sip::reason_phrase(status).to_owned();
+                    self.tell(owner, id, LegEvent::Failed { status, phrase });
+                }
+            }
+            (Phase::Established, Change::Outgoing { .. }) => {
+                leg.change = Change::Idle;
+                self.tell(owner, id, LegEvent::ChangeAnswered { status, sdp: None });
+            }
+            (_, _) => (),
+        }
+    }
+
+    /// A request inside of this leg's dialog. `request`: its transaction.
+    pub(crate) fn leg_request(&mut self, id: LegId, request: RequestId, message: &Message<'_>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(dialog) = &mut leg.dialog else { return };
+        if let Err(verdict) = dialog.accept(message) {
+            self.answer_plainly(request, verdict.status(), &[]);
+            return;
+        }
+        match message.method() {
+            Method::Bye => {
+                let (owner, ending) = (leg.owner, matches!(leg.phase, Phase::Ending { .. }));
+                // A re-INVITE or INVITE that still waits gets its answer (RFC 3261 §15.1.2).
+                if let Change::Incoming { request: waiting } = leg.change {
+                    self.answer_plainly(waiting, 487, &[]);
+                }
+                if let Some(Phase::Incoming { request: waiting }) =
+                    self.legs.get(&id).map(|leg| &leg.phase)
+                {
+                    let waiting = *waiting;
+                    self.answer_plainly(waiting, 487, &[]);
+                }
+                self.answer_plainly(request, 200, &[]);
+                self.leg_gone(id);
+                if !ending {
+                    self.tell(owner, id, LegEvent::Ended { why: "bye".into() });
+                }
+            }
+            Method::Invite => self.leg_reinvited(id, request, message),
+            Method::Options => {
+                self.answer_plainly(request, 200, &[("Allow", ALLOW), ("Accept", SDP)]);
+            }
+            Method::Ack
+            | Method::Cancel
+            | Method::Info
+            | Method::Message
+            | Method::Notify
+            | Method::Prack
+            | Method::Publish
+            | Method::Refer
+            | Method::Register
+            | Method::Subscribe
+            | Method::Update
+            | Method::Other(_) => self.answer_plainly(request, 405, &[("Allow", ALLOW)]),
+        }
+        self.leg_arm(id);
+    }
+
+    fn leg_reinvited(&mut self, id: LegId, request: RequestId, message: &Message<'_>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let owner = leg.owner;
+        match (&leg.phase, &leg.change) {
+            (Phase::Established, Change::Idle) => {
+                leg.change = Change::Incoming { request };
+                let sdp = description(message);
+                leg.sdp.clone_from(&sdp);
+                if let Some(dialog) = &mut leg.dialog {
+                    dialog.refresh_target(message);
+                }
+                self.tell(owner, id, LegEvent::Changed { sdp });
+            }
+            // Both sides changed at once (RFC 3261 §14.2).
+            (Phase::Established, Change::Outgoing { .. } | Change::Accepted { .. }) => {
+                self.answer_plainly(request, 491, &[]);
+            }
+            (_, _) => self.answer_plainly(request, 500, &[("Retry-After", "2")]),
+        }
+    }
+
+    /// An ACK for a success of ours.
+    pub(crate) fn leg_ack(&mut self, id: LegId, ack: &Message<'_>) {
+        let now = self.clock.now;
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let owner = leg.owner;
+        let sdp = description(ack);
+        if let Change::Answered { retransmit } = &mut leg.change {
+            retransmit.handle(AnswerEvent::Ack, now);
+            leg.change = Change::Idle;
+            self.tell(owner, id, LegEvent::Confirmed { sdp });
+            return;
+        }
+        match &mut leg.phase {
+            Phase::Answered { retransmit } => {
+                retransmit.handle(AnswerEvent::Ack, now);
+                leg.phase = Phase::Established;
+                self.tell(owner, id, LegEvent::Confirmed { sdp });
+            }
+            Phase::Ending { .. } => self.leg_bye(id, &[]),
+            Phase::Accepted { .. }
+            | Phase::Calling { .. }
+            | Phase::Established
+            | Phase::Incoming { .. } => (), // Repeated.
+        }
+    }
+
+    /// The caller gives up.
+    pub(crate) fn leg_cancelled(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let Phase::Incoming { request } = leg.phase else { return };
+        let owner = leg.owner;
+        self.answer_plainly(request, 487, &[]);
+        self.leg_gone(id);
+        self.tell(owner, id, LegEvent::Cancelled);
+    }
+
+    pub(crate) fn leg_timer(&mut self, id: LegId) {
+        let now = self.clock.now;
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.armed = None;
+        let flow = leg.flow;
+        let in_change = matches!(leg.change, Change::Answered { .. });
+        let retransmit = match (&mut leg.phase, &mut leg.change) {
+            (_, Change::Answered { retransmit })
+            | (Phase::Answered { retransmit } | Phase::Ending { retransmit }, _) => retransmit,
+            (Phase::Calling { since, cancel, .. }, _) => {
+                if matches!(cancel, Cancel::Sent { at, .. } if *at <= now) {
+                    self.leg_cancel(id, &[]);
+                    self.leg_arm(id);
+                } else if now >= *since + crate::leg::RING_MAX && *cancel == Cancel::No {
+                    let owner = leg.owner;
+                    self.leg_end(id, 408, &[]);
+                    let event = LegEvent::Failed { status: 408, phrase: "Request Timeout".into() };
+                    self.tell(owner, id, event);
+                }
+                return;
+            }
+            (_, _) => return,
+        };
+        retransmit.handle(AnswerEvent::Deadline, now);
+        match retransmit.poll() {
+            Some(AnswerAction::Transmit) => {
+                let bytes = retransmit.message().to_vec();
+                let call = leg.call;
+                self.note(call, Lane::SipOut, Some(flow), &bytes);
+                self.send(flow, &bytes, None);
+            }
+            Some(AnswerAction::TimedOut) => {
+                let (owner, ending) = (leg.owner, matches!(leg.phase, Phase::Ending { .. }));
+                if in_change {
+                    leg.change = Change::Idle;
+                }
+                self.leg_bye(id, &[]);
+                if !ending {
+                    self.tell(owner, id, LegEvent::Ended { why: "no ack".into() });
+                }
+            }
+            Some(AnswerAction::Acked) | None => (),
+        }
+        self.leg_arm(id);
+    }
+
+    pub(crate) fn leg_arm(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if let Some(at) = leg.deadline()
+            && leg.armed.is_none_or(|armed| at < armed)
+        {
+            leg.armed = Some(at);
+            self.timers.push(at, Reason::Leg(id));
+        }
+    }
+
+    /// Forgets a leg.
+    pub(crate) fn leg_gone(&mut self, id: LegId) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        if let Some(dialog) = &leg.dialog {
+            let key = self.dialog_key(dialog.call_id(), dialog.local_tag(), dialog.remote_tag());
+            if self.dialogs.get(&key) == Some(&id) {
+                self.dialogs.remove(&key);
+            }
+        }
+        if let Some(entry) = self.sessions.get_mut(&leg.owner) {
+            entry.legs.retain(|known| *known != id);
+        }
+        if leg.apart {
+            self.forget_leg(id);
+        }
+    }
+
+    /// Answers a request without a leg's help.
+    pub(crate) fn answer_plainly(
+        &mut self,
+        request: RequestId,
+        status: u16,
+        headers: &[(&str, &str)],
+    ) {
+        let Some(entry) = self.transactions.servers.get(request.0) else { return };
+        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let mut out = Vec::with_capacity(400);
+        let mut writer = sip::write::response_to(
+            &mut out,
+            &message,
+            status,
+            None,
+            Some(&entry.tag.0),
+            Some(entry.flow.remote),
+        );
+        writer.header(Name::Server, SERVER);
+        for (name, value) in headers {
+            writer.raw_header(name.as_bytes(), value);
+        }
+        writer.end();
+        self.respond(request.0, status, out);
+    }
+}
+
+/// The tag of From: on answers to our requests it is ours.
+fn tag_of_from<'a>(message: &Message<'a>) -> &'a [u8] {
+    message.from().ok().and_then(|from| from.tag()).unwrap_or_default()
+}
+
+/// The description in a message; other bodies are not looked at.
+fn description(message: &Message<'_>) -> Option<Vec<u8>> {
+    let body = message.body();
+    let kind = message.content_type().unwrap_or_default();
+    let kind = kind.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+    (!body.is_empty() && kind.eq_ignore_ascii_case(SDP.as_bytes())).then(|| body.to_vec())
+}
+
+fn extra(writer: &mut Writer<'_>, headers: &[(String, String)]) {
+    for (name, value) in headers {
+        writer.raw_header(name.as_bytes(), value);
+    }
+}
+
+fn finish(writer: &mut Writer<'_>, sdp: Option<&[u8]>) {
+    match sdp {
+        Some(sdp) => writer.body(SDP, sdp),
+        None => writer.end(),
+    }
+}

@@ -1,0 +1,180 @@
+//! The whole vocabulary of facts between rooms, in the past tense, with the reach of each.
+//!
+//! A fact is published by the owner of what it tells of. Rooms read notices with `if let`: each hears
+//! only what it names.
+
+use serde::{Deserialize, Serialize};
+use types::{SessionId, UnixTime};
+
+use crate::directory::{Binding, Device, User};
+
+/// Who hears a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// Every shard: the directory's facts.
+    Everywhere,
+    /// The shard that keeps this user's bindings.
+    Home(&'a str),
+    /// The shard of this session.
+    Session(SessionId),
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Notice {
+    /// A device registered, or refreshed.
+    BindingArrived {
+        /// Whose.
+        user: String,
+        /// Where it is now.
+        binding: Binding,
+    },
+    /// A binding ended.
+    BindingGone {
+        /// Whose.
+        user: String,
+        /// Its contact URI.
+        contact: String,
+        /// `expired`, `unregistered`, `replaced` or `token gone`.
+        why: String,
+    },
+    /// The two sides of a call hear each other.
+    CallAnswered(CallFacts),
+    /// Somebody calls.
+    CallBegan(CallFacts),
+    /// A call is over; this is its record.
+    CallEnded(CallFacts),
+    /// A provider said that a token is dead: nobody can be woken by it any more.
+    DeviceGone {
+        /// Whose.
+        user: String,
+        /// Which provider.
+        provider: String,
+        /// The token.
+        prid: String,
+    },
+    /// A device with a push token made itself known, by REGISTER or by the API.
+    DeviceSeen {
+        /// Whose.
+        user: String,
+        /// The device.
+        device: Device,
+    },
+    /// This room's instance is new: the one before it panicked. Told to that room only.
+    Restarted,
+    /// The shard begins: everything that lasted has been adopted.
+    Started,
+    /// A user was made or changed.
+    UserChanged(Box<User>),
+    /// A user was deleted.
+    UserGone {
+        /// Who.
+        name: String,
+    },
+    /// The people of the store were read: strangers and friends can be told apart.
+    UsersLoaded,
+    /// A wake ended: what became of one push.
+    WakeEnded {
+        /// The session that wanted it.
+        session: SessionId,
+        /// The device, by its token.
+        prid: String,
+        /// Whether the provider took it.
+        accepted: bool,
+        /// What the provider said, in a few words.
+        why: String,
+    },
+    /// A sleeping device is wanted.
+    WakeNeeded(Box<Wake>),
+    /// Nobody needs to wake up for this call any more.
+    WakeOver {
+        /// The user whose devices were woken.
+        user: String,
+        /// The Call-ID of the INVITE to come.
+        call_id: String,
+        /// `cancelled`, `answered_elsewhere` or `missed`.
+        why: WakeOver,
+        /// The token of the device that answered, which needs no word.
+        answered_by: Option<String>,
+    },
+}
+
+/// Why a wake is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WakeOver {
+    /// Another device of the same user took the call.
+    AnsweredElsewhere,
+    /// The caller gave up.
+    Cancelled,
+    /// Nobody answered in time, or the callee declined on another device.
+    Missed,
+}
+
+/// Who is wanted, and everything that the push may say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wake {
+    /// The session that waits.
+    pub session: SessionId,
+    /// The user.
+    pub user: String,
+    /// The device.
+    pub device: Device,
+    /// What the push carries; the token and the sizes are the push room's business.
+    pub invite: pns::Invite,
+    /// When waiting ends.
+    pub until: UnixTime,
+}
+
+/// What is told and kept of a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallFacts {
+    /// The call's session; its text form with the prefix `call_` is the call's id.
+    pub session: SessionId,
+    /// Calling address.
+    pub from: String,
+    /// Called address.
+    pub to: String,
+    /// Name to show for the caller.
+    pub from_name: String,
+    /// The INVITE came.
+    pub began: UnixTime,
+    /// Ringing was first heard.
+    pub rang: Option<UnixTime>,
+    /// The answer went out.
+    pub answered: Option<UnixTime>,
+    /// It is over.
+    pub ended: Option<UnixTime>,
+    /// `answered`, `busy`, `declined`, `cancelled`, `missed`, `refused` or `failed`.
+    pub outcome: String,
+    /// `caller`, `callee` or `server`.
+    pub hung_up_by: String,
+    /// SIP status of the end of set-up.
+    pub status: u16,
+    /// Stable code of our refusal, if it was one.
+    pub refusal: String,
+    /// SIP Call-ID of the caller's leg.
+    pub call_id: String,
+}
+
+impl Notice {
+    /// Who hears it.
+    pub fn reach(&self) -> Reach<'_> {
+        match self {
+            Self::BindingArrived { user, .. }
+            | Self::BindingGone { user, .. }
+            | Self::DeviceGone { user, .. }
+            | Self::DeviceSeen { user, .. }
+            | Self::WakeOver { user, .. } => Reach::Home(user),
+            Self::CallAnswered(facts) | Self::CallBegan(facts) | Self::CallEnded(facts) => {
+                Reach::Session(facts.session)
+            }
+            Self::Restarted
+            | Self::Started
+            | Self::UserChanged(_)
+            | Self::UserGone { .. }
+            | Self::UsersLoaded => Reach::Everywhere,
+            Self::WakeEnded { session, .. } => Reach::Session(*session),
+            Self::WakeNeeded(wake) => Reach::Home(&wake.user),
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! SIP that comes in: to which transaction, leg or room it belongs, and who may go on.
+//!
+//! Order       broken → 400 or a counter; response → its transaction; ACK, CANCEL, repeated request → its transaction;
+//!             in a dialog → its leg; else admission (limits, proof), then the corridor.
+//! Rules       A stranger gets the same challenge for known and unknown names, without any state of ours. Answers to
+//!             datagrams go to the address that they came from, never to one that a header names.
+//!             Nothing is relayed: a request for another domain ends here.
+//! Spec        RFC 3261 §8.2, §17.2.3, §22; RFC 3581; RFC 5393 for Max-Forwards.
+
+use std::net::SocketAddr;
+
+use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
+use sip::transaction::{Server, ServerInvite, server, server_invite};
+use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
+use types::{Flow, LegId, SessionId, Slot, Transport};
+
+use crate::core::Core;
+use crate::ladder::Lane;
+use crate::leg::{Change, Leg, Phase};
+use crate::leg_run::{ALLOW, SERVER};
+use crate::refusal::Refusal;
+use crate::service::{Caller, RequestId};
+use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Tag};
+
+/// Where a message is to be handled, from a cheap look: see DESIGN §4.1 for the order.
+pub(crate) fn locate(message: &Message<'_>, slot_of: impl Fn(&[u8]) -> Slot) -> Slot {
+    if !message.is_request() {
+        let branch = message.via().ok().and_then(|via| via.branch());
+        return branch.and_then(Branch::parse).map_or(Slot(0), |(slot, _)| slot);
+    }
+    let tag = message.to().ok().and_then(|to| to.tag());
+    if let Some(slot) = tag.and_then(Tag::slot) {
+        return slot;
+    }
+    if message.method() == Method::Register
+        && let Ok(to) = message.to()
+        && let Ok(uri) = to.uri()
+    {
+        return slot_of(&uri.user_unescaped().unwrap_or_default());
+    }
+    slot_of(message.call_id())
+}
+
+/// A request that passed admission and waits for a room.
+pub(crate) enum Admitted {
+    /// An INVITE: its leg and session are there.
+    Invite { session: SessionId, leg: LegId, caller: Caller, target: String },
+    /// Any other request.
+    Request { request: RequestId, caller: Caller, flow: Flow },
+}
+
+impl Core {
+    /// Takes one message as far as it goes without a room.
+    pub(crate) fn receive(&mut self, flow: Flow, message: &Message<'_>) -> Option<Admitted> {
+        match message.start() {
+            Start::Response { status, .. } => {
+                self.receive_response(flow, status, message);
+                None
+            }
+            Start::Request { method, uri } => self.receive_request(flow, method, uri, message),
+        }
+    }
+
+    fn receive_response(&mut self, flow: Flow, status: u16, message: &Message<'_>) {
+        let branch = message.via().ok().and_then(|via| via.branch());
+        let Some((_, id)) = branch.and_then(Branch::parse) else {
+            self.count("sip.stray_response");
+            return;
+        };
+        let now = self.clock.now;
+        let Some(entry) = self.transactions.clients.get_mut(id) else {
+            self.count("sip.stray_response");
+            return;
+        };
+        if entry.flow.remote.ip() != flow.remote.ip() {
+            self.count("sip.forged_response");
+            return;
+        }
+        let leg = entry.leg;
+        let is_invite = message.method() == Method::Invite;
+        match &mut entry.machine {
+            crate::transactions::ClientMachine::Invite(machine) if is_invite => {
+                machine.handle(sip::transaction::client_invite::Event::Response(status), now);
+            }
+            crate::transactions::ClientMachine::Invite(_) => {
+                // The answer to our CANCEL, which has the branch of its INVITE.
+                if let Some(leg) = leg {
+                    self.leg_cancel_answered(leg);
+                }
+                return;
+            }
+            crate::transactions::ClientMachine::Other(machine) => {
+                machine.handle(sip::transaction::client::Event::Response(status), now);
+            }
+        }
+        if let Some(call) = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call) {
+            self.note(call, Lane::SipIn, Some(flow), message.bytes());
+        }
+        self.drive_client(id, Some(message));
+    }
+
+    fn receive_request(
+        &mut self,
+        flow: Flow,
+        method: Method<'_>,
+        uri: &[u8],
+        message: &Message<'_>,
+    ) -> Option<Admitted> {
+        if message.check().is_err() {
+            self.count("sip.malformed");
+            // An ACK has no answer.
+            if method != Method::Ack && message.via().is_ok() {
+                self.stateless(flow, message, 400, &[]);
+            }
+            return None;
+        }
+        let key_method = if method == Method::Ack { Method::Invite } else { method };
+        let key = self.transactions.key(message, key_method);
+        if let Some(id) = self.transactions.find(key, flow) {
+            self.receive_again(id, method, message);
+            return None;
+        }
+        let in_dialog = message.to().ok().and_then(|to| to.tag()).is_some();
+        match method {
+            Method::Ack => {
+                if let Some(leg) = self.find_leg(message) {
+                    self.note_in(leg, flow, message);
+                    self.leg_ack(leg, message);
+                    self.leg_arm(leg);
+                }
+                None
+            }
+            Method::Cancel => {
+                self.receive_cancel(flow, key, message);
+                None
+            }
+            _ if in_dialog => {
+                self.receive_in_dialog(flow, key, method, message);
+                None
+            }
+            _ => self.admit(flow, key, method, uri, message),
+        }
+    }
+
+    /// The same request again, or the ACK of a failure.
+    fn receive_again(&mut self, id: u64, method: Method<'_>, message: &Message<'_>) {
+        let now = self.clock.now;
+        let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+        match &mut entry.machine {
+            ServerMachine::Invite(machine) => {
+                let event = if method == Method::Ack {
+                    server_invite::Event::Ack
+                } else {
+                    server_invite::Event::Request
+                };
+                machine.handle(event, now);
+            }
+            ServerMachine::Other(machine) => machine.handle(server::Event::Request, now),
+        }
+        self.drive_server(id, Some(message));
+    }
+
+    fn receive_cancel(&mut self, flow: Flow, key: u64, message: &Message<'_>) {
+        let invite = self.transactions.key(message, Method::Invite);
+        let leg = self
+            .transactions
+            .find(invite, flow)
+            .and_then(|id| self.transactions.servers.get(id))
+            .map(|entry| entry.leg);
+        let request = self.begin(flow, key, message, Tag::default());
+        let Some(leg) = leg else {
+            self.answer_plainly(request, 481, &[]);
+            return;
+        };
+        if let Some(leg) = leg {
+            self.note_in(leg, flow, message);
+        }
+        self.answer_plainly(request, 200, &[]);
+        if let Some(leg) = leg {
+            self.leg_cancelled(leg);
+        }
+    }
+
+    fn receive_in_dialog(
+        &mut self,
+        flow: Flow,
+        key: u64,
+        method: Method<'_>,
+        message: &Message<'_>,
+    ) {
+        let Some(leg) = self.find_leg(message) else {
+            self.count("sip.no_dialog");
+            self.stateless(flow, message, 481, &[]);
+            return;
+        };
+        self.note_in(leg, flow, message);
+        let request = self.begin(flow, key, message, Tag::default());
+        if let Some(entry) = self.transactions.servers.get_mut(request.0) {
+            entry.leg = Some(leg);
+        }
+        if method == Method::Invite {
+            self.trying(request);
+        }
+        self.leg_request(leg, request, message);
+    }
+
+    /// The leg whose dialog this request names.
+    fn find_leg(&self, message: &Message<'_>) -> Option<LegId> {
+        let local = message.to().ok()?.tag()?;
+        let remote = message.from().ok()?.tag().unwrap_or_default();
+        let key = self.dialog_key(message.call_id(), local, remote);
+        let leg = *self.dialogs.get(&key)?;
+        let known = self.legs.get(&leg)?.dialog.as_ref()?.matches(message);
+        known.then_some(leg)
+    }
+
+    fn note_in(&mut self, leg: LegId, flow: Flow, message: &Message<'_>) {
+        if let Some(call) = self.legs.get(&leg).map(|leg| leg.call) {
+            self.note(call, Lane::SipIn, Some(flow), message.bytes());
+        }
+    }
+
+    /// Makes the server transaction of a request.
+    fn begin(&mut self, flow: Flow, key: u64, message: &Message<'_>, tag: Tag) -> RequestId {
+        let flow = self.reply_flow(flow, message);
+        let tag = if tag == Tag::default() {
+            let slot = self.keys.slot(message.call_id());
+            self.tag(slot)
+        } else {
+            tag
+        };
+        let (reliable, timers) = (flow.transport.reliable(), self.config.timers);
+        let machine = if message.method() == Method::Invite {
+            ServerMachine::Invite(ServerInvite::new(reliable, timers))
+        } else {
+            ServerMachine::Other(Server::new(reliable, timers))
+        };
+        let bytes = message.bytes();
+        let head = bytes.get(..bytes.len() - message.body().len()).unwrap_or(bytes);
+        let request = without_length(head);
+        let use_number = self.use_number();
+        let id = self.transactions.add_server(
+            key,
+            use_number,
+            NewServer { machine, flow, request, tag },
+        );
+        RequestId(id)
+    }
+
+    /// 100 Trying, at once: it quiets the caller's retransmissions.
+    fn trying(&mut self, request: RequestId) {
+        let Some(entry) = self.transactions.servers.get(request.0) else { return };
+        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let mut out = Vec::with_capacity(300);
+        let from = Some(entry.flow.remote);
+        sip::write::response_to(&mut out, &message, 100, None, None, from).end();
+        self.respond(request.0, 100, out);
+    }
+
+    /// Where answers to a datagram go: to the address that it came from, at the port that it came from
+    /// when the sender asked so, else at the port of its Via.
+    ///
+    /// Spec: RFC 3261 §18.2.2, RFC 3581 §4
+    fn reply_flow(&self, flow: Flow, message: &Message<'_>) -> Flow {
+        if flow.transport != Transport::Udp {
+            return flow;
+        }
+        let Ok(via) = message.via() else { return flow };
+        if via.asks_rport() {
+            return flow;
+        }
+        let port = via.port.unwrap_or(5060);
+        Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow }
+    }
+
+    /// An answer that leaves no trace here.
+    pub(crate) fn stateless(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        status: u16,
+        headers: &[(&str, &str)],
+    ) {
+        let to = self.reply_flow(flow, message);
+        let slot = self.keys.slot(message.call_id());
+        let tag = self.tag(slot);
+        let mut out = Vec::with_capacity(400);
+        let mut writer = sip::write::response_to(
+            &mut out,
+            message,
+            status,
+            None,
+            Some(&tag.0),
+            Some(flow.remote),
+        );
+        writer.header(Name::Server, SERVER);
+        for (name, value) in headers {
+            writer.raw_header(name.as_bytes(), value);
+        }
+        writer.end();
+        self.send(to, &out, None);
+    }
+
+    /// Limits, target, proof.
+    fn admit(
+        &mut self,
+        flow: Flow,
+        key: u64,
+        method: Method<'_>,
+        uri: &[u8],
+        message: &Message<'_>,
+    ) -> Option<Admitted> {
+        if self.transactions.servers.len() >= TRANSACTIONS_MAX || self.log_failed {
+            self.refuse_early(flow, message, &Refusal::Overloaded);
+            return None;
+        }
+        if self.draining && method == Method::Invite {
+            self.refuse_early(flow, message, &Refusal::Draining);
+            return None;
+        }
+        if let Some(required) = message.first(Name::Require).filter(|value| !value.is_empty()) {
+            let required = String::from_utf8_lossy(required).into_owned();
+            self.stateless(flow, message, 420, &[("Unsupported", &required)]);
+            return None;
+        }
+        let target = match self.target(uri) {
+            Ok(target) => target,
+            Err(status) => {
+                self.count("sip.not_for_us");
+                self.stateless(flow, message, status, &[]);
+                return None;
+            }
+        };
+        if method == Method::Options && target.is_empty() {
+            let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
+            self.stateless(flow, message, if self.draining { 503 } else { 200 }, &headers);
+            return None;
+        }
+        let caller = self.caller(flow, method, uri, message)?;
+        match message.max_forwards() {
+            Ok(Some(0)) if method == Method::Invite => {
+                self.stateless(flow, message, 483, &[]);
+                return None;
+            }
+            Ok(_) => (),
+            Err(_) => {
+                self.stateless(flow, message, 400, &[]);
+                return None;
+            }
+        }
+        if method == Method::Invite {
+            return self.begin_call(flow, key, message, caller, target);
+        }
+        let request = self.begin(flow, key, message, Tag::default());
+        Some(Admitted::Request { request, caller, flow })
+    }
+
+    fn begin_call(
+        &mut self,
+        flow: Flow,
+        key: u64,
+        message: &Message<'_>,
+        caller: Caller,
+        target: String,
+    ) -> Option<Admitted> {
+        let slot = self.keys.slot(message.call_id());
+        let tag = self.tag(slot);
+        let dialog = match sip::dialog::Dialog::uas(message, &tag.0) {
+            Ok(dialog) => dialog,
+            Err(_) => {
+                self.stateless(flow, message, 400, &[]);
+                return None;
+            }
+        };
+        let request = self.begin(flow, key, message, tag);
+        let leg = LegId::mint(slot, &mut self.rng);
+        let session = SessionId::mint(slot, &mut self.rng);
+        if let Some(entry) = self.transactions.servers.get_mut(request.0) {
+            entry.leg = Some(leg);
+        }
+        self.leg_index(leg, &dialog);
+        let sdp = (!message.body().is_empty()).then(|| message.body().to_vec());
+        self.legs.insert(
+            leg,
+            Leg {
+                id: leg,
+                owner: session,
+                call: types::CallId(session.0),
+                version: 0,
+                offered: None,
+                phase: Phase::Incoming { request },
+                change: Change::Idle,
+                dialog: Some(Box::new(dialog)),
+                flow: self.dialog_flow(flow, message),
+                offer_sent: sdp.is_some(),
+                sdp,
+                armed: None,
+                apart: false,
+            },
+        );
+        self.note_in(leg, flow, message);
+        self.trying(request);
+        Some(Admitted::Invite { session, leg, caller, target })
+    }
+
+    /// Where our requests inside the dialog go: to the Contact when it is an address that we can reach
+    /// directly, else the way the INVITE came (NAT, streams).
+    fn dialog_flow(&self, flow: Flow, message: &Message<'_>) -> Flow {
+        if flow.transport != Transport::Udp || message.first(Name::RecordRoute).is_some() {
+            return flow;
+        }
+        let contact = message.name_addr(Name::Contact).ok();
+        let address = contact
+            .and_then(|contact| contact.uri().ok())
+            .and_then(|uri| Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));
+        match address {
+            Some(remote) if remote.ip() == flow.remote.ip() => Flow { remote, ..flow },
+            Some(_) | None => flow,
+        }
+    }
+
+    /// The user that a Request-URI names at our domain; empty for the domain itself.
+    fn target(&self, uri: &[u8]) -> Result<String, u16> {
+        let uri = Uri::decode(uri).map_err(|_| 400u16)?;
+        match uri.scheme {
+            Scheme::Sip | Scheme::Sips => (),
+            Scheme::Tel => {
+                return Ok(String::from_utf8_lossy(uri.user.unwrap_or_default()).into_owned());
+            }
+            Scheme::Other => return Err(416),
+        }
+        if !uri.headers.is_empty() {
+            return Err(400);
+        }
+        if !self.is_ours(&uri) {
+            return Err(403);
+        }
+        let user = uri.user_unescaped().unwrap_or_default();
+        Ok(String::from_utf8_lossy(&user).into_owned())
+    }
+
+    /// Whether a URI's host is our domain or one of our listeners.
+    pub(crate) fn is_ours(&self, uri: &Uri<'_>) -> bool {
+        let host = String::from_utf8_lossy(uri.host);
+        if host.eq_ignore_ascii_case(&self.config.domain) {
+            return true;
+        }
+        let with_port = match uri.port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.into_owned(),
+        };
+        self.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(&with_port))
+    }
+
+    /// Who sends this; `None` when an answer (a challenge, a refusal) has left already.
+    fn caller(
+        &mut self,
+        flow: Flow,
+        method: Method<'_>,
+        uri: &[u8],
+        message: &Message<'_>,
+    ) -> Option<Caller> {
+        let proof = message
+            .all(Name::Authorization)
+            .filter_map(|value| Credentials::decode(value).ok())
+            .find(|credentials| credentials.realm.as_ref() == self.config.domain.as_bytes());
+        let Some(credentials) = proof else {
+            if !self.config.require_auth && method != Method::Register {
+                return Some(self.claimed(message));
+            }
+            self.challenge(flow, message, false, None);
+            return None;
+        };
+        let source = flow.remote.ip();
+        let name = String::from_utf8_lossy(&credentials.username).into_owned();
+        let now = self.clock.now;
+        if !self.guard.admits(source, &name, now) {
+            self.count("sip.guess_throttled");
+            self.stateless(flow, message, 403, &[("Retry-After", "60")]);
+            return None;
+        }
+        let offered = self.algorithms(&name);
+        let ha1 = credentials
+            .algorithm
+            .filter(|algorithm| offered.contains(algorithm))
+            .and_then(|algorithm| self.verifier(&name, algorithm));
+        let target = Target { method: method.as_bytes(), uri };
+        let place = source.to_string();
+        let unix = self.clock.unix;
+        match self.nonces.admit(&credentials, ha1.as_ref(), target, place.as_bytes(), unix) {
+            Admission::Accepted => {
+                self.guard.proved(source, &name);
+                Some(Caller::User(name))
+            }
+            Admission::Stale => {
+                self.challenge(flow, message, true, Some(&name));
+                None
+            }
+            Admission::Forged => {
+                self.challenge(flow, message, false, Some(&name));
+                None
+            }
+            Admission::Wrong => {
+                self.count("sip.wrong_password");
+                self.guard.failed(source, &name, now);
+                self.challenge(flow, message, false, Some(&name));
+                None
+            }
+        }
+    }
+
+    fn claimed(&self, message: &Message<'_>) -> Caller {
+        let uri = message.from().ok().and_then(|from| from.uri().ok());
+        let claimed = uri.map(|uri| String::from_utf8_lossy(uri.bytes()).into_owned());
+        Caller::Claimed(claimed.unwrap_or_default())
+    }
+
+    /// What is offered to this user; the same for people that we do not know.
+    fn algorithms(&self, name: &str) -> Vec<Algorithm> {
+        let own: Vec<_> = self
+            .directory
+            .user(name)
+            .map(|user| {
+                user.digest.iter().filter_map(|word| Algorithm::parse(word.as_bytes())).collect()
+            })
+            .unwrap_or_default();
+        if own.is_empty() { self.config.digest.clone() } else { own }
+    }
+
+    fn verifier(&self, name: &str, algorithm: Algorithm) -> Option<Ha1> {
+        let user = self.directory.user(name)?;
+        user.verifiers
+            .iter()
+            .filter_map(crate::directory::Verifier::decode)
+            .find(|ha1| ha1.algorithm() == algorithm)
+    }
+
+    /// 401 with one challenge per algorithm.
+    fn challenge(&mut self, flow: Flow, message: &Message<'_>, stale: bool, name: Option<&str>) {
+        // Before a name is proved its From tells what its phone understands.
+        let claimed = message
+            .from()
+            .ok()
+            .and_then(|from| from.uri().ok())
+            .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
+        let name = name.map(str::to_owned).or(claimed).unwrap_or_default();
+        let place = flow.remote.ip().to_string();
+        let unix = self.clock.unix;
+        let challenges: Vec<String> = self
+            .algorithms(&name)
+            .into_iter()
+            .map(|algorithm| {
+                let nonce = self.nonces.mint(unix, place.as_bytes());
+                digest::challenge_header(&self.config.domain, &nonce, algorithm, stale)
+            })
+            .collect();
+        let headers: Vec<(&str, &str)> =
+            challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
+        self.count("sip.challenged");
+        self.stateless(flow, message, 401, &headers);
+    }
+
+    fn refuse_early(&mut self, flow: Flow, message: &Message<'_>, refusal: &Refusal) {
+        use types::Refuse;
+        let verdict = refusal.verdict();
+        self.count(verdict.code);
+        let delay = refusal.retry_after().map_or(String::from("5"), |delay| delay.0.to_string());
+        self.stateless(flow, message, verdict.sip, &[("Retry-After", &delay)]);
+    }
+}
+
+/// A request without its body, fit to be decoded again: its Content-Length would not hold any more.
+fn without_length(head: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.len());
+    for line in head.split_inclusive(|octet| *octet == b'\n') {
+        let name = line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii();
+        let length =
+            name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"l");
+        if !length {
+            out.extend_from_slice(line);
+        }
+    }
+    out
+}

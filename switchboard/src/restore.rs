@@ -1,0 +1,189 @@
+//! Legs that come back after a restart.
+
+use sip::transaction::ServerInvite;
+use sip::{Framing, Message, Method, Name};
+use types::{Flow, LegId, SessionId, tagged};
+
+use crate::core::Core;
+use crate::directory::Binding;
+use crate::effects::{binding_key, encode_binding};
+use crate::input::Output;
+use crate::leg::{Change, Leg, Phase, SavedLeg};
+use crate::service::RequestId;
+use crate::store::{Durability, Entry, kinds};
+use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
+
+impl Core {
+    /// Appends to the keeper. What is put out behind a synced entry, in the same dispatch, waits for it.
+    pub(crate) fn keep(&mut self, entry: Entry, durability: Durability) {
+        let mark = self.mark();
+        self.out.list.push(Output::Save { mark, entry, durability });
+        if durability == Durability::Synced {
+            self.after = Some(mark);
+        }
+    }
+
+    /// Keeps a session as its room saved it last, with its legs as they are now.
+    pub(crate) fn save_session(&mut self, session: SessionId, durability: Durability) {
+        if let Some(body) = self.session_body(session) {
+            let (slot, key) = (session.slot(), session.0);
+            let entry = Entry { slot, kind: kinds::SESSION, key, body, last: false };
+            self.keep(entry, durability);
+        }
+    }
+
+    pub(crate) fn session_body(&self, session: SessionId) -> Option<Vec<u8>> {
+        let entry = self.sessions.get(&session)?;
+        let state = entry.saved.as_deref()?;
+        let mut writer = tagged::Writer::new();
+        writer.text(1, self.name_of(entry.room)).bytes(2, state);
+        for leg in &entry.legs {
+            if let Some(bytes) = self.encode_leg(*leg, false) {
+                writer.bytes(3, &bytes);
+            }
+        }
+        Some(writer.finish())
+    }
+
+    pub(crate) fn name_of(&self, room: usize) -> &'static str {
+        self.room_names.get(room).copied().unwrap_or("")
+    }
+
+    /// Keeps a leg whose owner lives on another slot.
+    pub(crate) fn save_leg(&mut self, leg: LegId) {
+        if let Some(entry) = self.leg_entry(leg) {
+            self.keep(entry, Durability::Written);
+        }
+    }
+
+    pub(crate) fn forget_leg(&mut self, leg: LegId) {
+        let (slot, kind, key) = (leg.slot(), kinds::LEG, leg.0);
+        self.keep(Entry { slot, kind, key, body: Vec::new(), last: true }, Durability::Written);
+    }
+
+    pub(crate) fn leg_entry(&self, leg: LegId) -> Option<Entry> {
+        let body = self.encode_leg(leg, true)?;
+        Some(Entry { slot: leg.slot(), kind: kinds::LEG, key: leg.0, body, last: false })
+    }
+
+    pub(crate) fn binding_entry(&self, user: &str, binding: &Binding) -> Entry {
+        Entry {
+            slot: self.home(user),
+            kind: kinds::BINDING,
+            key: binding_key(&self.keys, user, &binding.contact),
+            body: encode_binding(user, binding),
+            last: false,
+        }
+    }
+
+    /// A leg as the keeper needs it; `apart` says which kind of entry asks.
+    pub(crate) fn encode_leg(&self, id: LegId, apart: bool) -> Option<Vec<u8>> {
+        let leg = self.legs.get(&id).filter(|leg| leg.apart == apart)?;
+        let request = match &leg.phase {
+            Phase::Incoming { request } => {
+                self.transactions.servers.get(request.0).map(|entry| entry.request.as_slice())
+            }
+            Phase::Calling { transaction, .. } => {
+                let entry = self.transactions.clients.get(*transaction)?;
+                match &entry.machine {
+                    ClientMachine::Invite(machine) => Some(head(machine.message())),
+                    ClientMachine::Other(_) => None,
+                }
+            }
+            Phase::Accepted { .. }
+            | Phase::Answered { .. }
+            | Phase::Ending { .. }
+            | Phase::Established => None,
+        };
+        Some(leg.encode(request))
+    }
+
+    /// A leg is back. One that rang here waits for its answer again; one that we called is given up: its
+    /// transaction died with the process, so its phone is told to stop ringing.
+    pub(crate) fn restore_leg(&mut self, bytes: &[u8]) {
+        let saved = SavedLeg::decode(bytes);
+        let Some(flow) = saved.flow else { return };
+        let flow = if flow.transport.reliable() { Flow { connection: 0, ..flow } } else { flow };
+        let phase = match saved.phase {
+            1 => {
+                self.cancel_lost(flow, saved.request.as_deref());
+                return;
+            }
+            2 => {
+                let Some(request) = self.wait_again(saved.id, flow, saved.request, &saved.dialog)
+                else {
+                    return;
+                };
+                Phase::Incoming { request }
+            }
+            _ => Phase::Established,
+        };
+        let Some(dialog) = saved.dialog else { return };
+        self.leg_index(saved.id, &dialog);
+        if let Some(entry) = self.sessions.get_mut(&saved.owner) {
+            entry.legs.push(saved.id);
+        }
+        self.legs.insert(
+            saved.id,
+            Leg {
+                id: saved.id,
+                owner: saved.owner,
+                call: saved.call,
+                version: saved.version,
+                offered: None,
+                phase,
+                change: Change::Idle,
+                dialog: Some(Box::new(dialog)),
+                flow,
+                offer_sent: true,
+                sdp: None,
+                armed: None,
+                apart: saved.apart,
+            },
+        );
+    }
+
+    /// The transaction of an INVITE that still waits for our answer.
+    fn wait_again(
+        &mut self,
+        leg: LegId,
+        flow: Flow,
+        request: Option<Vec<u8>>,
+        dialog: &Option<sip::dialog::Dialog>,
+    ) -> Option<RequestId> {
+        let request = request?;
+        let tag: [u8; 18] = dialog.as_ref()?.local_tag().try_into().ok()?;
+        let key = {
+            let message = Message::decode(&request, Framing::Datagram).ok()?;
+            self.transactions.key(&message, Method::Invite)
+        };
+        let mut machine = ServerInvite::new(flow.transport.reliable(), self.config.timers);
+        // It was answered with 100 before; a repeated INVITE is quieted by the final answer to come.
+        while machine.poll().is_some() {}
+        let new =
+            NewServer { machine: ServerMachine::Invite(machine), flow, request, tag: Tag(tag) };
+        let use_number = self.use_number();
+        let id = self.transactions.add_server(key, use_number, new);
+        if let Some(entry) = self.transactions.servers.get_mut(id) {
+            entry.leg = Some(leg);
+        }
+        Some(RequestId(id))
+    }
+
+    fn cancel_lost(&mut self, flow: Flow, invite: Option<&[u8]>) {
+        let mut cancel = Vec::new();
+        let Some(invite) = invite else { return };
+        let Ok(invite) = Message::decode(invite, Framing::Datagram) else { return };
+        if invite.first(Name::Via).is_some()
+            && sip::transaction::cancel_for(&invite, None, &mut cancel).is_ok()
+        {
+            self.send(flow, &cancel, None);
+        }
+    }
+}
+
+/// A message without its body.
+fn head(message: &[u8]) -> &[u8] {
+    let end = message.windows(4).position(|four| four == b"\r\n\r\n");
+    end.and_then(|end| message.get(..end + 4)).unwrap_or(message)
+}

@@ -1,0 +1,494 @@
+//! One loop: an input goes in, rooms speak, outputs come out.
+//!
+//! Picture     handle(input) --> receive --> offer | leg | transaction --> queue --> rooms --> queue … --> outputs
+//! Rules       A handler runs to its end before the next one starts. A panic drops that room's instance on this
+//!             shard and opens a new one: its saved sessions come back by `adopt`, the others end.
+//! Limits      ROUNDS_MAX dispatches per input: rooms that keep talking to each other are a bug, and are cut off.
+//! Not here    Sockets, disk, clocks.
+//! Spec        none
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sip::{Framing, Message};
+use types::{Instant, LegId, SessionId, Slot, tagged};
+
+use crate::core::{Config, Core, Keys, SessionEntry, Work};
+use crate::effects::{Effects, decode_binding};
+use crate::input::{Clock, Input, Mail, Output, Outputs, Reply};
+use crate::leg::{LegCommand, LegEvent};
+use crate::leg_run::ALLOW;
+use crate::notice::Notice;
+use crate::receive::Admitted;
+use crate::refusal::Refusal;
+use crate::service::{Event, Service, Session};
+use crate::store::{Entry, kinds};
+use crate::timers::Reason;
+
+/// Dispatches that one input may cause.
+pub const ROUNDS_MAX: usize = 10_000;
+/// Bindings that ended and failures of the past are looked for this often.
+const SWEEP: types::Seconds = types::Seconds(5);
+
+/// Makes the rooms of one shard, in corridor order. Called again for a room that panicked.
+pub type Corridor = fn() -> Vec<Box<dyn Service>>;
+
+/// A shard: see the head of this file.
+pub struct Shard {
+    core: Core,
+    rooms: Vec<Option<Box<dyn Service>>>,
+    open: Box<dyn FnMut() -> Vec<Box<dyn Service>> + Send>,
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shard {}", self.core.config.index)
+    }
+}
+
+impl Shard {
+    /// A shard without any state. `open` makes its own copies of the rooms.
+    pub fn new(config: Config, mut open: Box<dyn FnMut() -> Vec<Box<dyn Service>> + Send>) -> Self {
+        let rooms: Vec<_> = open().into_iter().map(Some).collect();
+        let mut core = Core::new(config);
+        core.room_names = rooms.iter().flatten().map(|room| room.manifest().name).collect();
+        Self { core, rooms, open }
+    }
+
+    /// Applies one input. Outputs gather in [`outputs`](Self::outputs) until they are cleared.
+    pub fn handle(&mut self, input: Input<'_>, clock: Clock) {
+        self.core.clock = clock;
+        self.core.after = None;
+        match input {
+            Input::Adopt(entry) => self.adopt(entry),
+            Input::Api(request) => self.api(request),
+            Input::Begin => self.begin(),
+            Input::Drain => self.core.draining = true,
+            Input::FlowClosed { flow } => self.flow_closed(flow),
+            Input::LogFailed => self.log_failed(),
+            Input::Mail(Mail::Api(request)) => self.api(request),
+            Input::Mail(mail) => self.core.deliver(mail),
+            Input::Media(event) => self.media(event),
+            Input::Message { flow, bytes } => self.message(flow, bytes),
+            Input::Reply { ticket, reply } => self.core.reply(ticket, reply),
+            Input::Tick => self.tick(),
+        }
+        self.drain();
+    }
+
+    /// What is to be done, in order. The caller clears it.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.core.out
+    }
+
+    /// When to give `Input::Tick` next.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.core.timers.deadline()
+    }
+
+    /// Counters by name.
+    pub fn counters(&self) -> &std::collections::BTreeMap<&'static str, u64> {
+        &self.core.counters
+    }
+
+    /// How much there is of everything, for metrics and limits.
+    pub fn gauges(&self) -> [(&'static str, u64); 8] {
+        let core = &self.core;
+        let bindings: usize = core.directory.homes().map(|(_, bindings)| bindings.len()).sum();
+        [
+            ("bindings", bindings as u64),
+            ("client_transactions", core.transactions.clients.len() as u64),
+            ("legs", core.legs.len() as u64),
+            ("ports_left", core.ports.left() as u64),
+            ("server_transactions", core.transactions.servers.len() as u64),
+            ("sessions", core.sessions.len() as u64),
+            ("timers", core.timers.len() as u64),
+            ("users", core.directory.count() as u64),
+        ]
+    }
+
+    /// Every live entry of the keeper, for a snapshot.
+    pub fn snapshot(&mut self) -> Vec<Entry> {
+        let Self { core, rooms, .. } = self;
+        let effects = Effects { core, rooms, room: 0 };
+        let mut found = Vec::new();
+        for (user, bindings) in effects.core.directory.homes() {
+            found.extend(bindings.iter().map(|binding| effects.core.binding_entry(user, binding)));
+        }
+        let mut sessions: Vec<_> = effects.core.sessions.keys().copied().collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            if let Some(body) = effects.core.session_body(session) {
+                let slot = session.slot();
+                let kind = kinds::SESSION;
+                found.push(Entry { slot, kind, key: session.0, body, last: false });
+            }
+        }
+        let apart = effects.core.legs.values().filter(|leg| leg.apart).map(|leg| leg.id);
+        let mut apart: Vec<_> = apart.collect();
+        apart.sort_unstable();
+        found.extend(apart.into_iter().filter_map(|leg| effects.core.leg_entry(leg)));
+        found
+    }
+
+    fn message(&mut self, flow: types::Flow, bytes: &[u8]) {
+        let message = match Message::decode(bytes, Framing::Datagram) {
+            Ok(message) => message,
+            Err(why) => {
+                self.core.count("sip.nonsense");
+                if let Some(broken) = Message::for_refusal(bytes) {
+                    self.core.stateless(flow, &broken, why.status(), &[]);
+                }
+                return;
+            }
+        };
+        let Some(admitted) = self.core.receive(flow, &message) else { return };
+        match admitted {
+            Admitted::Invite { session, leg, caller, target } => {
+                let offer = Session::Invite {
+                    session,
+                    leg,
+                    message: &message,
+                    caller: &caller,
+                    target: &target,
+                };
+                let entry = |room| SessionEntry { room, legs: vec![leg], saved: None };
+                self.core.sessions.insert(session, entry(usize::MAX));
+                if !self.offer(&offer, Some(session)) {
+                    self.core.sessions.remove(&session);
+                    let headers = Effects::refusal_headers(&Refusal::NobodyCares);
+                    self.core.count("switchboard.nobody_cares");
+                    self.core.leg_end(leg, 404, &headers);
+                }
+                self.core.leg_arm(leg);
+            }
+            Admitted::Request { request, caller, flow } => {
+                let offer = Session::Request { request, message: &message, flow, caller: &caller };
+                if !self.offer(&offer, None) {
+                    self.core.count("sip.method_not_allowed");
+                    self.core.answer_plainly(request, 405, &[("Allow", ALLOW)]);
+                }
+            }
+        }
+    }
+
+    /// Walks the corridor until a room takes the session.
+    fn offer(&mut self, offer: &Session<'_>, session: Option<SessionId>) -> bool {
+        for place in 0..self.rooms.len() {
+            // The owner is noted before the door opens: events and saves in the same breath need it.
+            if let Some(entry) = session.and_then(|id| self.core.sessions.get_mut(&id)) {
+                entry.room = place;
+            }
+            if self.visit(place, session, |room, effects| room.offer(offer, effects)) == Some(true)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn api(&mut self, request: crate::input::ApiRequest) {
+        let place = self.core.room_names.iter().position(|name| *name == request.room);
+        let Some(place) = place else { return };
+        let offer = Session::Api(&request);
+        let taken = self.visit(place, None, |room, effects| room.offer(&offer, effects));
+        if taken != Some(true) {
+            let response =
+                crate::input::ApiResponse::refusal(&Refusal::NobodyCares, &serde_json::Value::Null);
+            self.core.out.list.push(Output::Api { id: request.id, response, after: None });
+        }
+    }
+
+    /// Runs one door of one room. A panic ends the room's instance, not the shard.
+    fn visit<R>(
+        &mut self,
+        place: usize,
+        session: Option<SessionId>,
+        door: impl FnOnce(&mut dyn Service, &mut Effects<'_>) -> R,
+    ) -> Option<R> {
+        let mut room = self.rooms.get_mut(place)?.take()?;
+        self.core.after = None;
+        let Self { core, rooms, .. } = self;
+        let mut effects = Effects { core, rooms, room: place };
+        let result = catch_unwind(AssertUnwindSafe(|| door(room.as_mut(), &mut effects)));
+        match result {
+            Ok(value) => {
+                if let Some(home) = self.rooms.get_mut(place) {
+                    *home = Some(room);
+                }
+                Some(value)
+            }
+            Err(why) => {
+                self.reopen(place, session, &words(why.as_ref()));
+                None
+            }
+        }
+    }
+
+    /// A room panicked: a new instance takes its saved sessions over, the others end.
+    fn reopen(&mut self, place: usize, session: Option<SessionId>, why: &str) {
+        self.core.count("switchboard.room_panicked");
+        let room = self.core.room_names.get(place).copied().unwrap_or("");
+        let why = why.to_owned();
+        self.core.out.list.push(Output::Crashed { room, session, why });
+        let mut fresh: Vec<_> = (self.open)();
+        if place < fresh.len()
+            && let Some(home) = self.rooms.get_mut(place)
+        {
+            *home = Some(fresh.swap_remove(place));
+        }
+        self.visit(place, None, |room, effects| room.on_notice(&Notice::Restarted, effects));
+        let own = self.core.sessions.iter().filter(|(_, entry)| entry.room == place);
+        let mut own: Vec<_> = own.map(|(id, entry)| (*id, entry.saved.clone())).collect();
+        own.sort_unstable_by_key(|(id, _)| *id);
+        for (id, saved) in own {
+            match saved {
+                // The session in which it happened would do it again.
+                Some(state) if Some(id) != session => {
+                    self.visit(place, None, |room, effects| room.adopt(id, &state, effects));
+                }
+                Some(_) | None => {
+                    let Self { core, rooms, .. } = self;
+                    Effects { core, rooms, room: place }.end(id, None);
+                }
+            }
+        }
+    }
+
+    /// Lets rooms hear what waits for them, until nothing does.
+    fn drain(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let Some(work) = self.core.queue.pop_front() else { return };
+            self.core.after = None;
+            self.dispatch(work);
+        }
+        self.core.count("switchboard.rounds_cut_off");
+        self.core.queue.clear();
+    }
+
+    fn dispatch(&mut self, work: Work) {
+        match work {
+            Work::Event { session, event } => {
+                let Some(place) = self.core.sessions.get(&session).map(|entry| entry.room) else {
+                    self.orphan(session, &event);
+                    return;
+                };
+                self.visit(place, Some(session), |room, effects| {
+                    room.on_event(session, event, effects);
+                });
+            }
+            Work::Notice(notice) => {
+                for place in 0..self.rooms.len() {
+                    self.visit(place, None, |room, effects| room.on_notice(&notice, effects));
+                }
+            }
+            Work::Open { session, key, why } => {
+                // It may be open already: all who open one key meet there.
+                if self.core.sessions.contains_key(&session) {
+                    return;
+                }
+                let entry = SessionEntry { room: usize::MAX, legs: Vec::new(), saved: None };
+                self.core.sessions.insert(session, entry);
+                let offer = Session::Opened { session, key: &key, why: &why };
+                if !self.offer(&offer, Some(session)) {
+                    self.core.sessions.remove(&session);
+                }
+            }
+            Work::Reply { room, ticket, reply } => {
+                self.visit(room, None, |room, effects| room.on_reply(ticket, reply, effects));
+            }
+        }
+    }
+
+    /// An event for a session that is over: its leg ends too, or it would live for ever.
+    fn orphan(&mut self, session: SessionId, event: &Event) {
+        let Event::Leg(leg, event) = event else { return };
+        match event {
+            LegEvent::Cancelled
+            | LegEvent::Ended { .. }
+            | LegEvent::Failed { .. }
+            | LegEvent::Handed { .. }
+            // The giver still owns it.
+            | LegEvent::Offered { .. } => (),
+            LegEvent::Answered { .. }
+            | LegEvent::Changed { .. }
+            | LegEvent::ChangeAnswered { .. }
+            | LegEvent::Confirmed { .. }
+            | LegEvent::Provisional { .. }
+            | LegEvent::Restored => {
+                self.core.count("switchboard.orphan_ended");
+                let command = LegCommand::End { status: 500, headers: Vec::new() };
+                let mail = Mail::Command { leg: *leg, from: session, command };
+                self.core.mail(leg.slot(), mail);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.core.clock.now;
+        // At most what is due now; what a handler sets for now comes with the next tick.
+        let mut due = Vec::new();
+        while let Some(reason) = self.core.timers.pop(now) {
+            due.push(reason);
+        }
+        for reason in due {
+            match reason {
+                Reason::Client(_) | Reason::Server(_) => self.core.transaction_timer(reason),
+                Reason::Leg(leg) => self.core.leg_timer(leg),
+                Reason::Room(ticket) => {
+                    if let Some(place) = self.core.tickets.remove(&ticket) {
+                        self.visit(place, None, |room, effects| room.on_timer(ticket, effects));
+                    }
+                }
+                Reason::Sweep => self.sweep(),
+            }
+            self.drain();
+        }
+    }
+
+    fn sweep(&mut self) {
+        let (now, unix) = (self.core.clock.now, self.core.clock.unix);
+        self.core.guard.sweep(now);
+        let mut over: Vec<(String, String)> = Vec::new();
+        for (user, bindings) in self.core.directory.homes() {
+            let ended = bindings.iter().filter(|binding| binding.until <= unix);
+            over.extend(ended.map(|binding| (user.clone(), binding.contact.clone())));
+        }
+        over.sort_unstable();
+        let Self { core, rooms, .. } = self;
+        let mut effects = Effects { core, rooms, room: 0 };
+        for (user, contact) in over {
+            effects.unbind(&user, &contact, "expired");
+        }
+        self.core.timers.push(now + SWEEP, Reason::Sweep);
+    }
+
+    fn media(&mut self, event: media::Event) {
+        let bridge = match &event {
+            media::Event::Closed { bridge, .. } => *bridge,
+            media::Event::Failed { stream, .. } | media::Event::Latched { stream, .. } => {
+                stream.bridge
+            }
+        };
+        if let Some(session) = self.core.bridges.get(&bridge).copied() {
+            let event = Event::Media(event);
+            self.core.queue.push_back(Work::Event { session, event });
+        }
+    }
+
+    /// A connection ended: bindings that came by it stay, with a fresh connection to be made.
+    fn flow_closed(&mut self, flow: types::Flow) {
+        for home in self.core.directory.homes.values_mut() {
+            for binding in &mut home.bindings {
+                if binding.flow == flow {
+                    binding.flow.connection = 0;
+                }
+            }
+        }
+        for leg in self.core.legs.values_mut() {
+            if leg.flow == flow {
+                leg.flow.connection = 0;
+            }
+        }
+    }
+
+    /// Nothing may be acknowledged any more: calls in set-up end with 503, running ones go on.
+    fn log_failed(&mut self) {
+        self.core.log_failed = true;
+        self.core
+            .out
+            .list
+            .push(Output::Part { name: "keeper", fault: Some("the log cannot be written") });
+        let waiting: Vec<LegId> = {
+            let mut found: Vec<_> = self
+                .core
+                .legs
+                .values()
+                .filter(|leg| matches!(leg.phase, crate::leg::Phase::Incoming { .. }))
+                .map(|leg| leg.id)
+                .collect();
+            found.sort_unstable();
+            found
+        };
+        for leg in waiting {
+            let owner = self.core.legs.get(&leg).map(|leg| leg.owner);
+            self.core.leg_end(leg, 503, &[("Retry-After".into(), "30".into())]);
+            if let Some(owner) = owner {
+                self.core.tell(owner, leg, LegEvent::Ended { why: "log failed".into() });
+            }
+        }
+    }
+
+    fn adopt(&mut self, entry: Entry) {
+        match entry.kind {
+            kinds::BINDING => {
+                if let Some((user, binding)) = decode_binding(&entry.body) {
+                    self.core.directory.bind(&user, binding);
+                }
+            }
+            kinds::LEG => self.core.restore_leg(&entry.body),
+            kinds::SESSION => self.adopt_session(SessionId(entry.key), &entry.body),
+            _ => self.core.count("switchboard.unknown_entry"),
+        }
+    }
+
+    fn adopt_session(&mut self, session: SessionId, body: &[u8]) {
+        let (mut name, mut state) = ("", Vec::new());
+        let mut legs = Vec::new();
+        for (tag, field) in tagged::Reader::new(body) {
+            match tag {
+                1 => name = field.text().unwrap_or(""),
+                2 => state = field.0.to_vec(),
+                3 => legs.push(field.0),
+                _ => (),
+            }
+        }
+        let Some(place) = self.core.room_names.iter().position(|known| *known == name) else {
+            self.core.count("switchboard.unknown_room");
+            return;
+        };
+        let saved = Some(state.clone());
+        self.core.sessions.insert(session, SessionEntry { room: place, legs: Vec::new(), saved });
+        for leg in legs {
+            self.core.restore_leg(leg);
+        }
+        self.visit(place, None, |room, effects| room.adopt(session, &state, effects));
+    }
+
+    fn begin(&mut self) {
+        let now = self.core.clock.now;
+        self.core.timers.push(now + SWEEP, Reason::Sweep);
+        let mut apart: Vec<_> = self
+            .core
+            .legs
+            .values()
+            .filter(|leg| leg.apart)
+            .map(|leg| (leg.id, leg.owner))
+            .collect();
+        apart.sort_unstable();
+        for (leg, owner) in apart {
+            self.core.tell(owner, leg, LegEvent::Restored);
+        }
+        self.core.queue.push_back(Work::Notice(Notice::Started));
+    }
+}
+
+/// The slot on which a message is to be handled, for the shell's sorting of datagrams; `None` for nonsense,
+/// which any shard may count.
+pub fn locate(bytes: &[u8], keys: &Keys) -> Option<Slot> {
+    let message = Message::decode(bytes, Framing::Datagram).ok()?;
+    Some(crate::receive::locate(&message, |name| keys.slot(name)))
+}
+
+fn words(why: &(dyn std::any::Any + Send)) -> String {
+    why.downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| why.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+impl Reply {
+    /// What a push came to, when this is about one.
+    pub fn push(&self) -> Option<&pns::Outcome> {
+        if let Self::Push(outcome) = self { Some(outcome) } else { None }
+    }
+}
