@@ -84,7 +84,7 @@ pub fn tables(figures: &[Figures]) -> String {
                 "{:<14}{:>11.0}{:>11.0}{:>14.0}{:>16.4}{:>10.2}{:>10.2}{:>9}{:>8}",
                 of.name,
                 series.knee.as_ref().map_or(0.0, |step| step.rate),
-                series.closed.as_ref().map_or(0.0, |step| step.tally.per_second()),
+                median(&series.closed, |step| step.tally.per_second()).unwrap_or(0.0),
                 middle(&|step| step.rate),
                 middle(&Step::cpu_per_thousand),
                 middle(&|step| millis(&step.tally, 50.0)),
@@ -131,6 +131,8 @@ pub fn ratios(figures: &[Figures]) -> String {
         let same = |of: &Figures, figure: &dyn Fn(&Step) -> f64| median(&pick(of).same, figure);
         let cpu = |of: &Figures| same(of, &Step::cpu_per_thousand);
         row(&format!("cpu per {title}"), cpu(ours), cpu(peer), "lower");
+        let full = |of: &Figures| median(&pick(of).closed, Step::cpu_per_thousand);
+        row(&format!("cpu per {title}, saturated"), full(ours), full(peer), "lower");
         let knee = |of: &Figures| pick(of).knee.as_ref().map(|step| step.rate);
         row(&format!("{title}s a second at the knee"), knee(ours), knee(peer), "higher");
         for percent in [50.0, 99.0] {
@@ -153,7 +155,11 @@ mod tests {
         let tally =
             Tally { offered: 1_000, completed: 1_000, setup: vec![500; 10], ..Tally::default() };
         let step = Step { rate: 10.0, tally, cpu: Duration::from_millis(cpu), busy: 0.1 };
-        let series = || Series { knee: Some(step.clone()), closed: None, same: vec![step.clone()] };
+        let series = || Series {
+            knee: Some(step.clone()),
+            closed: vec![step.clone()],
+            same: vec![step.clone()],
+        };
         Figures { name, calls: series(), registers: series(), bindings_memory: 5e7, idle_memory: 1 }
     }
 

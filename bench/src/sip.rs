@@ -1,8 +1,8 @@
 //! `bench sip`: calls and registrations, ours beside Kamailio.
 //!
 //! Picture     generator alone -> each server: bindings, closed loop, knee -> rounds: each server at one same rate
-//! Rules       One server runs at a time, fresh for each visit. The same rate is half the peer's knee, so that neither
-//!             server is in trouble and processor time per unit can be compared.
+//! Rules       One server runs at a time, fresh for each visit. The same rate is half the lowest knee, so that neither
+//!             server is in trouble and processor time per unit can be compared. Rounds alternate, medians count.
 //! Limits      Those of the plan: every step has its span, every search its number of steps.
 //! Not here    How a load is made (generator, calls, registers).
 //! Spec        Targets stand in docs/benchmarks.md.
@@ -29,9 +29,9 @@ pub struct Config {
     /// Measure one server only
     #[arg(long, value_parser = ["carillon", "kamailio"])]
     only: Option<String>,
-    /// Our program
-    #[arg(long, default_value = "target/release/carillon")]
-    carillon: PathBuf,
+    /// Our program; without this, the one beside the bench itself
+    #[arg(long)]
+    carillon: Option<PathBuf>,
     /// A file whose lines are added to the configuration of our server
     #[arg(long)]
     carillon_config: Option<PathBuf>,
@@ -65,10 +65,15 @@ impl Plan {
 
 /// People who are called.
 const CALLED: People = People { prefix: "u", users: 200, contacts: 1 };
+/// Who registers in the rounds.
+const REGISTERING: People = People { prefix: "r", users: 2_000, contacts: 2 };
 /// Units in flight in a closed loop: enough to keep one worker busy, few enough to fit every queue.
 const IN_FLIGHT: usize = 32;
 /// The longest that registering all bindings may take.
 const REGISTER_MAX: Duration = Duration::from_secs(90);
+
+/// Stands for the knee of a server that has none.
+const RATE_UNKNOWN: f64 = 200.0;
 
 /// What was found out about one server.
 #[derive(Default)]
@@ -88,8 +93,8 @@ pub struct Figures {
 /// The steps of one kind of load.
 #[derive(Default)]
 pub struct Series {
-    /// As much as goes with few in flight.
-    pub closed: Option<Step>,
+    /// As much as goes with few in flight, once a round.
+    pub closed: Vec<Step>,
     /// The best rate.
     pub knee: Option<Step>,
     /// At the rate that is the same for all servers.
@@ -107,11 +112,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
             bench.explore(&peer, &plan).with_context(|| format!("measuring {}", peer.name()))?;
         all.push((peer, figures));
     }
-    // The first is the peer when there is one.
-    let half =
-        |series: &Series| series.knee.as_ref().map_or(100.0, |step| (step.rate / 2.0).round());
-    let rates =
-        all.first().map_or((0.0, 0.0), |(_, first)| (half(&first.calls), half(&first.registers)));
+    let half_of_lowest = |pick: fn(&Figures) -> &Series| {
+        let knee = |figures| pick(figures).knee.as_ref().map_or(RATE_UNKNOWN, |step| step.rate);
+        let lowest = all.iter().map(|(_, figures)| knee(figures)).fold(f64::INFINITY, f64::min);
+        (lowest / 2.0).round()
+    };
+    let rates = (half_of_lowest(|of| &of.calls), half_of_lowest(|of| &of.registers));
     for round in 1..=plan.rounds {
         for (peer, figures) in &mut all {
             println!("round {round} of {}: {} at the same load", plan.rounds, peer.name());
@@ -129,7 +135,11 @@ fn peers(config: &Config) -> anyhow::Result<Vec<Peer>> {
         Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
         None => String::new(),
     };
-    let ours = Peer::Carillon { program: config.carillon.clone(), extra };
+    let program = match &config.carillon {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("carillon"),
+    };
+    let ours = Peer::Carillon { program, extra };
     Ok(match config.only.as_deref() {
         Some("kamailio") => vec![Peer::Kamailio],
         Some(_) => vec![ours],
@@ -189,17 +199,15 @@ impl Bench {
         format!("{:x}v{}", std::process::id(), self.visits)
     }
 
-    /// Starts a server and makes its people; the called ones register.
-    fn visit(&mut self, peer: &Peer, plan: &Plan) -> anyhow::Result<Running> {
-        let mut running = peer.start(&self.server_cores, &self.own_cores)?;
+    /// Starts a fresh server and makes its people. Each kind of load has a visit of its own: what calls leave behind in
+    /// a server's memory would be charged to registrations.
+    fn visit(&mut self, peer: &Peer, people: &People) -> anyhow::Result<Running> {
+        let running = peer.start(&self.server_cores, &self.own_cores)?;
         if let Some((admin, token)) = &running.admin {
             let body = format!("{{\"password\":\"{PASSWORD}\",\"digest\":[\"MD5\"]}}");
-            for people in [&CALLED, &plan.people] {
-                let path = |n| format!("/v1/users/{}{n}", people.prefix);
-                http::put_all(*admin, token, people.users, path, &body).context("making users")?;
-            }
+            let path = |n| format!("/v1/users/{}{n}", people.prefix);
+            http::put_all(*admin, token, people.users, path, &body).context("making users")?;
         }
-        self.register_all(&mut running, CALLED).context("registering who is called")?;
         Ok(running)
     }
 
@@ -237,42 +245,58 @@ impl Bench {
         Ok(Step { rate, tally, cpu, busy })
     }
 
+    fn calls(
+        &mut self,
+        running: &mut Running,
+        pace: Pace,
+        span: Duration,
+        plan: &Plan,
+    ) -> anyhow::Result<Step> {
+        let calls = Calls::new(&self.run_name(), running.sip, CALLED.users, plan.hold);
+        let step = self.step(running, Box::new(calls), pace, span)?;
+        report::print_step("  calls", &step);
+        Ok(step)
+    }
+
+    fn registers(
+        &mut self,
+        running: &mut Running,
+        pace: Pace,
+        span: Duration,
+        people: &People,
+    ) -> anyhow::Result<Step> {
+        let registers = Registers::new(&self.run_name(), running.sip, people.clone());
+        let step = self.step(running, Box::new(registers), pace, span)?;
+        report::print_step("  registrations", &step);
+        Ok(step)
+    }
+
     /// Memory, closed loop and knee of one server.
     fn explore(&mut self, peer: &Peer, plan: &Plan) -> anyhow::Result<Figures> {
         println!("{}: bindings, closed loop, knee", peer.name());
-        let mut running = self.visit(peer, plan)?;
+        let mut running = self.visit(peer, &plan.people)?;
         let mut figures =
             Figures { name: peer.name(), idle_memory: running.memory(), ..Figures::default() };
         let bindings = plan.people.bindings() as f64;
         let step = self.register_all(&mut running, plan.people.clone())?;
-        report::print_step("  registrations, closed", &step);
+        report::print_step("  first registrations", &step);
         let grown = running.memory().saturating_sub(figures.idle_memory);
         figures.bindings_memory = grown as f64 / bindings * 100_000.0;
-        figures.registers.closed = Some(step);
-        let run = self.run_name();
-        let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
-        let step = self.step(&mut running, calls, Pace::Closed(IN_FLIGHT), plan.step)?;
-        report::print_step("  calls, closed", &step);
-        figures.calls.knee = knee::search(step.tally.per_second(), plan.steps_max, |rate| {
-            let run = self.run_name();
-            let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
-            let step = self.step(&mut running, calls, Pace::Open(rate), plan.step)?;
-            report::print_step("  calls, open", &step);
-            Ok(step)
+        figures.registers.knee = knee::search(step.rate, plan.steps_max, |rate| {
+            self.registers(&mut running, Pace::Open(rate), plan.step, &plan.people)
         })?;
-        figures.calls.closed = Some(step);
-        let capacity = figures.registers.closed.as_ref().map_or(100.0, |step| step.rate);
-        figures.registers.knee = knee::search(capacity, plan.steps_max, |rate| {
-            let run = self.run_name();
-            let registers = Box::new(Registers::new(&run, running.sip, plan.people.clone()));
-            let step = self.step(&mut running, registers, Pace::Open(rate), plan.step)?;
-            report::print_step("  registrations, open", &step);
-            Ok(step)
+        drop(running);
+        let mut running = self.visit(peer, &CALLED)?;
+        self.register_all(&mut running, CALLED).context("registering who is called")?;
+        let closed = self.calls(&mut running, Pace::Closed(IN_FLIGHT), plan.step, plan)?;
+        let capacity = closed.rate;
+        figures.calls.knee = knee::search(capacity, plan.steps_max, |rate| {
+            self.calls(&mut running, Pace::Open(rate), plan.step, plan)
         })?;
         Ok(figures)
     }
 
-    /// One server at the rates that are the same for all.
+    /// One server at the rates that are the same for all, and then at its own best.
     fn same_load(
         &mut self,
         peer: &Peer,
@@ -280,17 +304,20 @@ impl Bench {
         (call_rate, register_rate): (f64, f64),
         plan: &Plan,
     ) -> anyhow::Result<()> {
-        let mut running = self.visit(peer, plan)?;
-        let run = self.run_name();
-        let calls = Box::new(Calls::new(&run, running.sip, CALLED.users, plan.hold));
-        let step = self.step(&mut running, calls, Pace::Open(call_rate), plan.step * 2)?;
-        report::print_step("  calls, open", &step);
-        figures.calls.same.push(step);
-        let run = self.run_name();
-        let registers = Box::new(Registers::new(&run, running.sip, plan.people.clone()));
-        let step = self.step(&mut running, registers, Pace::Open(register_rate), plan.step * 2)?;
-        report::print_step("  registrations, open", &step);
-        figures.registers.same.push(step);
+        let (open, closed) = (plan.step * 2, plan.step);
+        let mut running = self.visit(peer, &REGISTERING)?;
+        self.register_all(&mut running, REGISTERING)?;
+        let pace = Pace::Open(register_rate);
+        figures.registers.same.push(self.registers(&mut running, pace, open, &REGISTERING)?);
+        let pace = Pace::Closed(IN_FLIGHT);
+        figures.registers.closed.push(self.registers(&mut running, pace, closed, &REGISTERING)?);
+        drop(running);
+        let mut running = self.visit(peer, &CALLED)?;
+        self.register_all(&mut running, CALLED).context("registering who is called")?;
+        let pace = Pace::Open(call_rate);
+        figures.calls.same.push(self.calls(&mut running, pace, open, plan)?);
+        let pace = Pace::Closed(IN_FLIGHT);
+        figures.calls.closed.push(self.calls(&mut running, pace, closed, plan)?);
         Ok(())
     }
 }

@@ -60,6 +60,8 @@ pub struct Config {
     pub media_ports: RangeInclusive<u16>,
     /// Base of the addresses that we hand out.
     pub public: String,
+    /// How long an INVITE is held for a woken device (`push.wait`).
+    pub push_wait: std::time::Duration,
     /// Octets of the ladder of this shard.
     pub ladder_memory: usize,
     /// Durations of SIP's timers.

@@ -76,6 +76,11 @@ impl Effects<'_> {
         self.core.config.media_address
     }
 
+    /// How long an INVITE is held for a woken device.
+    pub fn push_wait(&self) -> std::time::Duration {
+        self.core.config.push_wait
+    }
+
     /// Our Contact on a flow, with its brackets.
     pub fn contact(&self, flow: Flow) -> String {
         self.core.contact(flow)

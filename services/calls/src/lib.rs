@@ -1,1 +1,634 @@
+//! Person-to-person calls: always two legs bridged, whoever answers and however he was found.
+//!
+//! Picture     INVITE --> Ringing --answer--> Talking --BYE--> gone
+//!             Ringing --answer over the push's reply address--> TalkingAhead --phone registers--> Talking
+//! Rules       The caller gets one final answer. His description is the answer to ours and never passes us
+//!             by. The end of one side ends the other. A call leaves one record, however it ended.
+//! Limits      ring_max, calls_max (settings of `calls`); `push.wait` for sleeping phones.
+//! Not here    How a user is reached (switchboard::ring), what descriptions say (switchboard::pair), pushes.
+//! Spec        RFC 3261 §13 to §15, RFC 3264, RFC 8599 §5.
+#![deny(clippy::wildcard_enum_match_arm)]
 
+mod api;
+mod call;
+mod config;
+mod refusal;
+
+use media::Side;
+use sip::{Message, Name};
+use switchboard::ladder::Lane;
+use switchboard::leg::{LegCommand, LegEvent};
+use switchboard::notice::{CallFacts, Notice};
+use switchboard::pair::Pair;
+use switchboard::ring::{Outcome, Plan, Ring};
+use switchboard::store::Durability;
+use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Ticket};
+use types::{CallId, LegId, Map, Refuse, SessionId};
+
+use call::{Call, Saved, State};
+pub use config::Config;
+pub use refusal::Refusal;
+
+/// This room.
+#[derive(Debug)]
+pub struct Room {
+    config: Config,
+    calls: Map<SessionId, Call>,
+    /// Calls by the Call-ID of their callee's side, while a push may be answered.
+    replies: Map<String, SessionId>,
+    /// Tickets and timers of rings.
+    tickets: Map<Ticket, SessionId>,
+}
+
+static MANIFEST: Manifest = Manifest {
+    name: "calls",
+    purpose: "Person-to-person calls: forking, waking, bridging.",
+    settings: Config::REFERENCE,
+    endpoints: api::ENDPOINTS,
+    refusals: refusal::ROWS,
+    ..Manifest::EMPTY
+};
+
+impl Room {
+    /// A room without calls.
+    pub fn new(config: Config) -> Self {
+        let key = types::HashKey::default();
+        Self {
+            config,
+            calls: Map::with_hasher(key),
+            replies: Map::with_hasher(key),
+            tickets: Map::with_hasher(key),
+        }
+    }
+}
+
+impl Service for Room {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
+    fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
+        match session {
+            Session::Api(request) => self.api(request, effects),
+            Session::Invite { session, leg, message, caller, target } => {
+                let began = self.begin(*session, *leg, message, (caller, target), effects);
+                if let Err(refusal) = began {
+                    refuse(*session, *leg, refusal.as_ref(), effects);
+                }
+                true
+            }
+            Session::Opened { .. } | Session::Request { .. } => false,
+        }
+    }
+
+    fn on_event(&mut self, session: SessionId, event: Event, effects: &mut Effects<'_>) {
+        match event {
+            Event::Arrived { binding, .. } => {
+                self.ringing(session, effects, |ring, effects| ring.arrived(&binding, effects));
+            }
+            Event::Leg(leg, event) => self.leg(session, leg, event, effects),
+            Event::Media(event) => self.media(session, &event, effects),
+        }
+    }
+
+    fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
+        if let Notice::WakeEnded { session, prid, accepted, why } = notice {
+            self.ringing(*session, effects, |ring, effects| {
+                ring.wake_ended(prid, *accepted, why, effects)
+            });
+        }
+    }
+
+    fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
+        let Some(session) = self.tickets.remove(&ticket) else { return };
+        let Reply::Located(located) = reply else { return };
+        self.ringing(session, effects, |ring, effects| {
+            if ring.asked(ticket) { ring.located(located, effects) } else { Outcome::Pending }
+        });
+    }
+
+    fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
+        let Some(session) = self.tickets.remove(&ticket) else { return };
+        self.ringing(session, effects, |ring, effects| {
+            if ring.timed(ticket) { ring.timer(effects) } else { Outcome::Pending }
+        });
+    }
+
+    fn save(&self, session: SessionId) -> Option<Vec<u8>> {
+        self.calls.get(&session).map(Call::encode)
+    }
+
+    fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
+        let saved = Saved::decode(state, session);
+        let pair = Pair::restore(&saved.pair, session, effects);
+        let (a, facts) = (saved.a, saved.facts);
+        let Some(b) = saved.b else {
+            // It rang: its caller gets his final answer now.
+            let headers = Effects::refusal_headers(&Refusal::Interrupted);
+            effects.leg(session, a, LegCommand::End { status: 480, headers });
+            let state = State::Talking { b: LegId::default() };
+            let call = Call { facts, a, pair, state, late: None, changing: None };
+            self.calls.insert(session, call);
+            self.finish(session, End::failed(480, "failed", "server"), effects);
+            return;
+        };
+        let state = State::Talking { b };
+        let call = Call { facts, a, pair, state, late: None, changing: None };
+        self.calls.insert(session, call);
+    }
+}
+
+/// How a call ended, for its record.
+struct End {
+    status: u16,
+    outcome: &'static str,
+    by: &'static str,
+}
+
+impl End {
+    fn failed(status: u16, outcome: &'static str, by: &'static str) -> Self {
+        Self { status, outcome, by }
+    }
+}
+
+/// Setting up.
+impl Room {
+    fn begin(
+        &mut self,
+        session: SessionId,
+        leg: LegId,
+        message: &Message<'_>,
+        (caller, target): (&Caller, &str),
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Box<dyn Refuse>> {
+        if self.calls.len() >= self.config.calls_max as usize {
+            return Err(Box::new(Refusal::TooMany));
+        }
+        if effects.directory().user(target).is_none() {
+            return Err(Box::new(Refusal::NoSuchUser));
+        }
+        let mut pair = Pair::new(session, effects);
+        let offer = description(message);
+        let media = offer.and_then(|sdp| sdp::Session::decode(sdp).ok()).map_or(
+            pns::Media { audio: true, video: false },
+            |session| {
+                let wanted = sdp::media_wanted(&session);
+                pns::Media { audio: wanted.audio, video: wanted.video }
+            },
+        );
+        let towards_b = match offer.map(|sdp| pair.offer(Side::A, sdp, effects)) {
+            Some(Ok(sdp)) => Some(sdp),
+            Some(Err(refusal)) => {
+                pair.close(effects);
+                return Err(Box::new(refusal));
+            }
+            None => None,
+        };
+        let who = identity(caller, message, effects);
+        let plan = Plan {
+            session,
+            user: target.to_owned(),
+            from: who.header(),
+            to: format!("<sip:{}@{}>", sip::write::escape_user(target.as_bytes()), effects.domain()),
+            caller_uri: who.uri.clone(),
+            caller_name: who.name.clone(),
+            caller_user: who.user.clone(),
+            caller_addr: message.name_addr(Name::Contact).ok().map(|contact| {
+                String::from_utf8_lossy(contact.uri).into_owned()
+            }),
+            offer: towards_b,
+            media,
+            max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
+            wake: effects.push_wait(),
+            ring: self.config.ring_max.into(),
+        };
+        let facts = CallFacts {
+            session,
+            from: who.uri,
+            to: format!("sip:{target}@{}", effects.domain()),
+            from_name: who.name.unwrap_or_default(),
+            began: effects.unix(),
+            call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            ..CallFacts::default()
+        };
+        effects.publish(Notice::CallBegan(facts.clone()));
+        let ring = Ring::start(plan, effects);
+        let late = offer.is_none().then_some(Side::A);
+        let state = State::Ringing(Box::new(ring));
+        self.calls.insert(session, Call { facts, a: leg, pair, state, late, changing: None });
+        self.index(session);
+        Ok(())
+    }
+
+    /// Notes the tickets that a ring waits for.
+    fn index(&mut self, session: SessionId) {
+        let Some(call) = self.calls.get(&session) else { return };
+        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &call.state else { return };
+        for ticket in ring.tickets() {
+            self.tickets.insert(ticket, session);
+        }
+        if ring.wakes() && !self.replies.contains_key(ring.call_id()) {
+            self.replies.insert(ring.call_id().to_owned(), session);
+        }
+    }
+
+    /// Tells the ring of a call something, and does what comes of it.
+    fn ringing(
+        &mut self,
+        session: SessionId,
+        effects: &mut Effects<'_>,
+        tell: impl FnOnce(&mut Ring, &mut Effects<'_>) -> Outcome,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &mut call.state else { return };
+        let outcome = tell(ring, effects);
+        self.index(session);
+        self.outcome(session, outcome, effects);
+    }
+
+    fn outcome(&mut self, session: SessionId, outcome: Outcome, effects: &mut Effects<'_>) {
+        match outcome {
+            Outcome::Answered { leg, sdp } => self.answered(session, leg, sdp, effects),
+            Outcome::AnsweredByReply { sdp } => self.answered_ahead(session, &sdp, effects),
+            Outcome::Failed { status, outcome, text } => {
+                self.failed(session, (status, outcome), text, effects);
+            }
+            Outcome::Pending => (),
+            Outcome::Progress { status, sdp, why } => {
+                self.progress(session, status, sdp, why, effects);
+            }
+        }
+    }
+
+    fn progress(
+        &mut self,
+        session: SessionId,
+        status: u16,
+        sdp: Option<Vec<u8>>,
+        why: Option<&'static str>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if !matches!(call.state, State::Ringing(_)) {
+            return;
+        }
+        // Early media of an offer that went out; a late offer waits for the final answer.
+        let sdp = match (sdp, call.late) {
+            (Some(sdp), None) => call.pair.answer(Side::B, &sdp, effects).ok(),
+            (_, _) => None,
+        };
+        let first = call.facts.rang.is_none();
+        if first {
+            call.facts.rang = Some(effects.unix());
+            effects.save(session, call.encode(), Durability::Written);
+        }
+        let headers = why.map_or_else(Vec::new, |why| {
+            vec![("Reason".to_owned(), format!("SIP;cause={status};text=\"{why}\""))]
+        });
+        effects.leg(session, call.a, LegCommand::Ring { status, sdp, headers });
+    }
+
+    fn answered(
+        &mut self,
+        session: SessionId,
+        b: LegId,
+        sdp: Option<Vec<u8>>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let ahead = matches!(call.state, State::TalkingAhead(_));
+        let towards_a = match (&sdp, call.late) {
+            (Some(sdp), None) => call.pair.answer(Side::B, sdp, effects).map(Some),
+            (Some(sdp), Some(_)) => call.pair.offer(Side::B, sdp, effects).map(Some),
+            (None, _) => Ok(None),
+        };
+        call.state = State::Talking { b };
+        let Ok(towards_a) = towards_a else {
+            // What the callee said cannot be used: both sides are ended.
+            self.finish(session, End::failed(488, "failed", "server"), effects);
+            return;
+        };
+        let call_ended_reply = self.calls.get(&session).is_some();
+        if !call_ended_reply {
+            return;
+        }
+        self.replies.retain(|_, owner| *owner != session);
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if ahead {
+            // The caller has had his answer; only the callee's address may be new.
+            effects.save(session, call.encode(), Durability::Written);
+            return;
+        }
+        call.facts.answered = Some(effects.unix());
+        call.facts.status = 200;
+        effects.save(session, call.encode(), Durability::Written);
+        effects.leg(session, call.a, LegCommand::Answer { sdp: towards_a });
+        effects.publish(Notice::CallAnswered(call.facts.clone()));
+        effects.count("calls.answered");
+    }
+
+    /// The callee took the call over the push's reply address and said where his media goes.
+    fn answered_ahead(&mut self, session: SessionId, sdp: &[u8], effects: &mut Effects<'_>) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let Ok(towards_a) = call.pair.answer(Side::B, sdp, effects) else { return };
+        let state = std::mem::replace(&mut call.state, State::Talking { b: LegId::default() });
+        call.state = match state {
+            State::Ringing(ring) | State::TalkingAhead(ring) => State::TalkingAhead(ring),
+            State::Talking { b } => State::Talking { b },
+        };
+        call.facts.answered = Some(effects.unix());
+        call.facts.status = 200;
+        effects.save(session, call.encode(), Durability::Written);
+        effects.leg(session, call.a, LegCommand::Answer { sdp: Some(towards_a) });
+        effects.publish(Notice::CallAnswered(call.facts.clone()));
+        effects.count("calls.answered_by_reply");
+    }
+
+    fn failed(
+        &mut self,
+        session: SessionId,
+        (status, outcome): (u16, &'static str),
+        text: Option<String>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if matches!(call.state, State::TalkingAhead(_)) {
+            // The phone that answered ahead did not register: media goes on, and the caller may hang up.
+            let words = "the phone that answered its push has not registered";
+            effects.ladder(CallId(session.0), Lane::Note, words);
+            return;
+        }
+        let State::Ringing(ring) = &call.state else { return };
+        let tried = ring.tried().to_vec();
+        for (who, why) in &tried {
+            let line = format!("tried {who}: {why}");
+            effects.ladder(CallId(session.0), Lane::Note, &line);
+        }
+        let mut headers = Vec::new();
+        if outcome == "unreachable" {
+            headers = Effects::refusal_headers(&Refusal::NobodyReachable);
+            let code = Refusal::NobodyReachable.verdict().code;
+            call.facts.refusal = code.to_owned();
+            effects.count(code);
+            effects.ladder(CallId(session.0), Lane::Note, &format!("refused {status} {code}"));
+        }
+        if let Some(text) = text {
+            let words = sip::write::quote(&text);
+            headers.push(("Reason".to_owned(), format!("SIP;cause={status};text={words}")));
+        }
+        effects.leg(session, call.a, LegCommand::End { status, headers });
+        self.finish(session, End::failed(status, outcome, "callee"), effects);
+    }
+}
+
+/// Talking and ending.
+impl Room {
+    fn leg(
+        &mut self,
+        session: SessionId,
+        leg: LegId,
+        event: LegEvent,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if let State::Ringing(ring) | State::TalkingAhead(ring) = &mut call.state
+            && ring.has(leg)
+        {
+            let outcome = ring.leg(leg, event, effects);
+            self.index(session);
+            self.outcome(session, outcome, effects);
+            return;
+        }
+        let Some(side) = call.side(leg) else { return };
+        match event {
+            LegEvent::Cancelled => {
+                self.finish(session, End::failed(487, "cancelled", "caller"), effects);
+            }
+            LegEvent::Ended { why } => self.ended(session, side, &why, effects),
+            LegEvent::Failed { status, .. } => {
+                self.finish(session, End::failed(status, "failed", "server"), effects);
+            }
+            LegEvent::Confirmed { sdp } => self.confirmed(session, side, sdp, effects),
+            LegEvent::Changed { sdp } => self.changed(session, side, sdp, effects),
+            LegEvent::ChangeAnswered { status, sdp } => {
+                self.change_answered(session, side, status, sdp, effects);
+            }
+            LegEvent::Answered { .. }
+            | LegEvent::Handed { .. }
+            | LegEvent::Offered { .. }
+            | LegEvent::Provisional { .. }
+            | LegEvent::Restored => (),
+        }
+    }
+
+    fn ended(&mut self, session: SessionId, side: Side, why: &str, effects: &mut Effects<'_>) {
+        let Some(call) = self.calls.get(&session) else { return };
+        let by = match (side, why) {
+            (Side::A, "bye") => "caller",
+            (Side::B, "bye") => "callee",
+            (_, _) => "server",
+        };
+        let answered = call.facts.answered.is_some();
+        let end = if answered {
+            End::failed(200, "answered", by)
+        } else {
+            End::failed(487, "cancelled", by)
+        };
+        self.finish(session, end, effects);
+    }
+
+    /// The ACK of a side came; with a description it answers an offer of the other side.
+    fn confirmed(
+        &mut self,
+        session: SessionId,
+        side: Side,
+        sdp: Option<Vec<u8>>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.late != Some(side) {
+            return;
+        }
+        call.late = None;
+        let Some(other) = call.leg(side.other()) else { return };
+        let answer = sdp.and_then(|sdp| call.pair.answer(side, &sdp, effects).ok());
+        effects.leg(session, other, LegCommand::Ack { sdp: answer });
+        effects.save(session, call.encode(), Durability::Written);
+    }
+
+    fn changed(
+        &mut self,
+        session: SessionId,
+        side: Side,
+        sdp: Option<Vec<u8>>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let leg = if side == Side::A { Some(call.a) } else { call.leg(Side::B) };
+        let (Some(leg), other) = (leg, call.leg(side.other())) else { return };
+        let refuse = |status, effects: &mut Effects<'_>| {
+            effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: None });
+        };
+        let Some(other) = other else {
+            refuse(488, effects);
+            return;
+        };
+        if call.changing.is_some() || call.late.is_some() {
+            refuse(491, effects);
+            return;
+        }
+        let offer = match sdp.as_deref().map(|sdp| call.pair.offer(side, sdp, effects)) {
+            Some(Ok(offer)) => Some(offer),
+            Some(Err(_)) => {
+                call.pair.rollback(effects);
+                refuse(488, effects);
+                return;
+            }
+            None => {
+                call.late = Some(side);
+                None
+            }
+        };
+        call.changing = Some(side);
+        effects.leg(session, other, LegCommand::Change { sdp: offer });
+    }
+
+    /// The other side answered a change.
+    fn change_answered(
+        &mut self,
+        session: SessionId,
+        side: Side,
+        status: u16,
+        sdp: Option<Vec<u8>>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let Some(asker) = call.changing.take() else { return };
+        if asker == side {
+            return;
+        }
+        let Some(leg) = call.leg(asker) else { return };
+        let passed = match (&sdp, call.late, status) {
+            (Some(sdp), None, 200..=299) => call.pair.answer(side, sdp, effects).ok(),
+            (Some(sdp), Some(_), 200..=299) => call.pair.offer(side, sdp, effects).ok(),
+            (_, _, _) => None,
+        };
+        let status = if passed.is_some() { 200 } else { status.max(400) };
+        if passed.is_none() {
+            call.late = None;
+            call.pair.rollback(effects);
+        }
+        effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: passed });
+        effects.save(session, call.encode(), Durability::Written);
+    }
+
+    fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
+        let media::Event::Failed { stream, .. } = event else { return };
+        effects.count("calls.port_not_free");
+        let words = format!("port of media section {} could not be opened", stream.index);
+        effects.ladder(CallId(session.0), Lane::Note, &words);
+        // Both sides were told this port: the call cannot be heard and is ended, which frees the others.
+        self.finish(session, End::failed(503, "failed", "server"), effects);
+    }
+
+    /// Ends whatever is left of a call, and leaves its record.
+    fn finish(&mut self, session: SessionId, end: End, effects: &mut Effects<'_>) {
+        let Some(mut call) = self.calls.remove(&session) else { return };
+        match &mut call.state {
+            State::Ringing(ring) | State::TalkingAhead(ring) => {
+                ring.cancel(effects);
+                self.replies.remove(ring.call_id());
+            }
+            State::Talking { b } => {
+                let command = LegCommand::End { status: 487, headers: Vec::new() };
+                effects.leg(session, *b, command);
+            }
+        }
+        self.replies.retain(|_, owner| *owner != session);
+        let command = LegCommand::End { status: end.status, headers: Vec::new() };
+        effects.leg(session, call.a, command);
+        call.pair.close(effects);
+        call.facts.ended = Some(effects.unix());
+        call.facts.status = if call.facts.answered.is_some() { 200 } else { end.status };
+        let outcome = if call.facts.answered.is_some() { "answered" } else { end.outcome };
+        call.facts.outcome = outcome.to_owned();
+        call.facts.hung_up_by = end.by.to_owned();
+        effects.end(session, Some(call.facts.encode()));
+        effects.publish(Notice::CallEnded(call.facts));
+    }
+}
+
+/// Refuses an INVITE that never became a call; it leaves a record all the same.
+fn refuse(session: SessionId, leg: LegId, refusal: &dyn Refuse, effects: &mut Effects<'_>) {
+    let verdict = refusal.verdict();
+    effects.count(verdict.code);
+    let words = format!("refused {} {} CAR-{:04}", verdict.sip, verdict.code, verdict.number);
+    effects.ladder(CallId(session.0), Lane::Note, &words);
+    let headers = Effects::refusal_headers(refusal);
+    effects.leg(session, leg, LegCommand::End { status: verdict.sip, headers });
+    effects.end(session, None);
+}
+
+/// Who calls, as the callee may see him.
+struct Identity {
+    user: Option<String>,
+    name: Option<String>,
+    uri: String,
+}
+
+impl Identity {
+    fn header(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} <{}>", sip::write::quote(name), self.uri),
+            None => format!("<{}>", self.uri),
+        }
+    }
+}
+
+/// A user who proved himself goes out as himself, whatever his From says. A caller who was let in without proof
+/// keeps what he claims, but never counts as one of our people.
+fn identity(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Identity {
+    let display = message.from().ok().map(|from| from.display_text()).filter(|name| !name.is_empty());
+    match caller {
+        Caller::User(user) => {
+            let known = effects.directory().user(user).map(|user| user.display_name.clone());
+            Identity {
+                name: known.filter(|name| !name.is_empty()).or(display),
+                uri: format!("sip:{}@{}", sip::write::escape_user(user.as_bytes()), effects.domain()),
+                user: Some(user.clone()),
+            }
+        }
+        Caller::Claimed(uri) => {
+            let claimed = sip::Uri::decode(uri.as_bytes()).ok().filter(|uri| effects.is_ours(uri));
+            let user = claimed.and_then(|uri| {
+                Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned())
+            });
+            // Without proof a name of ours is worth as much as `sip.require_auth = false` says: on loopback
+            // it is believed.
+            let known = user.as_deref().and_then(|user| effects.directory().user(user));
+            match known {
+                Some(user) => Identity {
+                    name: Some(user.display_name.clone()).filter(|name| !name.is_empty()).or(display),
+                    uri: format!(
+                        "sip:{}@{}",
+                        sip::write::escape_user(user.name.as_bytes()),
+                        effects.domain()
+                    ),
+                    user: Some(user.name.clone()),
+                },
+                None => {
+                    let plain: String =
+                        uri.chars().filter(|letter| !matches!(letter, '<' | '>' | '"')).collect();
+                    Identity { user: None, name: display, uri: plain }
+                }
+            }
+        }
+    }
+}
+
+/// The offer in an INVITE.
+fn description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let kind = message.content_type()?;
+    let body = message.body();
+    (!body.is_empty() && kind.eq_ignore_ascii_case(b"application/sdp")).then_some(body)
+}

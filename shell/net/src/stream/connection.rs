@@ -78,7 +78,7 @@ async fn read(shared: &Shared, flow: Flow, mut reader: impl AsyncRead + Unpin, d
             return;
         };
         framer.push(&room[..count]);
-        while let Some(frame) = framer.next() {
+        for frame in framer.by_ref() {
             begun = None;
             match frame {
                 Ok(Frame::Message(bytes)) => {

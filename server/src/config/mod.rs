@@ -1,0 +1,271 @@
+//! The configuration: one TOML file, the environment over it, every key with a default.
+//!
+//! Picture     file --toml--> table with places --environment--> table --serde--> Tree --resolve--> Resolved
+//! Rules       An unknown key is an error. Every error names its place: the line of the file, or the variable.
+//! Limits      FILE_BYTES_MAX.
+//! Not here    Making folders, keys and sockets (host).
+//! Spec        none
+
+mod read;
+mod resolve;
+mod units;
+
+use std::path::Path;
+
+use types::{Seconds, Secret, Setting};
+
+pub use read::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Fault};
+pub use resolve::{Bind, Place, Resolved};
+
+types::settings! {
+    /// This node (`[node]`).
+    pub struct Node {
+        /// Folder for the embedded store, blobs and keys; `:memory:` keeps nothing.
+        data: String = "carillon-data".to_owned() => restart,
+        /// SIP domain of our people.
+        domain: String = "localhost".to_owned() => restart,
+        /// How long running calls may go on after SIGTERM.
+        drain: Seconds = Seconds(60) => live,
+    }
+}
+
+types::settings! {
+    /// SIP listeners and proofs (`[sip]`).
+    pub struct Sip {
+        /// Where SIP is received: `udp://`, `tcp://`.
+        listen: Vec<String> = vec!["udp://127.0.0.1:5060".to_owned(), "tcp://127.0.0.1:5060".to_owned(), "ws://127.0.0.1:5062".to_owned()] => restart,
+        /// What Via, Contact and Record-Route carry, when it differs from the listener.
+        advertise: String = String::new() => restart,
+        /// Digest for our own people; false only on loopback.
+        require_auth: bool = true => restart,
+        /// What a challenge offers, in order.
+        digest: Vec<String> = vec!["SHA-256".to_owned(), "MD5".to_owned()] => restart,
+        /// Event loops, one thread each. More than one pays when a core is full.
+        shards: u16 = 1 => restart,
+    }
+}
+
+types::settings! {
+    /// RTP (`[media]`).
+    pub struct Media {
+        /// Where RTP is received.
+        address: String = "127.0.0.1".to_owned() => restart,
+        /// What SDP carries, when it differs.
+        advertise: String = String::new() => restart,
+        /// Ports for RTP: the first is even, the last is odd.
+        ports: String = "20000-20999".to_owned() => restart,
+        /// One UDP port for all browser media; not used by this version.
+        webrtc: String = "udp://127.0.0.1:21000".to_owned() => restart,
+    }
+}
+
+types::settings! {
+    /// The HTTP door (`[http]`).
+    pub struct Http {
+        /// Console, API, metrics.
+        listen: String = "127.0.0.1:8088".to_owned() => restart,
+        /// Base of the addresses that we hand out; empty: the listener's.
+        public: String = String::new() => restart,
+    }
+}
+
+types::settings! {
+    /// The administrator (`[admin]`).
+    pub struct Admin {
+        /// Bearer token; empty: made once and written to `.env.carillon`.
+        token: Secret<String> = Secret::default() => restart,
+        /// Twilio-shaped account; empty: made once.
+        account_sid: String = String::new() => restart,
+        /// Its secret; empty: made once.
+        auth_token: Secret<String> = Secret::default() => restart,
+    }
+}
+
+types::settings! {
+    /// Where rows and blobs are kept (`[store]`).
+    pub struct Store {
+        /// Empty: SQLite in the data folder.
+        url: Secret<String> = Secret::default() => restart,
+        /// Empty: a folder in the data folder.
+        blobs: String = String::new() => restart,
+    }
+}
+
+types::settings! {
+    /// Other nodes (`[bus]`).
+    pub struct Bus {
+        /// Empty: this node alone.
+        url: Secret<String> = Secret::default() => restart,
+    }
+}
+
+types::settings! {
+    /// MSRP (`[msrp]`); not used by this version.
+    pub struct Msrp {
+        /// Where MSRP is received.
+        listen: Vec<String> = vec!["tcp://127.0.0.1:2855".to_owned()] => restart,
+    }
+}
+
+types::settings! {
+    /// IMAP (`[imap]`); not used by this version.
+    pub struct Imap {
+        /// Where IMAP is received; empty: nowhere.
+        listen: String = String::new() => restart,
+    }
+}
+
+types::settings! {
+    /// Outgoing HTTP (`[guard]`).
+    pub struct Guard {
+        /// Webhooks and media: `public` refuses loopback, private and link-local addresses; `any` in dev.
+        http_targets: String = "public".to_owned() => restart,
+    }
+}
+
+types::settings! {
+    /// The ladder of each call (`[ladder]`).
+    pub struct Ladder {
+        /// Memory for the newest calls of this node.
+        memory: String = "64MB".to_owned() => restart,
+    }
+}
+
+types::settings! {
+    /// Log lines (`[log]`).
+    pub struct Log {
+        /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,net=debug`.
+        level: String = "info".to_owned() => live,
+    }
+}
+
+types::settings! {
+    /// Our account with Apple (`[push.apns]`).
+    pub struct Apns {
+        /// The `.p8` file; empty: no pushes to Apple.
+        key_file: String = String::new() => restart,
+        /// Name of that key.
+        key_id: String = String::new() => restart,
+        /// Our team.
+        team_id: String = String::new() => restart,
+        /// Bundle id of the app.
+        topic: String = String::new() => restart,
+        /// Base to which `/3/device/TOKEN` is added.
+        endpoint: String = push_io::Apns::ENDPOINT.to_owned() => restart,
+    }
+}
+
+types::settings! {
+    /// Our account with Google (`[push.fcm]`).
+    pub struct Fcm {
+        /// The service account's JSON file; empty: no pushes to Google.
+        service_account_file: String = String::new() => restart,
+        /// Base to which `/v1/projects/PROJECT/messages:send` is added.
+        endpoint: String = push_io::Fcm::ENDPOINT.to_owned() => restart,
+        /// Where access tokens come from; empty: where the account's file says.
+        token_endpoint: String = String::new() => restart,
+    }
+}
+
+types::settings! {
+    /// Our identity for Web Push (`[push.webpush]`); its keys are made once.
+    pub struct Webpush {
+        /// How push services reach us: `mailto:` or `https:`.
+        subject: String = String::new() => restart,
+    }
+}
+
+/// The whole file, typed, nothing judged yet.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// `[node]`.
+    pub node: Node,
+    /// `[sip]`.
+    pub sip: Sip,
+    /// `[media]`.
+    pub media: Media,
+    /// `[http]`.
+    pub http: Http,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[store]`.
+    pub store: Store,
+    /// `[bus]`.
+    pub bus: Bus,
+    /// `[msrp]`.
+    pub msrp: Msrp,
+    /// `[imap]`.
+    pub imap: Imap,
+    /// `[guard]`.
+    pub guard: Guard,
+    /// `[ladder]`.
+    pub ladder: Ladder,
+    /// `[log]`.
+    pub log: Log,
+    /// `[push.apns]`.
+    pub apns: Apns,
+    /// `[push.fcm]`.
+    pub fcm: Fcm,
+    /// `[push.webpush]`.
+    pub webpush: Webpush,
+    /// One section for each room.
+    pub rooms: services::Config,
+    /// The rooms' sections as text, for the recorder.
+    pub rooms_text: String,
+}
+
+/// Sections of the doors and of the roof, with the rows of the reference. Those of the rooms stand in their manifests.
+pub const SECTIONS: &[(&str, &[Setting])] = &[
+    ("node", Node::REFERENCE),
+    ("sip", Sip::REFERENCE),
+    ("media", Media::REFERENCE),
+    ("http", Http::REFERENCE),
+    ("admin", Admin::REFERENCE),
+    ("store", Store::REFERENCE),
+    ("bus", Bus::REFERENCE),
+    ("msrp", Msrp::REFERENCE),
+    ("imap", Imap::REFERENCE),
+    ("guard", Guard::REFERENCE),
+    ("ladder", Ladder::REFERENCE),
+    ("log", Log::REFERENCE),
+    ("push.apns", Apns::REFERENCE),
+    ("push.fcm", Fcm::REFERENCE),
+    ("push.webpush", Webpush::REFERENCE),
+];
+
+/// A file with the environment over it, read and judged.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What was asked for.
+    pub tree: Tree,
+    /// What it means.
+    pub resolved: Resolved,
+    /// SHA-256 over everything that was read, in hexadecimal.
+    pub digest: String,
+}
+
+/// Which values a role starts from, below the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// `carillon dev`: MD5 alone, any webhook target.
+    Dev,
+    /// Everything else.
+    Serve,
+}
+
+/// Reads a file (`None`: none), lays `environment` over it and judges the whole.
+pub fn load(
+    file: Option<&Path>,
+    base: Base,
+    environment: &[(String, String)],
+) -> Result<Loaded, Fault> {
+    let text = match file {
+        Some(path) => read::text(path)?,
+        None => String::new(),
+    };
+    let name = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+    let source = read::Source::new(&name, &text, environment);
+    let (tree, places) = read::tree(&source, base)?;
+    let resolved = resolve::resolve(&tree, base, &places)?;
+    Ok(Loaded { tree, resolved, digest: source.digest() })
+}

@@ -1,0 +1,237 @@
+//! What the tree means: addresses, ranges and spans; and what of it cannot be.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sip::digest::Algorithm;
+use types::Transport;
+
+use super::read::{Fault, Places};
+use super::units::{advertised, host, listener, octets, outward, ports};
+use super::{Base, Tree};
+
+/// Most listeners: flows number them with one octet.
+const LISTENERS_MAX: usize = 64;
+/// Most event loops.
+const SHARDS_MAX: u16 = 64;
+
+/// Where a node keeps what lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere.
+    Memory,
+}
+
+/// One SIP listener, by its place in `sip.listen`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// How.
+    pub transport: Transport,
+    /// What is bound. Port 0: the system chooses.
+    pub address: SocketAddr,
+    /// Host that Via and Contact carry.
+    pub host: String,
+    /// Port that they carry, when it is not the bound one.
+    pub port: Option<u16>,
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Where things are kept.
+    pub data: Place,
+    /// How long a drain may take.
+    pub drain: Duration,
+    /// In the order of `sip.listen`, those that this version does not serve included.
+    pub listeners: Vec<Bind>,
+    /// Algorithms of a challenge, in order.
+    pub digest: Vec<Algorithm>,
+    /// Event loops.
+    pub shards: u16,
+    /// Where RTP sockets are bound.
+    pub media: IpAddr,
+    /// What SDP carries.
+    pub media_advertised: IpAddr,
+    /// RTP ports.
+    pub ports: RangeInclusive<u16>,
+    /// The HTTP listener.
+    pub http: SocketAddr,
+    /// Octets of the ladder of the node.
+    pub ladder: usize,
+    /// Things that were asked for and that this version does not do, for the log.
+    pub ignored: Vec<String>,
+}
+
+pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved, Fault> {
+    let data = match tree.node.data.as_str() {
+        "" => return Err(places.fault("node.data", "wants a folder, or \":memory:\"")),
+        ":memory:" => Place::Memory,
+        folder => Place::Folder(PathBuf::from(folder)),
+    };
+    if tree.node.domain.is_empty() || advertised(&tree.node.domain).is_none() {
+        return Err(places.fault("node.domain", "wants a host name"));
+    }
+    not_yet(tree, places)?;
+    let mut ignored = Vec::new();
+    let listeners = listeners(tree, places, &mut ignored)?;
+    if tree.media.ports.is_empty() {
+        return Err(places.fault("media.ports", "wants a range such as \"20000-20999\""));
+    }
+    let shards = tree.sip.shards;
+    if shards == 0 || shards > SHARDS_MAX {
+        return Err(places.fault("sip.shards", &format!("wants 1 to {SHARDS_MAX}")));
+    }
+    let (media, media_advertised) = media(tree, places)?;
+    let http: SocketAddr = tree
+        .http
+        .listen
+        .parse()
+        .map_err(|_| places.fault("http.listen", "wants ADDRESS:PORT, as \"127.0.0.1:8088\""))?;
+    let public = &tree.http.public;
+    if !public.is_empty() && !public.starts_with("https://") && !public.starts_with("http://") {
+        return Err(places.fault("http.public", "wants a base that begins with https://"));
+    }
+    if base == Base::Dev && !http.ip().is_loopback() {
+        return Err(places.fault("http.listen", "`carillon dev` stays on loopback"));
+    }
+    if places.is_set("msrp.listen") {
+        ignored.push("msrp.listen".to_owned());
+    }
+    if !tree.imap.listen.is_empty() {
+        ignored.push("imap.listen".to_owned());
+    }
+    Ok(Resolved {
+        data,
+        drain: tree.node.drain.into(),
+        listeners,
+        digest: digest(tree, places)?,
+        shards,
+        media,
+        media_advertised,
+        ports: ports(&tree.media.ports).map_err(|why| places.fault("media.ports", why))?,
+        http,
+        ladder: octets(&tree.ladder.memory)
+            .ok_or_else(|| places.fault("ladder.memory", "wants a size such as \"64MB\""))?,
+        ignored,
+    })
+}
+
+/// What CONTRACT names and this version has not.
+fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
+    let asked = [
+        ("store.url", !tree.store.url.reveal().is_empty()),
+        ("store.blobs", !tree.store.blobs.is_empty()),
+        ("bus.url", !tree.bus.url.reveal().is_empty()),
+    ];
+    for (key, is_asked) in asked {
+        if is_asked {
+            return Err(places.fault(key, "not in this version: leave it empty"));
+        }
+    }
+    if !matches!(tree.guard.http_targets.as_str(), "any" | "public") {
+        return Err(places.fault("guard.http_targets", "wants \"public\" or \"any\""));
+    }
+    Ok(())
+}
+
+fn listeners(
+    tree: &Tree,
+    places: &Places<'_>,
+    ignored: &mut Vec<String>,
+) -> Result<Vec<Bind>, Fault> {
+    const KEY: &str = "sip.listen";
+    let fault = |why: &str| places.fault(KEY, why);
+    let advertise = match tree.sip.advertise.as_str() {
+        "" => None,
+        text => Some(
+            advertised(text)
+                .ok_or_else(|| places.fault("sip.advertise", "wants HOST or HOST:PORT"))?,
+        ),
+    };
+    let mut found: Vec<Bind> = Vec::new();
+    for text in &tree.sip.listen {
+        let (scheme, address) = listener(text).map_err(|why| fault(&format!("`{text}` {why}")))?;
+        let transport = Transport::parse(scheme.as_bytes())
+            .ok_or_else(|| fault(&format!("`{text}`: no such transport")))?;
+        match transport {
+            Transport::Udp | Transport::Tcp => (),
+            Transport::Ws => ignored.push(format!("{KEY}: {text}")),
+            Transport::Tls | Transport::Wss => {
+                return Err(fault(&format!("`{text}`: {scheme}:// is not in this version")));
+            }
+        }
+        let same = |known: &&Bind| known.transport == transport && known.address == address;
+        if address.port() != 0 && found.iter().any(|known| same(&known)) {
+            return Err(fault(&format!("`{text}` stands there twice")));
+        }
+        if !tree.sip.require_auth && !address.ip().is_loopback() {
+            return Err(places.fault(
+                "sip.require_auth",
+                &format!("false is for loopback listeners only, and `{text}` is none"),
+            ));
+        }
+        let (host, port) = match &advertise {
+            Some((host, port)) => (host.clone(), *port),
+            None => (named(address.ip()).ok_or_else(|| unnamed(places, KEY, text))?, None),
+        };
+        found.push(Bind { transport, address, host, port });
+    }
+    if found.len() > LISTENERS_MAX {
+        return Err(fault(&format!("at most {LISTENERS_MAX} listeners")));
+    }
+    if !found.iter().any(|known| matches!(known.transport, Transport::Udp | Transport::Tcp)) {
+        return Err(fault("wants at least one udp:// or tcp:// listener"));
+    }
+    Ok(found)
+}
+
+fn unnamed(places: &Places<'_>, key: &str, text: &str) -> Fault {
+    places.fault(key, &format!("`{text}` is every address and none is found to name: set advertise"))
+}
+
+/// The host of an address; for every address the one that reaches others.
+fn named(ip: IpAddr) -> Option<String> {
+    if ip.is_unspecified() { outward(ip.is_ipv6()).map(host) } else { Some(host(ip)) }
+}
+
+fn media(tree: &Tree, places: &Places<'_>) -> Result<(IpAddr, IpAddr), Fault> {
+    let bound: IpAddr =
+        tree.media.address.parse().map_err(|_| places.fault("media.address", "wants an address"))?;
+    if bound == IpAddr::V6(Ipv6Addr::UNSPECIFIED) || bound.is_unspecified() {
+        if tree.media.advertise.is_empty() {
+            let found = outward(bound.is_ipv6());
+            let none = || unnamed(places, "media.address", &tree.media.address);
+            return Ok((bound, found.ok_or_else(none)?));
+        }
+    } else if tree.media.advertise.is_empty() {
+        return Ok((bound, bound));
+    }
+    let shown = tree
+        .media
+        .advertise
+        .parse()
+        .map_err(|_| places.fault("media.advertise", "wants an address"))?;
+    Ok((bound, shown))
+}
+
+fn digest(tree: &Tree, places: &Places<'_>) -> Result<Vec<Algorithm>, Fault> {
+    let mut found = Vec::new();
+    for name in &tree.sip.digest {
+        let Some(algorithm) = Algorithm::parse(name.as_bytes()) else {
+            let known: Vec<_> = Algorithm::ALL.iter().map(|known| known.name()).collect();
+            let why = format!("`{name}` is none of {}", known.join(", "));
+            return Err(places.fault("sip.digest", &why));
+        };
+        if !found.contains(&algorithm) {
+            found.push(algorithm);
+        }
+    }
+    if found.is_empty() {
+        return Err(places.fault("sip.digest", "wants at least one algorithm"));
+    }
+    Ok(found)
+}

@@ -1,0 +1,269 @@
+//! Requests of the API about calls, and the reply address of pushes.
+
+use serde_json::{Value, json};
+use switchboard::ladder::{Lane, redact};
+use switchboard::leg::LegCommand;
+use switchboard::notice::CallFacts;
+use switchboard::ring::Answer;
+use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Scope};
+use types::{CallId, SessionId};
+
+use crate::call::{Call, State};
+use crate::{End, Refusal, Room};
+
+/// Longest text that may come instead of an answer, in octets.
+const TEXT_MAX: usize = 1_000;
+/// Largest body of a reply: a description fits.
+const REPLY_MAX: usize = 65_536;
+
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: "GET",
+        path: "/v1/calls",
+        doc: "Live calls.",
+        access: Access::Admin,
+        scope: Scope::Every,
+        body_max: 0,
+        request: "",
+        response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"talking","began":"2026-11-22T10:00:00.000Z"}],"next":null}"#,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/v1/calls/{id}",
+        doc: "One live call.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"ringing"}"#,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/v1/calls/{id}",
+        doc: "Hangs up.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: "",
+    },
+    Endpoint {
+        method: "GET",
+        path: "/v1/calls/{id}/ladder",
+        doc: "Every SIP message, push and decision of the call, in order; kept for a while after the call.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"items":[{"time":"2026-11-22T10:00:00.000Z","lane":"sip_in","peer":"udp:127.0.0.1:5070","text":"INVITE …"}],"next":null}"#,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/v1/push/replies/{call_id}",
+        doc: "The whole offer behind a push, for the device that holds its token.",
+        access: Access::Token,
+        scope: Scope::CallId(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"call_id":"…","caller":{"uri":"sip:1001@localhost","name":"Ada"},"media":["audio"],"sdp":"v=0…","exp":1795305600}"#,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/v1/push/replies/{call_id}",
+        doc: "Answers a push before the phone has registered: accept (with or without an SDP answer), decline, busy, text or hangup.",
+        access: Access::Token,
+        scope: Scope::CallId(0),
+        body_max: REPLY_MAX,
+        request: r#"{"action":"accept"}"#,
+        response: r#"{"call_id":"…","state":"connecting"}"#,
+    },
+];
+
+impl Room {
+    pub(crate) fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> bool {
+        let answer = match request.endpoint {
+            0 => Ok(self.list()),
+            1 => self.find(request.arg(0)).map(|(id, call)| ApiResponse::json(200, &shown(id, call))),
+            2 => self.hang_up(request.arg(0), effects),
+            3 => self.ladder(request.arg(0), effects),
+            4 => self.offer_of(request, effects),
+            5 => self.reply(request, effects),
+            _ => return false,
+        };
+        match answer {
+            Ok(response) => effects.answer(request.id, response),
+            Err(refusal) => effects.refuse_api(request.id, &refusal),
+        }
+        true
+    }
+
+    fn list(&self) -> ApiResponse {
+        let mut calls: Vec<_> = self.calls.iter().collect();
+        calls.sort_by_key(|(id, call)| (call.facts.began, **id));
+        let items: Vec<Value> = calls.into_iter().map(|(id, call)| shown(*id, call)).collect();
+        ApiResponse::json(200, &json!({ "items": items, "next": null }))
+    }
+
+    fn find(&self, id: &str) -> Result<(SessionId, &Call), Refusal> {
+        let session = CallId::parse(id).map(|id| SessionId(id.0)).ok_or(Refusal::NoSuchCall)?;
+        self.calls.get(&session).map(|call| (session, call)).ok_or(Refusal::NoSuchCall)
+    }
+
+    fn hang_up(&mut self, id: &str, effects: &mut Effects<'_>) -> Result<ApiResponse, Refusal> {
+        let (session, call) = self.find(id)?;
+        let a = call.a;
+        effects.leg(session, a, LegCommand::End { status: 480, headers: Vec::new() });
+        self.finish(session, End::failed(480, "cancelled", "server"), effects);
+        Ok(ApiResponse::empty(204))
+    }
+
+    fn ladder(&self, id: &str, effects: &Effects<'_>) -> Result<ApiResponse, Refusal> {
+        let call = CallId::parse(id).ok_or(Refusal::NoSuchCall)?;
+        let lines = effects.ladder_of(call);
+        if lines.is_empty() && !self.calls.contains_key(&SessionId(call.0)) {
+            return Err(Refusal::NoSuchCall);
+        }
+        let items: Vec<Value> = lines
+            .into_iter()
+            .map(|line| {
+                let lane = match line.lane {
+                    Lane::Note => "note",
+                    Lane::Push => "push",
+                    Lane::SipIn => "sip_in",
+                    Lane::SipOut => "sip_out",
+                    Lane::Web => "web",
+                };
+                json!({
+                    "time": line.time.to_string(),
+                    "lane": lane,
+                    "peer": line.flow.map(|flow| format!("{flow:?}")),
+                    "text": redact(&line.text),
+                })
+            })
+            .collect();
+        let tried: Vec<&str> = items
+            .iter()
+            .filter_map(|line| line["text"].as_str()?.strip_prefix("tried "))
+            .collect();
+        Ok(ApiResponse::json(200, &json!({ "id": id, "items": items, "tried": tried, "next": null })))
+    }
+
+    fn by_reply(&self, request: &ApiRequest) -> Result<(SessionId, String), Refusal> {
+        // A stranger learns nothing about which calls there are.
+        let session = *self.replies.get(request.arg(0)).ok_or(Refusal::WrongToken)?;
+        let call = self.calls.get(&session).ok_or(Refusal::WrongToken)?;
+        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &call.state else {
+            return Err(Refusal::TooLate);
+        };
+        let prid = ring.device(&request.bearer).ok_or(Refusal::WrongToken)?;
+        Ok((session, prid.to_owned()))
+    }
+
+    fn offer_of(
+        &self,
+        request: &ApiRequest,
+        effects: &Effects<'_>,
+    ) -> Result<ApiResponse, Refusal> {
+        let (session, _) = self.by_reply(request)?;
+        let call = self.calls.get(&session).ok_or(Refusal::WrongToken)?;
+        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &call.state else {
+            return Err(Refusal::TooLate);
+        };
+        let invite = ring.invite_of(&request.bearer, effects).ok_or(Refusal::WrongToken)?;
+        let sdp = ring.offer().map(|sdp| String::from_utf8_lossy(sdp).into_owned());
+        let media: Vec<&str> = [("audio", invite.media.audio), ("video", invite.media.video)]
+            .into_iter()
+            .filter_map(|(name, offered)| offered.then_some(name))
+            .collect();
+        Ok(ApiResponse::json(
+            200,
+            &json!({
+                "call_id": invite.call_id,
+                "to": invite.to,
+                "caller": {
+                    "uri": invite.caller_uri,
+                    "name": invite.caller_name,
+                    "user": invite.caller_user,
+                    "addr": invite.caller_addr,
+                },
+                "media": media,
+                "sdp": sdp,
+                "img": invite.image.map(|image| json!({ "url": image.url })),
+                "iat": invite.iat,
+                "exp": invite.exp,
+            }),
+        ))
+    }
+
+    fn reply(
+        &mut self,
+        request: &ApiRequest,
+        effects: &mut Effects<'_>,
+    ) -> Result<ApiResponse, Refusal> {
+        let (session, prid) = self.by_reply(request)?;
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| Refusal::BadBody)?;
+        let action = body["action"].as_str().ok_or(Refusal::BadBody)?;
+        effects.ladder(CallId(session.0), Lane::Web, &format!("reply to the push: {action}"));
+        let Some(call) = self.calls.get(&session) else { return Err(Refusal::TooLate) };
+        if matches!(call.state, State::TalkingAhead(_)) {
+            if action != "hangup" {
+                return Err(Refusal::TooLate);
+            }
+            self.finish(session, End::failed(200, "answered", "callee"), effects);
+            return Ok(replied(request.arg(0), "ended"));
+        }
+        let answer = match action {
+            "accept" => Answer::Accept { sdp: accepted_sdp(&body)? },
+            "busy" => Answer::Busy,
+            "decline" | "hangup" => Answer::Decline,
+            "text" => {
+                let text = body["text"].as_str().filter(|text| text.len() <= TEXT_MAX);
+                Answer::Text(text.ok_or(Refusal::BadBody)?.to_owned())
+            }
+            _ => return Err(Refusal::BadBody),
+        };
+        let state = match &answer {
+            Answer::Accept { sdp: Some(_) } => "talking",
+            Answer::Accept { sdp: None } => "connecting",
+            Answer::Busy | Answer::Decline | Answer::Text(_) => "ended",
+        };
+        self.ringing(session, effects, |ring, effects| ring.answered(&prid, answer, effects));
+        Ok(replied(request.arg(0), state))
+    }
+}
+
+fn replied(call_id: &str, state: &str) -> ApiResponse {
+    ApiResponse::json(200, &json!({ "call_id": call_id, "state": state }))
+}
+
+fn accepted_sdp(body: &Value) -> Result<Option<Vec<u8>>, Refusal> {
+    match &body["sdp"] {
+        Value::Null => Ok(None),
+        Value::String(sdp) => {
+            sdp::Session::decode(sdp.as_bytes()).map_err(|_| Refusal::BadBody)?;
+            Ok(Some(sdp.clone().into_bytes()))
+        }
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            Err(Refusal::BadBody)
+        }
+    }
+}
+
+fn shown(session: SessionId, call: &Call) -> Value {
+    let CallFacts { from, to, from_name, began, rang, answered, call_id, .. } = &call.facts;
+    let state = match (&call.state, rang) {
+        (State::Talking { .. } | State::TalkingAhead(_), _) => "talking",
+        (State::Ringing(_), Some(_)) => "ringing",
+        (State::Ringing(_), None) => "trying",
+    };
+    json!({
+        "id": CallId(session.0).to_string(),
+        "from": from,
+        "from_name": from_name,
+        "to": to,
+        "state": state,
+        "began": began.to_string(),
+        "answered": answered.map(|time| time.to_string()),
+        "sip_call_id": call_id,
+    })
+}

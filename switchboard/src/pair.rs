@@ -1,0 +1,352 @@
+//! The media of two legs: offer and answer run through us, so that each side talks to our ports.
+//!
+//! Picture     offer of one side --rewrite--> the other; answer --rewrite--> back; Open and Aim to the pump.
+//! Rules       Section n of one side is section n of the other. Ports stay for the life of the pair: a re-INVITE
+//!             changes aims, not ports. A failed change puts the aims back (RFC 6141).
+//! Limits      SECTIONS_MAX sections; two ports each.
+//! Not here    When to offer (rooms), packets (media).
+//! Spec        RFC 3264 §5 to §8, RFC 4566.
+
+use std::net::SocketAddr;
+
+use media::{Command, Side, StreamKey};
+use types::{BridgeId, Refuse, SessionId, Verdict, tagged};
+
+use crate::effects::Effects;
+
+/// Sections that one description may have.
+pub const SECTIONS_MAX: usize = 16;
+
+/// Where a side of one section wants its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Aim {
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+    mux: bool,
+    receives: bool,
+    rejected: bool,
+}
+
+/// What we told one side last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Told {
+    session: u64,
+    version: u64,
+    /// Of the description at this version; 0 before the first.
+    hash: u64,
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    bridge: BridgeId,
+    /// Our ports per section: what A sends to, what B sends to.
+    ports: Vec<Option<[u16; 2]>>,
+    told: [Told; 2],
+    aims: [Vec<Aim>; 2],
+    /// Aims before the offer that is open now.
+    before: Option<[Vec<Aim>; 2]>,
+    open: Vec<bool>,
+}
+
+/// Why a description cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The description is malformed, or names an address that cannot be a target.
+    #[error("the session description cannot be used")]
+    BadDescription,
+    /// No RTP ports are left.
+    #[error("no media ports are free")]
+    NoPorts,
+}
+
+impl Refuse for Refusal {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::BadDescription => Verdict {
+                code: "switchboard.bad_description",
+                number: 1004,
+                sip: 488,
+                http: 400,
+                fix: "send SDP with reachable addresses and ports, at most 16 media sections",
+            },
+            Self::NoPorts => Verdict {
+                code: "switchboard.no_ports",
+                number: 1005,
+                sip: 503,
+                http: 503,
+                fix: "widen `media.ports`: a call with one audio stream takes four ports",
+            },
+        }
+    }
+}
+
+impl Pair {
+    /// A pair without any section yet.
+    pub fn new(session: SessionId, effects: &mut Effects<'_>) -> Self {
+        let bridge = effects.bridge(session);
+        // Numbers that fit into 31 bits: some phones read o= as signed.
+        let mut told = || Told { session: effects.rng().next_u64() >> 33, version: 1, hash: 0 };
+        let told = [told(), told()];
+        Self {
+            bridge,
+            ports: Vec::new(),
+            told,
+            aims: [Vec::new(), Vec::new()],
+            before: None,
+            open: Vec::new(),
+        }
+    }
+
+    /// Its bridge.
+    pub fn bridge(&self) -> BridgeId {
+        self.bridge
+    }
+
+    /// Takes the offer of one side; gives the offer for the other.
+    pub fn offer(
+        &mut self,
+        from: Side,
+        sdp: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let aims = self.read(sdp, effects)?;
+        while self.ports.len() < aims.len() {
+            self.ports.push(None);
+            self.open.push(false);
+        }
+        for (aim, ports) in aims.iter().zip(&mut self.ports) {
+            if ports.is_none() && !aim.rejected {
+                *ports = Some(effects.ports().ok_or(Refusal::NoPorts)?);
+            }
+        }
+        if self.before.is_none() {
+            self.before = Some(self.aims.clone());
+        }
+        let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
+        if let Some(place) = self.aims.get_mut(from.index()) {
+            *place = aims;
+        }
+        self.rewrite(from.other(), sdp, &rejected, effects)
+    }
+
+    /// Takes the answer of one side; gives the answer for the other, and lets packets pass.
+    pub fn answer(
+        &mut self,
+        from: Side,
+        sdp: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let aims = self.read(sdp, effects)?;
+        let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
+        if let Some(place) = self.aims.get_mut(from.index()) {
+            *place = aims;
+        }
+        let out = self.rewrite(from.other(), sdp, &rejected, effects)?;
+        self.aim(effects);
+        self.before = None;
+        Ok(out)
+    }
+
+    /// The change that was offered failed: everything stays as it was.
+    pub fn rollback(&mut self, effects: &mut Effects<'_>) {
+        if let Some(before) = self.before.take() {
+            self.aims = before;
+            self.aim(effects);
+        }
+    }
+
+    /// Ends the bridge and gives its ports back.
+    pub fn close(&mut self, effects: &mut Effects<'_>) {
+        effects.media(Command::Close { bridge: self.bridge });
+        for ports in self.ports.drain(..).flatten() {
+            effects.give_back(&ports);
+        }
+    }
+
+    /// A port could not be had: other ones are taken, before they were told to anybody if possible.
+    pub fn failed(&mut self, index: u8, effects: &mut Effects<'_>) -> bool {
+        let Some(place) = self.ports.get_mut(usize::from(index)) else { return false };
+        if let Some(ports) = place.take() {
+            effects.give_back(&ports);
+        }
+        *place = effects.ports();
+        if let Some(open) = self.open.get_mut(usize::from(index)) {
+            *open = false;
+        }
+        place.is_some()
+    }
+
+    /// As tagged fields.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = tagged::Writer::new();
+        writer.number(1, self.bridge.0);
+        for ports in &self.ports {
+            let [a, b] = ports.unwrap_or([0, 0]);
+            writer.number(2, u128::from(a) << 16 | u128::from(b));
+        }
+        for (tag, told) in [(3, &self.told[0]), (4, &self.told[1])] {
+            let mut inner = tagged::Writer::new();
+            inner.number(1, told.session.into()).number(2, told.version.into());
+            inner.number(3, told.hash.into());
+            writer.bytes(tag, &inner.finish());
+        }
+        for (tag, aims) in [(5, &self.aims[0]), (6, &self.aims[1])] {
+            for aim in aims {
+                let mut inner = tagged::Writer::new();
+                inner.text(1, &aim.rtp.to_string()).text(2, &aim.rtcp.to_string());
+                let flags = u128::from(aim.mux)
+                    | u128::from(aim.receives) << 1
+                    | u128::from(aim.rejected) << 2;
+                inner.number(3, flags);
+                writer.bytes(tag, &inner.finish());
+            }
+        }
+        writer.finish()
+    }
+
+    /// What [`encode`](Self::encode) wrote; claims its ports and opens its streams again.
+    pub fn restore(bytes: &[u8], session: SessionId, effects: &mut Effects<'_>) -> Self {
+        let mut pair = Self {
+            bridge: BridgeId(0),
+            ports: Vec::new(),
+            told: Default::default(),
+            aims: Default::default(),
+            before: None,
+            open: Vec::new(),
+        };
+        for (tag, field) in tagged::Reader::new(bytes) {
+            match tag {
+                1 => pair.bridge = BridgeId(field.number().unwrap_or(0)),
+                2 => {
+                    let both = field.number().unwrap_or(0);
+                    let ports = [(both >> 16) as u16, both as u16];
+                    pair.ports.push((both != 0).then_some(ports));
+                    pair.open.push(false);
+                }
+                3 => pair.told[0] = decode_told(field.0),
+                4 => pair.told[1] = decode_told(field.0),
+                5 => pair.aims[0].extend(decode_aim(field.0)),
+                6 => pair.aims[1].extend(decode_aim(field.0)),
+                _ => (),
+            }
+        }
+        let ports: Vec<u16> = pair.ports.iter().flatten().flatten().copied().collect();
+        effects.claim(session, pair.bridge, &ports);
+        pair.aim(effects);
+        pair
+    }
+
+    fn read(&self, sdp: &[u8], effects: &Effects<'_>) -> Result<Vec<Aim>, Refusal> {
+        let session = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
+        if session.media.is_empty() || session.media.len() > SECTIONS_MAX {
+            return Err(Refusal::BadDescription);
+        }
+        let ours = effects.media_address();
+        let aims = sdp::aims(&session).into_iter().map(|aim| {
+            let usable = match sdp::reach(aim.rtp.ip()) {
+                // Only a server on loopback has business with loopback.
+                sdp::Reach::Loopback => ours.is_loopback(),
+                sdp::Reach::One | sdp::Reach::Unspecified => true,
+                sdp::Reach::Unusable => false,
+            };
+            (usable || aim.rejected).then_some(Aim {
+                rtp: aim.rtp,
+                rtcp: aim.rtcp,
+                mux: aim.mux,
+                receives: aim.receives,
+                rejected: aim.rejected || !aim.is_rtp,
+            })
+        });
+        aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
+    }
+
+    /// The description of one side as the other gets it, with our ports and our version.
+    fn rewrite(
+        &mut self,
+        to: Side,
+        sdp: &[u8],
+        rejected: &[bool],
+        effects: &Effects<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let ports = rejected.iter().enumerate().map(|(place, rejected)| {
+            let ports = self.ports.get(place).copied().flatten()?;
+            (!rejected).then(|| ports[to.index()])
+        });
+        let told = &mut self.told[to.index()];
+        let mut plan = sdp::Relay {
+            session: told.session,
+            version: told.version,
+            address: effects.media_address(),
+            ports: ports.collect(),
+        };
+        let out = sdp::relay(sdp, &plan).map_err(|_| Refusal::BadDescription)?;
+        let hash = effects.keys().slots.hash_bytes(&out) | 1;
+        if told.hash == 0 || told.hash == hash {
+            told.hash = hash;
+            return Ok(out);
+        }
+        told.version += 1;
+        plan.version = told.version;
+        let out = sdp::relay(sdp, &plan).map_err(|_| Refusal::BadDescription)?;
+        told.hash = effects.keys().slots.hash_bytes(&out) | 1;
+        Ok(out)
+    }
+
+    /// Tells the pump where both sides want their packets now.
+    fn aim(&mut self, effects: &mut Effects<'_>) {
+        let [a, b] = &self.aims;
+        for (place, (a, b)) in a.iter().zip(b).enumerate() {
+            let Some(ports) = self.ports.get(place).copied().flatten() else { continue };
+            let stream = StreamKey { bridge: self.bridge, index: place as u8 };
+            if a.rejected || b.rejected {
+                continue;
+            }
+            if let Some(open) = self.open.get_mut(place)
+                && !*open
+            {
+                *open = true;
+                effects.media(Command::Open { stream, ports });
+            }
+            let mux = a.mux && b.mux;
+            for (side, aim) in [(Side::A, a), (Side::B, b)] {
+                let rtcp = if mux { aim.rtp } else { aim.rtcp };
+                let (rtp, receives) = (aim.rtp, aim.receives);
+                effects.media(Command::Aim { stream, side, rtp, rtcp, receives });
+            }
+        }
+    }
+}
+
+fn decode_told(bytes: &[u8]) -> Told {
+    let mut told = Told::default();
+    for (tag, field) in tagged::Reader::new(bytes) {
+        let number = field.number().unwrap_or(0) as u64;
+        match tag {
+            1 => told.session = number,
+            2 => told.version = number,
+            3 => told.hash = number,
+            _ => (),
+        }
+    }
+    told
+}
+
+fn decode_aim(bytes: &[u8]) -> Option<Aim> {
+    let (mut rtp, mut rtcp, mut flags) = (None, None, 0);
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => rtp = field.text()?.parse().ok(),
+            2 => rtcp = field.text()?.parse().ok(),
+            3 => flags = field.number()?,
+            _ => (),
+        }
+    }
+    Some(Aim {
+        rtp: rtp?,
+        rtcp: rtcp?,
+        mux: flags & 1 != 0,
+        receives: flags & 2 != 0,
+        rejected: flags & 4 != 0,
+    })
+}
