@@ -12,6 +12,7 @@
 mod core;
 pub mod directory;
 mod effects;
+mod facts;
 mod guard;
 pub mod input;
 pub mod ladder;
@@ -21,6 +22,7 @@ pub mod link;
 pub mod notice;
 pub mod pair;
 mod receive;
+pub mod record;
 pub mod refusal;
 mod restore;
 pub mod ring;

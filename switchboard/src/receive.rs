@@ -121,25 +121,21 @@ impl Core {
             return None;
         }
         let in_dialog = message.to().ok().and_then(|to| to.tag()).is_some();
-        match method {
-            Method::Ack => {
-                if let Some(leg) = self.find_leg(message) {
-                    self.note_in(leg, flow, message);
-                    self.leg_ack(leg, message);
-                    self.leg_arm(leg);
-                }
-                None
+        if method != Method::Ack && method != Method::Cancel {
+            if !in_dialog {
+                return self.admit(flow, key, method, uri, message);
             }
-            Method::Cancel => {
-                self.receive_cancel(flow, key, message);
-                None
-            }
-            _ if in_dialog => {
-                self.receive_in_dialog(flow, key, method, message);
-                None
-            }
-            _ => self.admit(flow, key, method, uri, message),
+            self.receive_in_dialog(flow, key, method, message);
+            return None;
         }
+        if method == Method::Cancel {
+            self.receive_cancel(flow, key, message);
+        } else if let Some(leg) = self.find_leg(message) {
+            self.note_in(leg, flow, message);
+            self.leg_ack(leg, message);
+            self.leg_arm(leg);
+        }
+        None
     }
 
     /// The same request again, or the ACK of a failure.

@@ -109,6 +109,7 @@ impl Caller {
 }
 
 /// What happens in a session, for its owner.
+#[expect(clippy::large_enum_variant, reason = "events are handed over once and not stored")]
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A user that the session watches registered.
@@ -214,6 +215,8 @@ pub enum Access {
 /// Which shard answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// Whichever; what it asks is known everywhere, or stands in the store.
+    Any,
     /// The slot in the first octet of the UUID in this path value: a Call-ID of ours.
     CallId(usize),
     /// All of them; each answers `{"items":[…]}` and the lists are joined.

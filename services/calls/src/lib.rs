@@ -308,10 +308,6 @@ impl Room {
             self.finish(session, End::failed(488, "failed", "server"), effects);
             return;
         };
-        let call_ended_reply = self.calls.get(&session).is_some();
-        if !call_ended_reply {
-            return;
-        }
         self.replies.retain(|_, owner| *owner != session);
         let Some(call) = self.calls.get_mut(&session) else { return };
         if ahead {
@@ -321,8 +317,9 @@ impl Room {
         }
         call.facts.answered = Some(effects.unix());
         call.facts.status = 200;
-        effects.save(session, call.encode(), Durability::Written);
+        // What is kept shows the leg as answered; the shell writes it before the 200 leaves.
         effects.leg(session, call.a, LegCommand::Answer { sdp: towards_a });
+        effects.save(session, call.encode(), Durability::Written);
         effects.publish(Notice::CallAnswered(call.facts.clone()));
         effects.count("calls.answered");
     }
@@ -338,8 +335,8 @@ impl Room {
         };
         call.facts.answered = Some(effects.unix());
         call.facts.status = 200;
-        effects.save(session, call.encode(), Durability::Written);
         effects.leg(session, call.a, LegCommand::Answer { sdp: Some(towards_a) });
+        effects.save(session, call.encode(), Durability::Written);
         effects.publish(Notice::CallAnswered(call.facts.clone()));
         effects.count("calls.answered_by_reply");
     }

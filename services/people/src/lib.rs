@@ -1,1 +1,292 @@
+//! People: who they are, what they look like, and which devices can wake them.
+//!
+//! Picture     PUT user --> write --> UserChanged (everywhere) --> every shard's directory. Start: read all, page by page.
+//! Rules       What is answered is written. A password is never kept, only its verifiers. A push token belongs to one
+//!             device of one user: whoever shows it last has it.
+//! Limits      NAME_MAX, DISPLAY_NAME_MAX, PASSWORD_MAX, TOKEN_MAX, PICTURE_MAX; ten devices per user
+//!             (`switchboard::directory`); LATE_MAX devices that wait for the store to come back.
+//! Not here    Where people can be reached (registrar), who wakes them (push), the pictures' octets (shell/blobs).
+//! Spec        RFC 7616 for verifiers, RFC 8599 for tokens, RFC 3261 §20.9 for Call-Info.
+#![deny(missing_docs)]
 
+mod body;
+mod config;
+mod devices;
+mod loading;
+pub mod refusal;
+pub mod store;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use switchboard::directory::{Device, User};
+use switchboard::input::Picture;
+use switchboard::store::StoreFault;
+use switchboard::{
+    Access, ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice, Reply,
+    Scope, Service, Session, Ticket, link,
+};
+use types::{Refuse, UnixTime};
+
+pub use body::{DISPLAY_NAME_MAX, NAME_MAX, PASSWORD_MAX, TOKEN_MAX};
+pub use config::Config;
+use loading::Loading;
+pub use refusal::{REFUSALS, Refusal};
+
+/// Largest picture that is taken. Units: octets.
+pub const PICTURE_MAX: usize = 5 << 20;
+/// Largest JSON body. Units: octets.
+const BODY_MAX: usize = 16 << 10;
+
+/// Requests of the API.
+pub const ENDPOINTS: &[Endpoint] = &[
+    endpoint("GET", "/v1/users", "Lists all users.", Scope::Every, "", r#"{"items":[{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":[],"image":null}],"next":null}"#),
+    endpoint("PUT", "/v1/users/{name}", "Makes or changes a user. Without `password` an existing one keeps his.", Scope::User(0), r#"{"password":"…","display_name":"Ann","digest":["MD5"]}"#, USER),
+    endpoint("GET", "/v1/users/{name}", "One user.", Scope::User(0), "", USER),
+    endpoint("DELETE", "/v1/users/{name}", "Deletes a user, with devices and bindings.", Scope::User(0), "", ""),
+    Endpoint { body_max: PICTURE_MAX + 1, ..endpoint("PUT", "/v1/users/{name}/image", "Sets the picture: the octets of a PNG, JPEG or WebP file.", Scope::User(0), "", r#"{"url":"http://127.0.0.1:8088/v1/images/HASH?exp=0&sig=0","full":"…","width":256,"height":256,"content_type":"image/jpeg"}"#) },
+    endpoint("DELETE", "/v1/users/{name}/image", "Takes the picture away.", Scope::User(0), "", ""),
+    endpoint("GET", "/v1/users/{name}/devices", "Lists the devices that can wake the user.", Scope::User(0), "", r#"{"items":[],"next":null}"#),
+    endpoint("PUT", "/v1/users/{name}/devices/{device}", "Makes or changes a device. A token that another device has moves here.", Scope::User(0), r#"{"kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#, DEVICE),
+    endpoint("GET", "/v1/users/{name}/devices/{device}", "One device.", Scope::User(0), "", DEVICE),
+    endpoint("DELETE", "/v1/users/{name}/devices/{device}", "Forgets a device and bindings with its token.", Scope::User(0), "", ""),
+];
+
+const USER: &str = r#"{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":["MD5"],"image":null}"#;
+const DEVICE: &str = r#"{"user":"1001","name":"mobile","kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#;
+
+const fn endpoint(
+    method: &'static str,
+    path: &'static str,
+    doc: &'static str,
+    scope: Scope,
+    request: &'static str,
+    response: &'static str,
+) -> Endpoint {
+    let access = Access::Admin;
+    Endpoint { method, path, doc, access, scope, body_max: BODY_MAX, request, response }
+}
+
+static MANIFEST: Manifest = Manifest {
+    name: "people",
+    purpose: "Users, their devices and their pictures.",
+    settings: Config::REFERENCE,
+    migrations: store::MIGRATIONS,
+    tables: store::TABLES,
+    endpoints: ENDPOINTS,
+    refusals: REFUSALS,
+    project: None,
+};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Room {
+    config: Config,
+    /// Reading everything from the store; `None` when that is done.
+    loading: Option<Loading>,
+    pending: BTreeMap<Ticket, Pending>,
+    /// Devices, by user and name, that are in memory and not in the store.
+    late: BTreeSet<(String, String)>,
+}
+
+/// What a ticket is for. `api`: the request that waits.
+#[derive(Debug)]
+enum Pending {
+    DropDevice { api: u64, user: String, device: Device },
+    DropPicture { api: u64, name: String },
+    DropUser { api: u64, name: String },
+    /// A device came by REGISTER: who had its token?
+    FindOwner { user: String, device: Device },
+    /// Nobody waits: a token that is dead.
+    ForgetToken,
+    /// Nobody waits: a device that registered.
+    KeepDevice { user: String, name: String },
+    /// A device of the API: who had its token?
+    OwnerForApi { api: u64, user: String, device: Device, new: bool },
+    PutDevice { api: u64, user: String, device: Device, new: bool },
+    PutPicture { api: u64, name: String, picture: Picture },
+    PutUser { api: u64, user: Box<User>, new: bool },
+    Render { api: u64, name: String },
+}
+
+impl Room {
+    /// A room that knows nobody until it hears that the shard began.
+    pub fn new(config: Config) -> Self {
+        Self { config, loading: None, pending: BTreeMap::new(), late: BTreeSet::new() }
+    }
+
+    fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> Result<(), Refused> {
+        if self.loading.is_some() {
+            return Err(Refusal::Loading.into());
+        }
+        let row = ENDPOINTS.get(usize::from(request.endpoint));
+        let (method, path) = row.map_or(("", ""), |row| (row.method, row.path));
+        match (method, path) {
+            ("GET", "/v1/users") => self.list_users(request, effects),
+            ("PUT", "/v1/users/{name}") => self.put_user(request, effects),
+            ("GET", "/v1/users/{name}") => self.get_user(request, effects),
+            ("DELETE", "/v1/users/{name}") => self.delete_user(request, effects),
+            ("PUT", "/v1/users/{name}/image") => self.put_image(request, effects),
+            ("DELETE", "/v1/users/{name}/image") => self.delete_image(request, effects),
+            ("GET", "/v1/users/{name}/devices") => self.list_devices(request, effects),
+            ("PUT", _) => self.put_device(request, effects),
+            ("GET", _) => self.get_device(request, effects),
+            _ => self.delete_device(request, effects),
+        }
+    }
+}
+
+impl Service for Room {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
+    fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
+        let Session::Api(request) = session else { return false };
+        if let Err(refused) = self.api(request, effects) {
+            refused.answer(request.id, effects);
+        }
+        true
+    }
+
+    fn attach(&mut self, plan: &LegPlan<'_>, effects: &mut Effects<'_>) -> Vec<Attachment> {
+        let caller = plan.caller.and_then(|name| effects.directory().user(name));
+        let Some(hash) = caller.and_then(|user| user.picture.as_deref()) else { return Vec::new() };
+        let value = format!("<{}>;purpose=icon", image_url(hash, plan.until, effects));
+        vec![Attachment::Header("Call-Info".into(), value)]
+    }
+
+    fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
+        if matches!(notice, Notice::Started | Notice::Restarted) {
+            self.load(effects);
+        }
+        if let Notice::UserChanged(user) = notice {
+            self.touched(&user.name);
+            effects.put_user((**user).clone());
+        }
+        if let Notice::UserGone { name } = notice {
+            self.touched(name);
+            effects.remove_user(name);
+        }
+        if let Notice::DeviceSeen { user, device } = notice {
+            self.device_seen(user, device, effects);
+        }
+        if let Notice::DeviceGone { user, provider, prid } = notice {
+            self.device_gone(user, provider, prid, effects);
+        }
+    }
+
+    fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
+        let Some(pending) = self.pending.remove(&ticket) else {
+            if let Reply::Rows(rows) = reply {
+                self.loaded(ticket, rows, effects);
+            }
+            return;
+        };
+        match (pending, reply) {
+            (Pending::Render { api, name }, Reply::Picture(result)) => {
+                self.rendered(api, name, result, effects);
+            }
+            (Pending::FindOwner { user, device }, Reply::Rows(rows)) => {
+                self.owner_found(user, device, rows, effects);
+            }
+            (Pending::OwnerForApi { api, user, device, new }, Reply::Rows(rows)) => {
+                self.owner_found_for_api(api, user, device, new, rows, effects);
+            }
+            (pending, Reply::Written(Ok(()))) => self.written(pending, effects),
+            (pending, Reply::Written(Err(fault))) => self.not_written(pending, fault, effects),
+            // No other answer fits a question of ours.
+            (_, Reply::Located(_) | Reply::Picture(_) | Reply::Push(_) | Reply::Rows(_)) => (),
+        }
+    }
+
+    fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
+        self.load_again(ticket, effects);
+    }
+}
+
+impl Room {
+    fn written(&mut self, pending: Pending, effects: &mut Effects<'_>) {
+        match pending {
+            Pending::DropDevice { api, user, device } => {
+                self.device_dropped(api, user, device, effects);
+            }
+            Pending::DropPicture { api, name } => self.picture_dropped(api, &name, effects),
+            Pending::DropUser { api, name } => {
+                effects.publish(Notice::UserGone { name });
+                effects.answer(api, ApiResponse::empty(204));
+            }
+            Pending::KeepDevice { user, name } => {
+                self.late.remove(&(user, name));
+            }
+            Pending::PutDevice { api, user, device, new } => {
+                self.device_written(api, user, device, new, effects);
+            }
+            Pending::PutPicture { api, name, picture } => {
+                self.picture_written(api, &name, picture, effects);
+            }
+            Pending::PutUser { api, user, new } => self.user_written(api, *user, new, effects),
+            Pending::FindOwner { .. }
+            | Pending::ForgetToken
+            | Pending::OwnerForApi { .. }
+            | Pending::Render { .. } => (),
+        }
+    }
+
+    fn not_written(&mut self, pending: Pending, fault: StoreFault, effects: &mut Effects<'_>) {
+        let (api, gone) = match pending {
+            Pending::DropDevice { api, .. } => (api, Refusal::NoSuchDevice),
+            Pending::DropPicture { api, .. }
+            | Pending::DropUser { api, .. }
+            | Pending::PutPicture { api, .. } => (api, Refusal::NoSuchUser),
+            Pending::PutDevice { api, .. } | Pending::PutUser { api, .. } => {
+                (api, Refusal::StoreBroken)
+            }
+            // In memory it is already; the next REGISTER tries again (see `late`).
+            Pending::KeepDevice { .. } => {
+                effects.count("people.device_not_written");
+                return;
+            }
+            Pending::FindOwner { .. }
+            | Pending::ForgetToken
+            | Pending::OwnerForApi { .. }
+            | Pending::Render { .. } => return,
+        };
+        let refusal = match fault {
+            StoreFault::Mismatch { .. } => gone,
+            StoreFault::Broken | StoreFault::Conflict => Refusal::StoreBroken,
+            StoreFault::Unreachable => Refusal::StoreUnreachable,
+        };
+        effects.refuse_api(api, &refusal);
+    }
+}
+
+/// A refusal with what was tried, for the problem document.
+struct Refused {
+    refusal: Refusal,
+    tried: serde_json::Value,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, tried: serde_json::Value::Null }
+    }
+}
+
+impl Refused {
+    fn malformed(field: &str, wants: &str) -> Self {
+        let tried = serde_json::json!({"field": field, "wants": wants});
+        Self { refusal: Refusal::Malformed, tried }
+    }
+
+    fn answer(&self, api: u64, effects: &mut Effects<'_>) {
+        effects.count(self.refusal.verdict().code);
+        effects.answer(api, ApiResponse::refusal(&self.refusal, &self.tried));
+    }
+}
+
+/// The address of a picture that answers until a moment.
+fn image_url(hash: &str, until: UnixTime, effects: &Effects<'_>) -> String {
+    let signed = link::sign(&effects.keys().links, &format!("/v1/images/{hash}"), until);
+    format!("{}{signed}", effects.public())
+}
