@@ -43,6 +43,7 @@ pub struct Start {
     media_address: IpAddr,
     media_ports: (u16, u16),
     public: String,
+    push_wait_millis: u32,
     ladder_memory: u64,
     timers_millis: [u32; 3],
     /// The rooms' sections of the configuration, as TOML.
@@ -67,6 +68,7 @@ impl Start {
             media_address: config.media_address,
             media_ports: (*config.media_ports.start(), *config.media_ports.end()),
             public: config.public.clone(),
+            push_wait_millis: millis(config.push_wait),
             ladder_memory: config.ladder_memory as u64,
             timers_millis: [millis(timers.t1()), millis(timers.t2()), millis(timers.t4())],
             rooms: rooms.to_owned(),
@@ -94,6 +96,7 @@ impl Start {
             media_address: self.media_address,
             media_ports: self.media_ports.0..=self.media_ports.1,
             public: self.public.clone(),
+            push_wait: span(self.push_wait_millis),
             ladder_memory: usize::try_from(self.ladder_memory).unwrap_or(usize::MAX),
             timers: Timers::new(span(t1), span(t2), span(t4)),
         }

@@ -247,14 +247,212 @@ impl Phone {
         if let Some((ack, tag)) = &inviting.acked
             && **tag == *theirs
         {
-            return self.send(inviting.to, ack.clone()); // The success came again: the ACK was lost.
+            return self.send(inviting.to, ack.clone()); // It came again: the ACK was lost.
         }
-        let Ok(mut dialog) = Dialog::uac(response, &inviting.tag) else { return };
-        let mine = inviting.acked.is_none();
-        let call = self.call.take();
-        if mine && let (Some(mut call), Invitation::Redirect) = (call.as_ref().is_some(), inviting.purpose).then_call(call) {
-            let _ = (&mut call, &mut dialog);
+        match inviting.purpose {
+            Invitation::Call => self.call_succeeded(inviting, response, now),
+            Invitation::Redirect => self.redirect_succeeded(inviting, response),
         }
-        let _ = now;
     }
+
+    fn call_succeeded(&mut self, inviting: &mut Inviting, response: &Message<'_>, now: Instant) {
+        let Ok(mut dialog) = Dialog::uac(response, &inviting.tag) else { return };
+        self.acknowledge_success(inviting, &dialog, response);
+        let Some(mut call) = self.call.take_if(|call| call.is_calling(&inviting.branch)) else {
+            // Another branch of a fork was faster, or we gave up before.
+            return self.bye(&mut dialog, inviting.to, now);
+        };
+        let leaving = match &call.stage {
+            Stage::Calling(calling) => calling.leaving,
+            Stage::Ringing { .. } | Stage::Talking { .. } | Stage::Woken(_) => Leaving::No,
+        };
+        let stream = wire::stream(response.body(), &self.description(&call)).or(call.stream);
+        match (leaving, stream) {
+            (Leaving::No, Some(stream)) => {
+                call.stage = Stage::Talking { dialog: Box::new(dialog), answering: None };
+                self.say(PhoneEvent::Answered { call_id: call.id.clone() });
+                self.flow(&mut call, Some(stream));
+                self.call = Some(call);
+            }
+            (Leaving::No, None) => {
+                self.bye(&mut dialog, inviting.to, now);
+                let why = (488, "No Common Codec".to_owned(), None);
+                self.end_with(call, Why::Refused, why);
+            }
+            // The answer and our CANCEL crossed.
+            (Leaving::Cancelled(why) | Leaving::Wanted(why), _) => {
+                self.bye(&mut dialog, inviting.to, now);
+                self.end(call, why, None);
+            }
+        }
+    }
+
+    fn redirect_succeeded(&mut self, inviting: &mut Inviting, response: &Message<'_>) {
+        let Some(mut call) = self.call.take() else { return };
+        if let Stage::Talking { dialog, .. } = &mut call.stage
+            && dialog.matches(response)
+        {
+            dialog.refresh_target(response);
+            let dialog = dialog.clone();
+            self.acknowledge_success(inviting, &dialog, response);
+            let stream = wire::stream(response.body(), &self.description(&call));
+            self.flow(&mut call, stream);
+        }
+        self.call = Some(call);
+    }
+
+    /// Sends the ACK of a success and keeps it for repetitions.
+    fn acknowledge_success(
+        &mut self,
+        inviting: &mut Inviting,
+        dialog: &Dialog,
+        response: &Message<'_>,
+    ) {
+        let (Ok(cseq), Ok(to)) = (response.cseq(), response.to()) else { return };
+        let branch = wire::branch(&mut self.rng);
+        let mut out = Vec::new();
+        let mut writer = dialog.ack(cseq.number, &mut out, &self.via(&branch));
+        // Spec: RFC 3261 §13.2.2.4 (the credentials of the INVITE)
+        if let Ok(invite) = Message::decode(&inviting.wire, Framing::Datagram) {
+            writer.copy(&invite, Name::Authorization).copy(&invite, Name::ProxyAuthorization);
+        }
+        writer.end();
+        self.send(inviting.to, out.clone());
+        inviting.acked = Some((out, to.tag().unwrap_or_default().to_vec()));
+    }
+
+    /// Begins an INVITE anew with credentials. `false`: there are none to give.
+    fn invite_again(
+        &mut self,
+        inviting: &mut Inviting,
+        response: &Message<'_>,
+        now: Instant,
+    ) -> bool {
+        let secret = !self.config.password.reveal().is_empty();
+        if !secret || !self.realms.learn(response, &mut inviting.tried) {
+            return false;
+        }
+        let wire = inviting.wire.clone();
+        let Ok(old) = Message::decode(&wire, Framing::Datagram) else { return false };
+        let (branch, mine) = (wire::branch(&mut self.rng), inviting.branch.clone());
+        let number = match self.call.as_mut().map(|call| &mut call.stage) {
+            Some(Stage::Calling(calling))
+                if calling.branch == mine && calling.leaving == Leaving::No =>
+            {
+                calling.cseq += 1;
+                calling.branch.clone_from(&branch);
+                calling.cseq
+            }
+            Some(Stage::Talking { dialog, .. }) if inviting.purpose == Invitation::Redirect => {
+                // Written for its number alone: the dialog counts what leaves.
+                dialog.request(Method::Invite, &mut Vec::new(), b"").end();
+                dialog.local_cseq()
+            }
+            Some(_) | None => return false,
+        };
+        let next = self.again(&old, &branch, number);
+        let (to, tried) = (inviting.to, std::mem::take(&mut inviting.tried));
+        self.invite(inviting.purpose, (branch, inviting.tag.clone()), (to, tried), next, now);
+        true
+    }
+
+    fn refused(&mut self, inviting: &Inviting, response: &Message<'_>) {
+        match inviting.purpose {
+            Invitation::Call => {
+                let Some(call) = self.call.take_if(|call| call.is_calling(&inviting.branch)) else {
+                    return;
+                };
+                let why = match &call.stage {
+                    Stage::Calling(Calling {
+                        leaving: Leaving::Cancelled(why) | Leaving::Wanted(why),
+                        ..
+                    }) => *why,
+                    Stage::Calling(_)
+                    | Stage::Ringing { .. }
+                    | Stage::Talking { .. }
+                    | Stage::Woken(_) => Why::Refused,
+                };
+                self.end(call, why, Some(response));
+            }
+            Invitation::Redirect => self.redirect_refused(response.status().unwrap_or(0)),
+        }
+    }
+
+    /// The other side goes on as before; a call that it does not know any more is over.
+    ///
+    /// Spec: RFC 3261 §14.1
+    fn redirect_refused(&mut self, status: u16) {
+        let Some(mut call) = self.call.take() else { return };
+        if matches!(status, 408 | 481) {
+            return self.end_with(call, Why::Unreachable, (status, String::new(), None));
+        }
+        call.direction = Direction::SendRecv;
+        self.call = Some(call);
+    }
+
+    fn invite_failed(&mut self, inviting: &Inviting, status: u16, _now: Instant) {
+        match inviting.purpose {
+            Invitation::Call => {
+                let mine = |call: &mut Call| call.is_calling(&inviting.branch);
+                let Some(call) = self.call.take_if(mine) else { return };
+                let reason = sip::reason_phrase(status).to_owned();
+                self.end_with(call, Why::Unreachable, (status, reason, None));
+            }
+            Invitation::Redirect => self.redirect_refused(status),
+        }
+    }
+
+    /// Gives up a call of ours: with CANCEL, as soon as that is allowed.
+    pub(crate) fn give_up(&mut self, why: Why, now: Instant) {
+        let Some(Stage::Calling(calling)) = self.call.as_mut().map(|call| &mut call.stage) else {
+            return;
+        };
+        // Bounded by the transaction from here on.
+        calling.until = now + self.config.timers.give_up() * 2;
+        if calling.leaving != Leaving::No {
+            return;
+        }
+        let branch = calling.branch.clone();
+        let place = self.inviting.iter().position(|i| i.branch == branch);
+        // The transaction is asked whether it heard anything: then it repeats no more.
+        let heard = place
+            .and_then(|place| self.inviting.get(place))
+            .is_some_and(|inviting| inviting.machine.deadline().is_none());
+        calling.leaving = if heard { Leaving::Cancelled(why) } else { Leaving::Wanted(why) };
+        if let Some(place) = place.filter(|_| heard) {
+            let mut inviting = self.inviting.swap_remove(place);
+            self.cancel(&mut inviting, now);
+            self.inviting.push(inviting);
+        }
+    }
+
+    /// A call of ours rang too long, or its end was not heard.
+    pub(crate) fn calling_passed(&mut self, now: Instant) {
+        let Some(call) = &self.call else { return };
+        let Stage::Calling(calling) = &call.stage else { return };
+        match calling.leaving {
+            Leaving::No => self.give_up(Why::NoAnswer, now),
+            Leaving::Cancelled(why) | Leaving::Wanted(why) => {
+                if let Some(call) = self.call.take() {
+                    self.end(call, why, None);
+                }
+            }
+        }
+    }
+}
+
+impl Call {
+    fn is_calling(&self, branch: &[u8]) -> bool {
+        match &self.stage {
+            Stage::Calling(calling) => calling.branch == branch,
+            Stage::Ringing { .. } | Stage::Talking { .. } | Stage::Woken(_) => false,
+        }
+    }
+}
+
+fn acknowledge(inviting: &Inviting, response: &Message<'_>) -> Option<Vec<u8>> {
+    let invite = Message::decode(&inviting.wire, Framing::Datagram).ok()?;
+    let mut out = Vec::new();
+    ack_for(&invite, response, &mut out).ok()?;
+    Some(out)
 }

@@ -317,14 +317,8 @@ impl Phone {
 
     /// What we are ready for in the next description of this call.
     pub(crate) fn description(&self, call: &Call) -> Offer {
-        Offer {
-            session: call.session,
-            version: call.version,
-            address: self.config.media.ip(),
-            port: self.config.media.port(),
-            codecs: vec![PCMU, PCMA, TELEPHONE_EVENT],
-            direction: call.direction,
-        }
+        let (session, version, direction) = (call.session, call.version, call.direction);
+        Offer { session, version, direction, ..probe(self.config.media) }
     }
 
     /// Starts, changes or leaves sound as it is.
@@ -381,6 +375,13 @@ impl Phone {
         }
         self.forgotten.push_back((call_id.to_owned(), status));
     }
+}
+
+/// What we are ready for, to judge a description by; nobody gets to see it.
+pub(crate) fn probe(media: SocketAddr) -> Offer {
+    let codecs = vec![PCMU, PCMA, TELEPHONE_EVENT];
+    let (address, port) = (media.ip(), media.port());
+    Offer { session: 0, version: 0, address, port, codecs, direction: Direction::SendRecv }
 }
 
 impl Call {

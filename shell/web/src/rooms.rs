@@ -92,7 +92,9 @@ impl Rooms {
             Scope::Id(n) => id_slot(request.arg(n)).unwrap_or_default(),
             Scope::User(n) => home(request.arg(n)),
             Scope::UserQuery(name) => home(request.query(name)?),
-            Scope::Every => return None,
+            every if every == Scope::Every => return None,
+            // `Any`: what each shard can answer, as from the store.
+            _ => Slot(0),
         };
         Some(slot.shard(self.shards))
     }

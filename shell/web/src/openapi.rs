@@ -1,0 +1,170 @@
+//! The description of the API, made from the manifests.
+
+use serde_json::{Map, Value, json};
+use switchboard::{Access, Endpoint, Manifest, Scope};
+
+/// The whole document.
+///
+/// Spec: OpenAPI 3.1.0
+pub fn describe(manifests: &[&'static Manifest], public: &str) -> Value {
+    let mut paths = own_paths();
+    let mut tags = vec![json!({"name": "edge", "description": "What the HTTP edge answers itself."})];
+    for manifest in manifests.iter().filter(|manifest| !manifest.endpoints.is_empty()) {
+        tags.push(json!({"name": manifest.name, "description": manifest.purpose}));
+        for endpoint in manifest.endpoints {
+            let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+            path[endpoint.method.to_lowercase()] = operation(manifest.name, endpoint);
+        }
+    }
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Carillon",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The native API. Bodies are JSON; a PUT makes or replaces and answers with the whole resource; lists are `{\"items\":[…],\"next\":null}`; every refusal is a problem document with a stable `code` and a `fix`, explained at `/help/CODE`.",
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "administrator": {"type": "http", "scheme": "bearer", "description": "`admin.token`, or `CARILLON_TOKEN` of .env.carillon."},
+                "token": {"type": "http", "scheme": "bearer", "description": "A token that came with a push or a link; it holds for one thing only."},
+            },
+            "schemas": {"Problem": problem()},
+            "responses": {"Problem": {
+                "description": "A refusal: RFC 9457.",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }},
+        },
+    });
+    if !public.is_empty() {
+        document["servers"] = json!([{"url": public}]);
+    }
+    document
+}
+
+fn operation(room: &str, endpoint: &Endpoint) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(endpoint),
+        "tags": [room],
+        "summary": endpoint.doc,
+        "security": [match endpoint.access {
+            Access::Admin => json!({"administrator": []}),
+            Access::Token => json!({"token": []}),
+        }],
+        "parameters": parameters(endpoint),
+        "responses": responses(endpoint),
+    });
+    if endpoint.body_max > 0 {
+        let content = match example(endpoint.request) {
+            Some(example) => json!({"application/json": {"schema": schema(&example), "example": example}}),
+            None => json!({"*/*": {"schema": {}}}),
+        };
+        operation["requestBody"] = json!({"required": true, "content": content});
+        operation["x-body-max"] = endpoint.body_max.into();
+    }
+    operation
+}
+
+/// `PUT /v1/users/{name}/image` is `put_users_name_image`.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let words = endpoint.path.split('/').filter(|part| !part.is_empty() && *part != "v1");
+    let words = words.map(|part| part.trim_matches(['{', '}']).replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    words.fold(endpoint.method.to_lowercase(), |id, word| id + "_" + &word)
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let values = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut list: Vec<Value> = values
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    if let Scope::UserQuery(name) = endpoint.scope {
+        list.push(json!({"name": name, "in": "query", "required": false, "schema": {"type": "string"}, "description": "Only those of this user."}));
+    }
+    list
+}
+
+fn responses(endpoint: &Endpoint) -> Value {
+    let content = |example: &Value| json!({"application/json": {"schema": schema(example), "example": example}});
+    let refusal = json!({"$ref": "#/components/responses/Problem"});
+    match example(endpoint.response) {
+        Some(example) if endpoint.method == "PUT" => json!({
+            "200": {"description": "Replaced.", "content": content(&example)},
+            "201": {"description": "Made.", "content": content(&example)},
+            "default": refusal,
+        }),
+        Some(example) => json!({
+            "2XX": {"description": "Done.", "content": content(&example)},
+            "default": refusal,
+        }),
+        None => json!({"2XX": {"description": "Done."}, "default": refusal}),
+    }
+}
+
+/// An example of a manifest; JSON that does not read is shown as text.
+fn example(text: &str) -> Option<Value> {
+    (!text.is_empty()).then(|| serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+}
+
+/// The shape of an example: its types, with nothing required.
+fn schema(example: &Value) -> Value {
+    match example {
+        Value::Null => json!({}),
+        Value::Bool(_) => json!({"type": "boolean"}),
+        Value::Number(number) if number.is_f64() => json!({"type": "number"}),
+        Value::Number(_) => json!({"type": "integer"}),
+        Value::String(_) => json!({"type": "string"}),
+        Value::Array(items) => match items.first() {
+            Some(first) => json!({"type": "array", "items": schema(first)}),
+            None => json!({"type": "array"}),
+        },
+        Value::Object(fields) => {
+            let fields: Map<String, Value> =
+                fields.iter().map(|(name, value)| (name.clone(), schema(value))).collect();
+            json!({"type": "object", "properties": fields})
+        }
+    }
+}
+
+fn problem() -> Value {
+    let text = |meaning: &str| json!({"type": "string", "description": meaning});
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "code", "number", "fix", "help"],
+        "properties": {
+            "type": text("The address of the help page."),
+            "title": text("What was refused, in a sentence."),
+            "status": {"type": "integer", "description": "The HTTP status."},
+            "code": text("Stable word, such as `calls.no_such_user`."),
+            "number": text("Stable number, such as `CAR-2104`."),
+            "fix": text("What can be done about it."),
+            "help": text("The path of the help page."),
+            "tried": {"description": "What was tried, where that helps."},
+        },
+    })
+}
+
+/// The paths of the edge itself.
+fn own_paths() -> Map<String, Value> {
+    let refusal = json!({"$ref": "#/components/responses/Problem"});
+    let events = json!({"get": {
+        "operationId": "get_events",
+        "tags": ["edge"],
+        "summary": "The event log as server-sent events: CloudEvents 1.0 in JSON, numbered. `Last-Event-ID` resumes; 0 gives all that is kept; what is no longer kept is told by one event `events.gap`.",
+        "security": [{"administrator": []}],
+        "parameters": [{"name": "Last-Event-ID", "in": "header", "required": false, "schema": {"type": "string"}}],
+        "responses": {"200": {"description": "A stream that does not end.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}, "default": refusal.clone()},
+    }});
+    let parameter = |name: &str, place: &str| json!({"name": name, "in": place, "required": true, "schema": {"type": "string"}});
+    let image = json!({"get": {
+        "operationId": "get_images_hash",
+        "tags": ["edge"],
+        "summary": "A picture behind a signed link, without a login, until it expires.",
+        "security": [],
+        "parameters": [parameter("hash", "path"), parameter("exp", "query"), parameter("sig", "query")],
+        "responses": {"200": {"description": "The picture.", "content": {"image/*": {"schema": {}}}}, "default": refusal},
+    }});
+    let own = [("/v1/events", events), ("/v1/images/{hash}", image)];
+    own.into_iter().map(|(path, item)| (path.to_owned(), item)).collect()
+}
