@@ -189,10 +189,8 @@ impl Host {
             }
             let synced = seat.writer.synced();
             let mut leaving = Vec::new();
-            while let Some((_, output)) =
-                seat.held.pop_front_if(|(position, _)| *position <= synced)
-            {
-                leaving.push(output);
+            while seat.held.front().is_some_and(|(position, _)| *position <= synced) {
+                leaving.extend(seat.held.pop_front().map(|(_, output)| output));
             }
             if !leaving.is_empty() {
                 released.push((index, leaving));

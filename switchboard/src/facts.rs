@@ -1,80 +1,113 @@
-//! The record of a call as tagged fields: written by the owner of the call, read by whoever keeps records.
+//! The record of a call as the keeper has it: written by the room that owns the call, read by the one that keeps records.
 
 use types::{SessionId, UnixTime, tagged};
 
 use crate::notice::CallFacts;
 
+/// What tells the record of a call from other records.
+const MARK: &str = "call";
+
 impl CallFacts {
-    /// As tagged fields.
+    /// As tagged fields, for [`Effects::end`](crate::Effects::end).
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
-        writer.number(1, self.session.0).text(2, &self.from).text(3, &self.to);
-        writer.number(4, self.began.0.into());
-        let texts = [
-            (5, &self.from_name),
-            (6, &self.outcome),
-            (7, &self.hung_up_by),
-            (8, &self.refusal),
-            (9, &self.call_id),
-        ];
-        for (tag, text) in texts {
-            if !text.is_empty() {
-                writer.text(tag, text);
-            }
-        }
-        for (tag, time) in [(10, self.rang), (11, self.answered), (12, self.ended)] {
+        writer.text(1, MARK).number(2, self.session.0).number(3, self.began.0.into());
+        for (tag, time) in [(4, self.rang), (5, self.answered), (6, self.ended)] {
             if let Some(time) = time {
                 writer.number(tag, time.0.into());
             }
         }
-        writer.number(13, self.status.into());
+        for (tag, text) in [
+            (7, &self.from),
+            (8, &self.to),
+            (9, &self.from_name),
+            (10, &self.outcome),
+            (11, &self.hung_up_by),
+            (12, &self.refusal),
+            (13, &self.call_id),
+        ] {
+            if !text.is_empty() {
+                writer.text(tag, text);
+            }
+        }
+        writer.number(14, self.status.into());
         writer.finish()
     }
 
-    /// What [`encode`](Self::encode) wrote; `None` when it names no session.
+    /// Reads what [`encode`](Self::encode) wrote, in this version or another; `None` for any other record.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut facts = Self::default();
+        let mut marked = false;
         for (tag, field) in tagged::Reader::new(bytes) {
-            let text = || field.text().unwrap_or_default().to_owned();
-            let time = || field.number().map(|number| UnixTime(number as u64));
+            let text = || field.text().map(str::to_owned);
+            let time = || Some(UnixTime(u64::try_from(field.number()?).ok()?));
             match tag {
-                1 => facts.session = SessionId(field.number()?),
-                2 => facts.from = text(),
-                3 => facts.to = text(),
-                4 => facts.began = time()?,
-                5 => facts.from_name = text(),
-                6 => facts.outcome = text(),
-                7 => facts.hung_up_by = text(),
-                8 => facts.refusal = text(),
-                9 => facts.call_id = text(),
-                10 => facts.rang = time(),
-                11 => facts.answered = time(),
-                12 => facts.ended = time(),
-                13 => facts.status = field.number()? as u16,
+                1 => marked = field.0 == MARK.as_bytes(),
+                2 => facts.session = SessionId(field.number()?),
+                3 => facts.began = time()?,
+                4 => facts.rang = Some(time()?),
+                5 => facts.answered = Some(time()?),
+                6 => facts.ended = Some(time()?),
+                7 => facts.from = text()?,
+                8 => facts.to = text()?,
+                9 => facts.from_name = text()?,
+                10 => facts.outcome = text()?,
+                11 => facts.hung_up_by = text()?,
+                12 => facts.refusal = text()?,
+                13 => facts.call_id = text()?,
+                14 => facts.status = u16::try_from(field.number()?).ok()?,
                 _ => (), // A field of a newer version.
             }
         }
-        (facts.session != SessionId::default()).then_some(facts)
+        marked.then_some(facts)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::Rng;
 
-    #[test]
-    fn a_record_survives_the_log() {
-        let facts = CallFacts {
-            session: SessionId(7),
+    fn facts() -> CallFacts {
+        CallFacts {
+            session: SessionId(7 << 120 | 9),
             from: "sip:1001@localhost".into(),
             to: "sip:1002@localhost".into(),
-            began: UnixTime(5),
-            answered: Some(UnixTime(6)),
+            from_name: "Änn".into(),
+            began: UnixTime(1_700_000_000_000_001),
+            rang: None,
+            answered: Some(UnixTime(1_700_000_003_000_000)),
+            ended: Some(UnixTime(1_700_000_009_000_000)),
             outcome: "answered".into(),
+            hung_up_by: "caller".into(),
             status: 200,
-            ..CallFacts::default()
-        };
-        assert_eq!(CallFacts::decode(&facts.encode()), Some(facts));
-        assert_eq!(CallFacts::decode(b"\x02\x01x"), None);
+            refusal: String::new(),
+            call_id: "abc@host".into(),
+        }
+    }
+
+    #[test]
+    fn a_record_round_trips_and_others_are_not_taken_for_one() {
+        assert_eq!(CallFacts::decode(&facts().encode()), Some(facts()));
+        assert_eq!(CallFacts::decode(&CallFacts::default().encode()), Some(CallFacts::default()));
+        let mut other = tagged::Writer::new();
+        other.text(1, "conference").number(2, 5);
+        assert_eq!(CallFacts::decode(&other.finish()), None);
+        assert_eq!(CallFacts::decode(b""), None);
+    }
+
+    #[test]
+    fn hostile_octets_never_panic() {
+        let good = facts().encode();
+        let mut rng = Rng::from_number(14);
+        for _ in 0..20_000 {
+            let mut bytes = good.clone();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(bytes.len() as u64) as usize;
+                bytes[at] = rng.below(256) as u8;
+            }
+            bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize);
+            let _ = CallFacts::decode(&bytes);
+        }
     }
 }

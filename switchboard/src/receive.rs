@@ -481,7 +481,7 @@ impl Core {
             .filter(|algorithm| offered.contains(algorithm))
             .and_then(|algorithm| self.verifier(&name, algorithm));
         let target = Target { method: method.as_bytes(), uri };
-        let place = source.to_string();
+        let place = self.nonce_place(flow);
         let unix = self.clock.unix;
         match self.nonces.admit(&credentials, ha1.as_ref(), target, place.as_bytes(), unix) {
             Admission::Accepted => {
@@ -503,6 +503,11 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// Whom a nonce is for. Each shard counts its own uses, so a nonce of one is no good at another.
+    fn nonce_place(&self, flow: Flow) -> String {
+        format!("{}#{}", flow.remote.ip(), self.config.index)
     }
 
     fn claimed(&self, message: &Message<'_>) -> Caller {
@@ -540,7 +545,7 @@ impl Core {
             .and_then(|from| from.uri().ok())
             .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
         let name = name.map(str::to_owned).or(claimed).unwrap_or_default();
-        let place = flow.remote.ip().to_string();
+        let place = self.nonce_place(flow);
         let unix = self.clock.unix;
         let challenges: Vec<String> = self
             .algorithms(&name)

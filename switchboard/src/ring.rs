@@ -481,6 +481,9 @@ impl Ring {
 
     /// The caller gave up, or somebody ended the call.
     pub fn cancel(&mut self, effects: &mut Effects<'_>) {
+        if self.state == State::Done {
+            return;
+        }
         self.settle(None, WakeOver::Cancelled, None, effects);
     }
 

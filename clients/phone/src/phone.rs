@@ -121,6 +121,11 @@ impl Phone {
 
     /// Applies one event. `now` never goes backwards. Drain [`poll`](Self::poll) after each call.
     pub fn handle(&mut self, event: Event, now: Instant) {
+        self.handle_unsettled(event, now);
+        self.settle();
+    }
+
+    pub(crate) fn handle_unsettled(&mut self, event: Event, now: Instant) {
         match event {
             Event::Received { from, bytes } => self.received(from, &bytes, now),
             Event::Deadline => self.passed(now),
@@ -144,7 +149,6 @@ impl Phone {
             Event::Hold => self.redirect(Direction::SendOnly, now),
             Event::Resume => self.redirect(Direction::SendRecv, now),
         }
-        self.settle();
     }
 
     /// The next thing to do.
@@ -233,7 +237,7 @@ impl Phone {
             self.register(now);
         }
         for event in waiting {
-            self.handle(event, now);
+            self.handle_unsettled(event, now);
         }
     }
 

@@ -9,7 +9,7 @@ use sip::{Message, Method, Name, Uri};
 use types::{Rng, Transport};
 
 use crate::config::Config;
-use crate::phone::{Line, Phone};
+use crate::phone::Phone;
 use crate::words::Stream;
 
 /// What we understand.
@@ -192,10 +192,6 @@ impl Phone {
         })
     }
 
-    /// Whether there is a flow or will be without our asking.
-    pub(crate) fn is_asleep(&self) -> bool {
-        self.line == Line::Asleep
-    }
 }
 
 /// What a repeated request says anew.

@@ -147,7 +147,7 @@ impl Loading {
             }
             match store::device_of(row) {
                 Some((user, device, seen)) => {
-                    if effects.hosts(effects.home(&user)) && !self.touched.contains(&user) {
+                    if effects.hosts(effects.home(&user)) {
                         self.devices.push((seen, user, device));
                     }
                 }

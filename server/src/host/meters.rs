@@ -1,0 +1,96 @@
+//! Counters and gauges of the shards, as they were last told, in Prometheus' text form.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What one shard says once a second.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Counters of the switchboard and of the loop.
+    pub counters: BTreeMap<&'static str, u64>,
+    /// How much there is.
+    pub gauges: Vec<(&'static str, u64)>,
+}
+
+/// The newest reading of each shard. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Meters(Arc<Mutex<Vec<Reading>>>);
+
+impl Meters {
+    /// Nothing told yet.
+    pub fn new(shards: usize) -> Self {
+        Self(Arc::new(Mutex::new(vec![Reading::default(); shards])))
+    }
+
+    /// Takes the place of what the shard said before.
+    pub fn tell(&self, shard: usize, reading: Reading) {
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard) {
+            *known = reading;
+        }
+    }
+
+    /// A gauge over all shards.
+    pub fn gauge(&self, name: &str) -> u64 {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = readings.iter().flat_map(|reading| &reading.gauges);
+        all.filter(|(known, _)| *known == name).map(|(_, value)| value).sum()
+    }
+
+    /// The text of `/metrics`.
+    pub fn text(&self) -> String {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut counters, mut gauges) = (BTreeMap::new(), BTreeMap::new());
+        for reading in &readings {
+            for (name, value) in &reading.counters {
+                *counters.entry(*name).or_insert(0) += value;
+            }
+            for (name, value) in &reading.gauges {
+                *gauges.entry(*name).or_insert(0) += value;
+            }
+        }
+        write(&counters, &gauges)
+    }
+}
+
+fn write(counters: &BTreeMap<&str, u64>, gauges: &BTreeMap<&str, u64>) -> String {
+    let mut text = String::new();
+    let version = env!("CARGO_PKG_VERSION");
+    // Writing into a string cannot fail.
+    let _ = writeln!(text, "# TYPE carillon_build_info gauge");
+    let _ = writeln!(text, "carillon_build_info{{version=\"{version}\"}} 1");
+    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+    let _ = writeln!(text, "# TYPE carillon_sip_parse_errors_total counter");
+    let _ = writeln!(text, "carillon_sip_parse_errors_total {}", count("sip.nonsense"));
+    for (metric, gauge) in [("carillon_registrations", "bindings"), ("carillon_legs", "legs")] {
+        let value = gauges.get(gauge).copied().unwrap_or(0);
+        let _ = writeln!(text, "# TYPE {metric} gauge\n{metric} {value}");
+    }
+    let _ = writeln!(text, "# TYPE carillon_counter_total counter");
+    for (name, value) in counters {
+        let _ = writeln!(text, "carillon_counter_total{{name=\"{name}\"}} {value}");
+    }
+    let _ = writeln!(text, "# TYPE carillon_gauge gauge");
+    for (name, value) in gauges {
+        let _ = writeln!(text, "carillon_gauge{{name=\"{name}\"}} {value}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_added_up() {
+        let meters = Meters::new(2);
+        for shard in 0..2 {
+            let counters = BTreeMap::from([("sip.nonsense", 2)]);
+            meters.tell(shard, Reading { counters, gauges: vec![("bindings", 5)] });
+        }
+        assert_eq!(meters.gauge("bindings"), 10);
+        let text = meters.text();
+        assert!(text.contains("\ncarillon_registrations 10\n"), "{text}");
+        assert!(text.contains("carillon_counter_total{name=\"sip.nonsense\"} 4"), "{text}");
+    }
+}

@@ -1,0 +1,479 @@
+//! A running node: built from a configuration, run, drained, stopped.
+//!
+//! Picture     start: credentials -> sockets -> log, database, blobs -> pump, pushes -> shards -> streams -> HTTP
+//!             stop: drain -> streams -> HTTP -> shards -> projector -> log -> database
+//! Rules       Nothing is answered before the log was read. What cannot be had names the key to change.
+//! Limits      STREAM_EVENTS wait in the boxes of post; those of the parts.
+//! Not here    What anything means (switchboard, rooms); words for people (role).
+//! Spec        DESIGN §4, §5
+
+mod clock;
+mod credentials;
+mod doors;
+mod held;
+mod listen;
+mod meters;
+mod parts;
+mod post;
+mod pushes;
+mod shard;
+mod tape;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use blobs::Blobs;
+use blobs::picture::Pictures;
+use media_io::Pump;
+use net::stream::{Limits, StreamEvent, Streams};
+use push_io::Sender;
+use push_io::stand_in::StandIns;
+use store::{Keeper, Projector, Store};
+use switchboard::{ApiRequest, ApiResponse, Keys, Shard, locate};
+use types::BridgeId;
+use web::{Web, WebConfig};
+
+pub use clock::unix;
+pub use credentials::{Credentials, ENV_FILE, random};
+
+use crate::config::{Base, Loaded, Place};
+use crate::rooms;
+use doors::{Doors, Outside};
+use meters::Meters;
+use parts::Parts;
+use post::{Door, Post};
+use tape::Tape;
+
+/// Threads that make pictures.
+const PICTURE_THREADS: usize = 1;
+/// How often a drain looks whether calls are left.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+/// How long HTTP requests may still take at the end.
+const HTTP_GRACE: Duration = Duration::from_secs(2);
+/// The folder's parts.
+const KEEPER_FOLDER: &str = "keeper";
+const DATABASE_FILE: &str = "carillon.sqlite";
+const BLOBS_FOLDER: &str = "blobs";
+
+/// Why a node could not start: our side, or what the file asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Blobs.
+    #[error("cannot open the blobs (store.blobs, node.data)")]
+    Blobs(#[source] blobs::Fault),
+    /// The data folder.
+    #[error("cannot use {} (node.data)", path.display())]
+    Data {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that a key names.
+    #[error("cannot read {} ({key})", path.display())]
+    File {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A key that we made and that does not read any more.
+    #[error("{} is damaged ({key})", path.display())]
+    Key {
+        /// The setting.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A SIP listener.
+    #[error("cannot listen on {what} (sip.listen)")]
+    Listen {
+        /// The listener.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The media pump.
+    #[error("cannot start the media pump")]
+    Pump(#[source] media_io::Fault),
+    /// A push service.
+    #[error("cannot set up pushes")]
+    Push(#[source] push_io::Fault),
+    /// The recording.
+    #[error("cannot write the recording to {} (--record)", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The log or the database.
+    #[error("cannot open the store (node.data)")]
+    Store(#[source] store::Fault),
+    /// No thread, no descriptor.
+    #[error("the system gives no more threads or descriptors")]
+    System(#[source] std::io::Error),
+    /// The HTTP door.
+    #[error(transparent)]
+    Web(web::Fault),
+}
+
+impl Fault {
+    /// The whole chain in one line.
+    pub fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(why) = source {
+            line.push_str(": ");
+            line.push_str(&why.to_string());
+            source = why.source();
+        }
+        line
+    }
+}
+
+/// How a node is to run, beside its file.
+#[derive(Clone, Debug)]
+pub struct How {
+    /// Which role.
+    pub base: Base,
+    /// Where inputs are recorded.
+    pub record: Option<PathBuf>,
+    /// Where `.env.carillon` lies when nothing else is kept.
+    pub env_folder: PathBuf,
+}
+
+/// A node that runs.
+pub struct Host {
+    doors: Arc<Doors>,
+    threads: Vec<JoinHandle<()>>,
+    keeper: Keeper,
+    projector: Projector,
+    streams: Streams,
+    web: Web,
+    meters: Meters,
+    keys: Keys,
+    /// What it knows itself by.
+    pub credentials: Credentials,
+    /// The listener that people are told.
+    pub sip: SocketAddr,
+    /// Base of the addresses that it hands out.
+    pub public: String,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// The push services of `dev`.
+    pub stand_ins: Option<Arc<StandIns>>,
+}
+
+impl Host {
+    /// Builds and starts all of it. To be called on the runtime that carries its tasks.
+    pub async fn start(loaded: &Loaded, how: &How) -> Result<Self, Fault> {
+        let (tree, resolved) = (&loaded.tree, &loaded.resolved);
+        let folder = match &resolved.data {
+            Place::Folder(folder) => folder.clone(),
+            Place::Memory => how.env_folder.clone(),
+        };
+        let fresh_vapid = || push_io_vapid();
+        let credentials =
+            credentials::open(&folder, &tree.admin, &tree.node.domain, fresh_vapid)?;
+        let keys = Keys::new(credentials.secret);
+        let tape = how.record.as_deref().map(record).transpose()?;
+        let mut bound = listen::bind(resolved)?;
+        let sip = bound.first().unwrap_or(resolved.http);
+        let shards = usize::from(resolved.shards);
+        let kept = Kept::open(&resolved.data, resolved.shards)?;
+        let (push_config, stand_ins) =
+            pushes::config(tree, how.base, &credentials.vapid).await?;
+        let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
+        let mut boxes = Vec::new();
+        for _ in 0..shards {
+            boxes.push(Door::new().map_err(Fault::System)?);
+        }
+        let pump = pump(resolved.media, &boxes)?;
+        let parts = Parts::default();
+        let outside = Outside {
+            store: kept.store.clone(),
+            blobs: kept.blobs.clone(),
+            pictures: Pictures::start(PICTURE_THREADS).map_err(Fault::System)?,
+            sender,
+            runtime: tokio::runtime::Handle::current(),
+            pump,
+            parts: parts.clone(),
+        };
+        let doors = Arc::new(Doors::new(outside, boxes));
+        let meters = Meters::new(shards);
+        let streams = streams(&doors, keys, &bound.tcp)?;
+        // Set once, here.
+        let _ = doors.streams.set(streams.clone());
+        for (place, listener) in (0..).zip(&mut bound.listeners) {
+            if let Some(address) = streams.local(place) {
+                listener.1 = address;
+            }
+        }
+        let public = public(&tree.http.public, resolved.http);
+        let web_config = WebConfig {
+            token: credentials.token.clone(),
+            public: public.clone().unwrap_or_default(),
+            keys,
+            manifests: rooms::manifests(),
+            shards,
+            submit: submit(&doors),
+            blobs: read_blob(&kept.blobs),
+            ready: Arc::new(move || parts.list()),
+            metrics: {
+                let meters = meters.clone();
+                Arc::new(move || meters.text())
+            },
+            dev: stand_ins.as_ref().map(|services| crate::role::dev_routes(Arc::clone(services))),
+        };
+        let web = Web::start(resolved.http, web_config).map_err(Fault::Web)?;
+        let http = web.address();
+        let _ = doors.web.set(web.clone());
+        let public = public.unwrap_or_else(|| format!("http://{http}"));
+        credentials.note_url(&public)?;
+        let shard_config = |index| switchboard::Config {
+            index,
+            shards,
+            seed: random(),
+            secret: credentials.secret,
+            domain: tree.node.domain.clone(),
+            hosts: bound.hosts(),
+            listeners: bound.named(),
+            require_auth: tree.sip.require_auth,
+            digest: resolved.digest.clone(),
+            media_address: resolved.media_advertised,
+            media_ports: resolved.ports.clone(),
+            public: public.clone(),
+            ladder_memory: resolved.ladder / shards,
+            timers: sip::transaction::Timers::default(),
+        };
+        let configs: Vec<_> = (0..shards).map(shard_config).collect();
+        let clock = clock::Ticker::start();
+        let mut entries = by_shard(kept.entries, shards);
+        let mut threads = Vec::new();
+        for (index, config) in configs.into_iter().enumerate() {
+            let head = tape.as_ref().map(|tape| tape.head(&config, &tree.rooms_text));
+            let rooms = tree.rooms.clone();
+            let shard = Shard::new(config, Box::new(move || services::open(&rooms)));
+            let sockets = bound.udp.get_mut(index).map(std::mem::take).unwrap_or_default();
+            let parts = shard::Parts {
+                index,
+                shard,
+                keys,
+                sockets,
+                writer: kept.keeper.writer(index as u16),
+                doors: Arc::clone(&doors),
+                meters: meters.clone(),
+                clock: clock.clone(),
+                head,
+            };
+            let own = entries.get_mut(index).map(std::mem::take).unwrap_or_default();
+            threads.push(spawn(parts, own)?);
+        }
+        let projector =
+            Projector::start(&kept.keeper, kept.store, rooms::project, Arc::new(|| ()))
+                .map_err(Fault::Store)?;
+        Ok(Self {
+            doors,
+            threads,
+            keeper: kept.keeper,
+            projector,
+            streams,
+            web,
+            meters,
+            keys,
+            credentials,
+            sip,
+            public,
+            http,
+            stand_ins,
+        })
+    }
+
+    /// Whether every part is ready.
+    pub fn ready(&self) -> bool {
+        let parts = self.doors.parts.list();
+        // Each shard has told at least that its loop runs.
+        !parts.is_empty() && self.doors.parts.ready()
+    }
+
+    /// What is not ready.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let parts = self.doors.parts.list();
+        parts.into_iter().filter_map(|(part, fault)| Some((part, fault?))).collect()
+    }
+
+    /// Asks the home of a user, by the road that the API takes.
+    pub async fn ask_user(&self, user: &str, request: ApiRequest) -> Option<ApiResponse> {
+        let shard = self.keys.slot(user.as_bytes()).shard(self.doors.shards.len());
+        self.doors.request(shard, request).await
+    }
+
+    /// No new calls; returns when none is left or `limit` is over.
+    pub async fn drain(&self, limit: Duration) {
+        for door in &self.doors.shards {
+            door.tell(Post::Drain);
+        }
+        let until = tokio::time::Instant::now() + limit;
+        // The gauges are told once a second: look at what was told after the drain began.
+        tokio::time::sleep_until(until.min(tokio::time::Instant::now() + GAUGES_FRESH)).await;
+        while self.meters.gauge("legs") > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+
+    /// Ends everything, in an order in which nothing acknowledged is lost.
+    pub async fn stop(mut self) {
+        self.streams.stop();
+        self.web.stop(HTTP_GRACE).await;
+        for door in &self.doors.shards {
+            door.tell(Post::Stop);
+        }
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("shard_thread_panicked");
+                }
+            }
+            self.keeper.stop();
+            self.projector.stop();
+            self.doors.store.shutdown();
+        });
+        if joined.await.is_err() {
+            tracing::error!("stop_panicked");
+        }
+    }
+}
+
+/// After this time every shard has told its gauges anew.
+const GAUGES_FRESH: Duration = Duration::from_millis(1_200);
+
+/// What was found on the disk, open.
+struct Kept {
+    keeper: Keeper,
+    entries: Vec<switchboard::store::Entry>,
+    store: Store,
+    blobs: Blobs,
+}
+
+impl Kept {
+    fn open(data: &Place, shards: u16) -> Result<Self, Fault> {
+        let at = |name: &str| match data {
+            Place::Folder(folder) => folder.join(name),
+            Place::Memory => PathBuf::from(":memory:"),
+        };
+        let (keeper, recovered) =
+            Keeper::open(at(KEEPER_FOLDER), shards).map_err(Fault::Store)?;
+        let store =
+            Store::open(at(DATABASE_FILE), &rooms::migrations()).map_err(Fault::Store)?;
+        let blobs = Blobs::open(at(BLOBS_FOLDER)).map_err(Fault::Blobs)?;
+        Ok(Self { keeper, entries: recovered.entries, store, blobs })
+    }
+}
+
+fn push_io_vapid() -> types::Secret<String> {
+    push_io::Vapid::generate("").private_key()
+}
+
+fn record(path: &Path) -> Result<Tape, Fault> {
+    Tape::create(path).map_err(|source| Fault::Record { path: path.to_owned(), source })
+}
+
+fn by_shard(
+    entries: Vec<switchboard::store::Entry>,
+    shards: usize,
+) -> Vec<Vec<switchboard::store::Entry>> {
+    let mut sorted: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    for entry in entries {
+        if let Some(own) = sorted.get_mut(entry.slot.shard(shards)) {
+            own.push(entry);
+        }
+    }
+    sorted
+}
+
+/// The pump, whose words go to the shard that hosts the bridge.
+fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
+    let boxes = boxes.to_vec();
+    let tell = move |event: media::Event| {
+        let bridge: BridgeId = match &event {
+            media::Event::Closed { bridge, .. } => *bridge,
+            media::Event::Failed { stream, .. } | media::Event::Latched { stream, .. } => {
+                stream.bridge
+            }
+        };
+        if let Some(door) = boxes.get(bridge.slot().shard(boxes.len())) {
+            door.tell(Post::Media(event));
+        }
+    };
+    Pump::start(address, tell).map_err(Fault::Pump)
+}
+
+/// Listeners and connections; messages go to the shard that they are located on.
+fn streams(doors: &Arc<Doors>, keys: Keys, listen: &[(u8, SocketAddr)]) -> Result<Streams, Fault> {
+    let boxes = doors.shards.clone();
+    let deliver = move |event: StreamEvent| match event {
+        StreamEvent::Bad { flow, bytes, .. } | StreamEvent::Message { flow, bytes } => {
+            let slot = locate(&bytes, &keys).unwrap_or_default();
+            let Some(door) = boxes.get(slot.shard(boxes.len())) else { return Ok(()) };
+            match door.work.send(Post::Message { flow, bytes }) {
+                Err(Post::Message { flow, bytes }) => Err(StreamEvent::Message { flow, bytes }),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        }
+        StreamEvent::Closed { flow } => {
+            boxes.iter().for_each(|door| door.tell(Post::FlowClosed(flow)));
+            Ok(())
+        }
+        StreamEvent::Opened { .. } => Ok(()),
+    };
+    Streams::start(listen, Limits::default(), deliver).map_err(|source| {
+        let all: Vec<_> = listen.iter().map(|(_, address)| format!("tcp://{address}")).collect();
+        Fault::Listen { what: all.join(", "), source }
+    })
+}
+
+/// `None`: the port is not known before the listener is bound.
+fn public(set: &str, http: SocketAddr) -> Option<String> {
+    if !set.is_empty() {
+        return Some(set.trim_end_matches('/').to_owned());
+    }
+    (http.port() != 0).then(|| format!("http://{http}"))
+}
+
+fn submit(doors: &Arc<Doors>) -> web::Submit {
+    // The edge lives within the doors: a strong reference would keep both for ever.
+    let doors = Arc::downgrade(doors);
+    Arc::new(move |shard, request| {
+        let doors = doors.upgrade().ok_or(())?;
+        let door = doors.shards.get(shard).ok_or(())?;
+        door.work.send(Post::Api(request)).map_err(drop)
+    })
+}
+
+fn read_blob(blobs: &Blobs) -> web::Blobs {
+    let blobs = blobs.clone();
+    Arc::new(move |hash| blobs.get(&blobs::Hash::parse(hash)?).ok())
+}
+
+/// A shard's thread. Its entries are adopted there, before anything else.
+fn spawn(
+    parts: shard::Parts,
+    entries: Vec<switchboard::store::Entry>,
+) -> Result<JoinHandle<()>, Fault> {
+    let (index, table) = (parts.index, parts.doors.parts.clone());
+    table.set("shard", index, Some("reading the log"));
+    let mut turn = shard::Loop::new(parts).map_err(Fault::System)?;
+    let run = move || {
+        turn.adopt(entries);
+        table.set("shard", index, None);
+        turn.run();
+    };
+    std::thread::Builder::new().name(format!("shard-{index}")).spawn(run).map_err(Fault::System)
+}

@@ -1,0 +1,21 @@
+create table records_calls (
+  call_id text primary key not null,
+  from_uri text not null,
+  to_uri text not null,
+  from_name text not null,
+  began_at integer not null,
+  rang_at integer,
+  answered_at integer,
+  ended_at integer not null,
+  outcome text not null,
+  hung_up_by text not null,
+  status integer not null,
+  refusal text not null,
+  sip_call_id text not null
+);
+create index records_calls_ended on records_calls (ended_at);
+create view v_calls as
+  select call_id, from_uri, to_uri, from_name, began_at, rang_at, answered_at, ended_at,
+    case when answered_at is null then 0 else (ended_at - answered_at) / 1000000 end as talk_seconds,
+    outcome, hung_up_by, status, refusal, sip_call_id
+  from records_calls;
