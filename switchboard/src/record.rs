@@ -141,6 +141,7 @@ impl Recorder {
 }
 
 /// One frame of a recording.
+#[expect(clippy::large_enum_variant, reason = "one at a time, read and dropped")]
 #[derive(Clone, Debug)]
 pub enum Frame<'a> {
     /// A shard begins.
@@ -211,14 +212,13 @@ pub fn hash_outputs_from(outputs: &Outputs, from: usize) -> u64 {
     let mut sum = Fnv::default();
     for output in outputs.list.get(from..).unwrap_or_default() {
         // Writing into a sum cannot fail.
-        let _ = match output {
+        let _ = if let Output::Send { flow, range, after } = output {
             // The range depends on what else lies in the arena: its octets stand for it.
-            Output::Send { flow, range, after } => {
-                let written = write!(sum, "Send {flow:?} {after:?} ");
-                sum.octets(outputs.arena.get(range.clone()).unwrap_or_default());
-                written
-            }
-            output => write!(sum, "{output:?}"),
+            let written = write!(sum, "Send {flow:?} {after:?} ");
+            sum.octets(outputs.arena.get(range.clone()).unwrap_or_default());
+            written
+        } else {
+            write!(sum, "{output:?}")
         };
         sum.octets(&[0]);
     }
@@ -267,6 +267,7 @@ mod tests {
             media_address: [127, 0, 0, 1].into(),
             media_ports: (20_000, 20_999),
             public: "http://127.0.0.1:8088".into(),
+            push_wait_millis: 20_000,
             ladder_memory: 1 << 20,
             timers_millis: [500, 4_000, 5_000],
             rooms: "[calls]\n".into(),

@@ -49,8 +49,6 @@ pub struct Plan {
     pub caller_addr: Option<String>,
     /// The offer for the callee's side.
     pub offer: Option<Vec<u8>>,
-    /// What is offered.
-    pub media: pns::Media,
     /// Hops left.
     pub max_forwards: u8,
     /// How long devices may take to wake.
@@ -616,7 +614,7 @@ impl Ring {
             caller_user: plan.caller_user.clone(),
             caller_addr: plan.caller_addr.clone(),
             to: format!("sip:{}@{}", plan.user, effects.domain()),
-            media: plan.media,
+            media: wanted(plan.offer.as_deref()),
             reply_url: format!("{}/v1/push/replies/{}", effects.public(), self.call_id),
             reply_token,
             iat: self.began.as_seconds(),
@@ -638,6 +636,17 @@ impl Ring {
             State::Done | State::Locating => return,
         };
         self.timer = Some(effects.set_timer(at));
+    }
+}
+
+/// What an offer offers; without one sound is assumed.
+fn wanted(offer: Option<&[u8]>) -> pns::Media {
+    match offer.map(sdp::Session::decode) {
+        Some(Ok(session)) => {
+            let wanted = sdp::media_wanted(&session);
+            pns::Media { audio: wanted.audio, video: wanted.video }
+        }
+        Some(Err(_)) | None => pns::Media { audio: true, video: false },
     }
 }
 

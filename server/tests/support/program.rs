@@ -5,13 +5,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::log::Log;
 use super::namespace::Namespace;
 use super::{STEP, until};
 
@@ -96,11 +97,11 @@ impl Launch {
         command.current_dir(self.folder.clone().unwrap_or_else(env::temp_dir));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().expect("setpriv starts");
-        let output = Arc::new(Output::default());
-        output.follow(child.stdout.take().expect("its output is ours"));
-        output.follow(child.stderr.take().expect("its output is ours"));
+        let output = Arc::new(Log::default());
+        follow(child.stdout.take().expect("its output is ours"), &output);
+        follow(child.stderr.take().expect("its output is ours"), &output);
         let words = child.stdin.take();
-        Program { name, child, ended: None, words, output }
+        Program { name, child, ended: None, words, output, next: 0 }
     }
 }
 
@@ -110,30 +111,19 @@ pub struct Program {
     child: Child,
     ended: Option<ExitStatus>,
     words: Option<ChildStdin>,
-    output: Arc<Output>,
+    output: Arc<Log<String>>,
+    /// Lines that were looked at.
+    next: usize,
 }
 
-#[derive(Default)]
-struct Output {
-    lines: Mutex<Vec<String>>,
-    grew: Condvar,
-}
-
-impl Output {
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn follow(self: &Arc<Self>, pipe: impl Read + Send + 'static) {
-        let output = Arc::clone(self);
-        // Ends with the pipe.
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                output.lines().push(String::from_utf8_lossy(&line).into_owned());
-                output.grew.notify_all();
-            }
-        });
-    }
+/// Adds each line of a pipe to the log; ends with the pipe.
+fn follow(pipe: impl Read + Send + 'static, log: &Arc<Log<String>>) {
+    let log = Arc::clone(log);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            log.push(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
 }
 
 impl Program {
@@ -141,42 +131,25 @@ impl Program {
         self.child.id()
     }
 
-    /// The first line from number `from` on that `wanted` takes something from, with the number after it.
+    /// What `wanted` takes from the first line, among those not looked at yet, that it wants.
     #[track_caller]
     pub fn line<T>(
         &mut self,
         limit: Duration,
         what: &str,
-        from: usize,
         wanted: impl Fn(&str) -> Option<T>,
-    ) -> (T, usize) {
-        /// An end without further output is noticed this late at most.
-        const PAUSE: Duration = Duration::from_millis(100);
-        let end = Instant::now() + limit;
-        let mut next = from;
-        loop {
-            let lines = self.output.lines();
-            while let Some(line) = lines.get(next) {
-                next += 1;
-                if let Some(found) = wanted(line) {
-                    return (found, next);
-                }
-            }
-            drop(self.output.grew.wait_timeout(lines, PAUSE));
-            if self.output.lines().len() > next {
-                continue;
-            }
-            let name = &self.name;
-            if let Some(status) = self.poll_end() {
-                panic!("{name} ended ({status}) before: {what}", name = self.name);
-            }
-            assert!(Instant::now() < end, "{name} did not say within {limit:?}: {what}");
-        }
+    ) -> T {
+        let Self { name, child, ended, output, next, .. } = self;
+        let over = || {
+            *ended = ended.or_else(|| child.try_wait().ok().flatten());
+            ended.map(|status| format!("{name} ended ({status})"))
+        };
+        output.find(limit, &format!("{name}: {what}"), next, |line| wanted(line), over)
     }
 
     /// Everything it has said so far.
     pub fn said(&self) -> Vec<String> {
-        self.output.lines().clone()
+        self.output.entries().clone()
     }
 
     /// Gives it one line.
@@ -227,7 +200,7 @@ impl Drop for Program {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait();
         if thread::panicking() {
-            let lines = self.output.lines();
+            let lines = self.output.entries();
             let from = lines.len().saturating_sub(SHOWN);
             eprintln!("--- {} said last:", self.name);
             lines[from..].iter().for_each(|line| eprintln!("    {line}"));

@@ -169,13 +169,6 @@ impl Room {
         }
         let mut pair = Pair::new(session, effects);
         let offer = description(message);
-        let media = offer.and_then(|sdp| sdp::Session::decode(sdp).ok()).map_or(
-            pns::Media { audio: true, video: false },
-            |session| {
-                let wanted = sdp::media_wanted(&session);
-                pns::Media { audio: wanted.audio, video: wanted.video }
-            },
-        );
         let towards_b = match offer.map(|sdp| pair.offer(Side::A, sdp, effects)) {
             Some(Ok(sdp)) => Some(sdp),
             Some(Err(refusal)) => {
@@ -197,7 +190,6 @@ impl Room {
                 String::from_utf8_lossy(contact.uri).into_owned()
             }),
             offer: towards_b,
-            media,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
             wake: effects.push_wait(),
             ring: self.config.ring_max.into(),

@@ -1,0 +1,172 @@
+//! A baresip process: a foreign phone with a file for a microphone and files for ears.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::log::Log;
+use super::namespace::{Namespace, PHONES};
+use super::program::{Launch, Program};
+use super::wave::RATE;
+use super::{STEP, until};
+
+/// Who it is and how it speaks.
+pub struct Account<'a> {
+    pub user: &'a str,
+    pub password: &'a str,
+    /// HOST:PORT of the server.
+    pub server: &'a str,
+    /// `udp` or `tcp`.
+    pub transport: &'a str,
+    /// Port of its own on the phones' host; the one above takes our commands.
+    pub port: u16,
+}
+
+/// A running baresip.
+pub struct Baresip {
+    _program: Program,
+    commands: TcpStream,
+    events: Arc<Log<Value>>,
+    next: usize,
+    folder: TempDir,
+}
+
+impl Baresip {
+    /// Starts it on the phones' host and waits until it is registered. It says `signal` in every call.
+    #[track_caller]
+    pub fn start(host: &Namespace, account: &Account<'_>, signal: &[i16]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for baresip");
+        super::wave::write(&folder.path().join("says.wav"), signal);
+        let program = Launch::installed("baresip")
+            .words(["-4", "-f", &folder.path().to_string_lossy()])
+            .folder(folder.path())
+            .on(host);
+        fs::write(folder.path().join("config"), config(folder.path(), account.port))
+            .expect("its folder can be written");
+        let Account { user, password, server, transport, .. } = account;
+        let line = format!(
+            "<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60\n"
+        );
+        fs::write(folder.path().join("accounts"), line).expect("its folder can be written");
+        // baresip asks who the user is when this is not there.
+        fs::write(folder.path().join("contacts"), "").expect("its folder can be written");
+        let mut program = program.start();
+        let door = ("127.0.0.1", account.port + 1);
+        let commands = until(STEP, "baresip's door for commands", || {
+            assert!(program.poll_end().is_none(), "baresip ended at once");
+            host.enter(|| TcpStream::connect(door)).ok()
+        });
+        let events = Arc::new(Log::default());
+        let (heard, stream) = (Arc::clone(&events), commands.try_clone().expect("a second handle"));
+        thread::spawn(move || follow(stream, &heard));
+        let mut phone = Self { _program: program, commands, events, next: 0, folder };
+        // It registered before we listened, perhaps; asked again, it says so.
+        phone.command("uareg", "60 0");
+        phone.event(STEP, "REGISTER_OK");
+        phone
+    }
+
+    /// Waits for an event of this type, among those not waited for yet.
+    #[track_caller]
+    pub fn event(&mut self, limit: Duration, kind: &str) -> Value {
+        let wanted = |event: &Value| (event["type"] == kind).then(|| event.clone());
+        self.events.find(limit, &format!("baresip: {kind}"), &mut self.next, wanted, || None)
+    }
+
+    #[track_caller]
+    pub fn dial(&mut self, uri: &str) {
+        self.command("dial", uri);
+    }
+
+    /// Takes the call that rings.
+    #[track_caller]
+    pub fn answer(&mut self) {
+        self.command("accept", "");
+    }
+
+    /// Ends or refuses the call.
+    #[track_caller]
+    pub fn hang_up(&mut self) {
+        self.command("hangup", "");
+    }
+
+    #[track_caller]
+    fn command(&mut self, command: &str, words: &str) {
+        let text = json!({ "command": command, "params": words }).to_string();
+        // A netstring: its length, a colon, itself, a comma.
+        write!(self.commands, "{}:{text},", text.len()).expect("baresip listens");
+    }
+
+    /// Waits until it has heard the other side for so many seconds.
+    #[track_caller]
+    pub fn hears(&self, seconds: usize) {
+        let wanted = 44 + 2 * RATE as u64 * seconds as u64;
+        until(STEP + Duration::from_secs(seconds as u64), "sound from the other side", || {
+            let length = fs::metadata(self.ear()?).ok()?.len();
+            (length >= wanted).then_some(())
+        });
+    }
+
+    /// What it heard in its last call.
+    #[track_caller]
+    pub fn heard(&self) -> Vec<i16> {
+        super::wave::read(&self.ear().expect("a recording of the call"))
+    }
+
+    /// The newest recording of what came in.
+    fn ear(&self) -> Option<PathBuf> {
+        let files = fs::read_dir(self.folder.path()).ok()?.flatten().map(|entry| entry.path());
+        files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).max()
+    }
+}
+
+/// Puts the events among the netstrings that come into the log.
+fn follow(mut stream: TcpStream, events: &Log<Value>) {
+    let mut held = Vec::new();
+    let mut octets = [0; 4_096];
+    while let Ok(count @ 1..) = stream.read(&mut octets) {
+        held.extend_from_slice(&octets[..count]);
+        while let Some((text, used)) = netstring(&held) {
+            let value: Value = serde_json::from_slice(text).unwrap_or_default();
+            if value["event"] == true {
+                events.push(value);
+            }
+            held.drain(..used);
+        }
+    }
+}
+
+/// The first netstring and how many octets it takes with its marks.
+fn netstring(octets: &[u8]) -> Option<(&[u8], usize)> {
+    let colon = octets.iter().position(|octet| *octet == b':')?;
+    let length: usize = std::str::from_utf8(&octets[..colon]).ok()?.parse().ok()?;
+    let text = octets.get(colon + 1..colon + 1 + length)?;
+    (octets.len() > colon + 1 + length).then_some((text, colon + length + 2))
+}
+
+fn config(folder: &Path, port: u16) -> String {
+    let (folder, door) = (folder.display(), port + 1);
+    format!(
+        "module_path /usr/lib/baresip/modules\n\
+         module g711.so\n\
+         module aufile.so\n\
+         module aubridge.so\n\
+         module sndfile.so\n\
+         module_app account.so\n\
+         module_app menu.so\n\
+         module_app ctrl_tcp.so\n\
+         ctrl_tcp_listen 127.0.0.1:{door}\n\
+         snd_path {folder}\n\
+         audio_source aufile,{folder}/says.wav\n\
+         audio_player aubridge,{port}\n\
+         audio_alert aubridge,alert{port}\n\
+         sip_listen {PHONES}:{port}\n"
+    )
+}

@@ -1,0 +1,63 @@
+//! What somebody says, in order, and the wait for a certain thing in it.
+
+use std::fmt::Debug;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Entries that a thread adds and a test waits for.
+pub struct Log<T> {
+    entries: Mutex<Vec<T>>,
+    grew: Condvar,
+}
+
+impl<T> Default for Log<T> {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), grew: Condvar::new() }
+    }
+}
+
+impl<T: Debug> Log<T> {
+    pub fn push(&self, entry: T) {
+        self.entries().push(entry);
+        self.grew.notify_all();
+    }
+
+    pub fn entries(&self) -> MutexGuard<'_, Vec<T>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `wanted` takes from the first entry that it wants; `next` is moved behind that. `ended` says why no more
+    /// can come.
+    #[track_caller]
+    pub fn find<R>(
+        &self,
+        limit: Duration,
+        what: &str,
+        next: &mut usize,
+        wanted: impl Fn(&T) -> Option<R>,
+        mut ended: impl FnMut() -> Option<String>,
+    ) -> R {
+        /// An end without a last word is noticed this late at most.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let began = Instant::now();
+        let first = *next;
+        // Asked before looking, so that what came before the end is still seen.
+        let mut over = None;
+        loop {
+            let entries = self.entries();
+            while let Some(entry) = entries.get(*next) {
+                *next += 1;
+                if let Some(found) = wanted(entry) {
+                    return found;
+                }
+            }
+            let heard = || entries.iter().skip(first).collect::<Vec<_>>();
+            if let Some(why) = over {
+                panic!("{why} before: {what}; heard {:?}", heard());
+            }
+            assert!(began.elapsed() < limit, "not within {limit:?}: {what}; heard {:?}", heard());
+            drop(self.grew.wait_timeout(entries, PAUSE));
+            over = ended();
+        }
+    }
+}

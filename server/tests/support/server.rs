@@ -1,0 +1,213 @@
+//! `carillon` itself, as an operator runs it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::http::Door;
+use super::namespace::Namespace;
+use super::program::{Launch, Program};
+use super::{STEP, until};
+
+/// The password of everybody whom a test makes.
+pub const PASSWORD: &str = "correct horse";
+
+/// A server must be ready within this.
+const READY: Duration = Duration::from_secs(20);
+
+/// SIP, on every host.
+const SIP: u16 = 5060;
+/// HTTP, on loopback of the server's host.
+const HTTP: &str = "127.0.0.1:8088";
+
+/// A running server.
+pub struct Server {
+    launch: Launch,
+    program: Program,
+    pub door: Door,
+    pub sip: SocketAddr,
+    /// What `.env.carillon` says.
+    pub written: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Server {
+    /// `carillon serve` with SIP and media on `address`. `sip` holds further lines of that section, `more` further
+    /// sections.
+    #[track_caller]
+    pub fn serve(host: &Namespace, address: &str, sip: &str, more: &str) -> Self {
+        Self::serve_by(Launch::built(env!("CARGO_BIN_EXE_carillon")), host, address, sip, more)
+    }
+
+    /// The same with a program that takes the words of `carillon`.
+    #[track_caller]
+    pub fn serve_by(
+        program: Launch,
+        host: &Namespace,
+        address: &str,
+        sip: &str,
+        more: &str,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let file = folder.path().join("carillon.toml");
+        let data = folder.path().join("data");
+        let text = format!(
+            "[node]\ndata = {data:?}\ndomain = \"example.com\"\n\
+             [sip]\nlisten = [\"udp://{address}:{SIP}\", \"tcp://{address}:{SIP}\"]\n\
+             digest = [\"MD5\"]\n{sip}\n\
+             [media]\naddress = \"{address}\"\nports = \"20000-29999\"\n\
+             [http]\nlisten = \"{HTTP}\"\n{more}\n"
+        );
+        fs::write(&file, text).expect("the test's folder can be written");
+        let words = ["serve", "--config", &file.to_string_lossy(), "--json"].map(str::to_owned);
+        Self::start(program.words(words.iter().map(String::as_str)).on(host), host, folder)
+    }
+
+    /// `carillon dev` with SIP and media on `address`.
+    #[track_caller]
+    pub fn dev(host: &Namespace, address: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let data = folder.path().join("data").to_string_lossy().into_owned();
+        let listen = format!("udp://{address}:{SIP},tcp://{address}:{SIP}");
+        let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"))
+            .words(["dev", "--data", &data, "--json"])
+            .environment("CARILLON_SIP__LISTEN", &listen)
+            .environment("CARILLON_MEDIA__ADDRESS", address)
+            .environment("CARILLON_MEDIA__PORTS", "20000-29999")
+            .environment("CARILLON_HTTP__LISTEN", HTTP)
+            .on(host);
+        Self::start(launch, host, folder)
+    }
+
+    #[track_caller]
+    fn start(launch: Launch, host: &Namespace, folder: TempDir) -> Self {
+        let launch = launch.folder(folder.path());
+        let mut program = launch.start();
+        let ready = ready(&mut program);
+        let text = |key: &str| ready[key].as_str().expect("a text in the first line").to_owned();
+        let written = fs::read_to_string(text("env")).expect("the file that the first line names");
+        let written: BTreeMap<String, String> = written
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+            .collect();
+        let http = text("http");
+        let door = Door {
+            host: host.clone(),
+            address: http.trim_start_matches("http://").parse().expect("an address"),
+            token: written.get("CARILLON_TOKEN").expect("a token").clone(),
+        };
+        let sip = text("sip").parse().expect("an address");
+        Self { launch, program, door, sip, written, folder }
+    }
+
+    /// Ends it as a power cut would, and starts it again with what it had kept.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.program.kill();
+        self.program = self.launch.start();
+        ready(&mut self.program);
+    }
+
+    /// Whether it still runs; it must, after whatever was thrown at it.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        assert!(self.program.poll_end().is_none(), "the server ended");
+        assert_eq!(self.door.ask("GET", "/readyz", None, "", b"").status, 200, "it is not ready");
+    }
+
+    /// Lines that it has printed.
+    pub fn said(&self) -> Vec<String> {
+        self.program.said()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Makes a person with the password of all.
+    #[track_caller]
+    pub fn make_user(&self, name: &str) {
+        let body = json!({ "password": PASSWORD, "display_name": format!("User {name}") });
+        self.door.put(
+            &format!("/v1/users/{name}"),
+            "application/json",
+            body.to_string().as_bytes(),
+        );
+    }
+
+    /// Waits until `user` has `count` bindings.
+    #[track_caller]
+    pub fn bindings(&self, user: &str, count: usize) -> Vec<Value> {
+        until(STEP, &format!("{count} bindings of {user}"), || {
+            let items = self.door.items(&format!("/v1/bindings?user={user}"));
+            (items.len() == count).then_some(items)
+        })
+    }
+
+    /// The one live call.
+    #[track_caller]
+    pub fn call(&self) -> String {
+        until(STEP, "a live call", || {
+            let calls = self.door.items("/v1/calls");
+            Some(calls.first()?["id"].as_str().expect("a call has an id").to_owned())
+        })
+    }
+
+    /// The record of a call that is over; there is no live call any more.
+    #[track_caller]
+    pub fn record(&self, id: &str) -> Value {
+        let record = until(STEP, &format!("the record of {id}"), || {
+            let is_it = |record: &Value| record["id"] == id || record["call_id"] == id;
+            self.door.items("/v1/records").into_iter().find(is_it)
+        });
+        until(STEP, "the end of the call", || self.door.items("/v1/calls").is_empty().then_some(()));
+        record
+    }
+
+    /// The ladder of a call.
+    #[track_caller]
+    pub fn ladder(&self, id: &str) -> Ladder {
+        Ladder(self.door.get(&format!("/v1/calls/{id}/ladder")))
+    }
+}
+
+#[track_caller]
+fn ready(program: &mut Program) -> Value {
+    program.line(READY, "the line that it is ready", |line| {
+        serde_json::from_str::<Value>(line).ok().filter(|line| line["ready"] == true)
+    })
+}
+
+/// What was said in a call.
+#[derive(Debug)]
+pub struct Ladder(pub Value);
+
+impl Ladder {
+    /// The texts of one lane: `sip_in`, `sip_out`, `push`, `note`, `web`.
+    pub fn lane(&self, lane: &str) -> Vec<&str> {
+        let items = self.0["items"].as_array().expect("a list");
+        let texts = items.iter().filter(|item| item["lane"] == lane);
+        texts.filter_map(|item| item["text"].as_str()).collect()
+    }
+
+    /// Fails unless the SIP messages of both directions begin with these words, in this order, others between them.
+    #[track_caller]
+    pub fn assert_holds(&self, wanted: &[&str]) {
+        let items = self.0["items"].as_array().expect("a list");
+        let sip = items.iter().filter(|item| item["lane"] == "sip_in" || item["lane"] == "sip_out");
+        let mut starts = sip.filter_map(|item| item["text"].as_str()?.lines().next());
+        for word in wanted {
+            assert!(starts.any(|start| start.starts_with(word)), "{word} is missing in {self:#?}");
+        }
+    }
+
+    /// The INVITEs that went out.
+    pub fn invites_out(&self) -> Vec<&str> {
+        self.lane("sip_out").into_iter().filter(|text| text.starts_with("INVITE ")).collect()
+    }
+}
