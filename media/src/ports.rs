@@ -17,43 +17,91 @@ pub struct Ports {
     range: RangeInclusive<u16>,
     share: (u16, u16),
     free: Vec<u16>,
+    /// For each port of the range: where it is. A place in `free`, or one of the two marks below.
+    places: Vec<u32>,
     resting: VecDeque<(Instant, u16)>,
     rng: Rng,
 }
 
+/// A port that a stream has.
+const TAKEN: u32 = u32::MAX;
+/// A port that rests.
+const RESTING: u32 = u32::MAX - 1;
+
 impl Ports {
     /// The part of `range` that belongs to shard `share.0` of `share.1`.
     pub fn new(range: RangeInclusive<u16>, share: (u16, u16), rng: Rng) -> Self {
-        let mut ports = Self { range, share, free: Vec::new(), resting: VecDeque::new(), rng };
-        ports.free = ports.range.clone().filter(|port| ports.owns(*port)).collect();
+        let span = usize::from(*range.end()).saturating_sub(usize::from(*range.start())) + 1;
+        let mut ports = Self {
+            range,
+            share,
+            free: Vec::new(),
+            places: vec![TAKEN; span],
+            resting: VecDeque::new(),
+            rng,
+        };
+        for port in ports.range.clone() {
+            if ports.owns(port) {
+                ports.put(port);
+            }
+        }
         ports
     }
 
     /// A random free port, even. `None` when every one is in use.
     pub fn take(&mut self) -> Option<u16> {
         if self.free.is_empty() {
-            return self.resting.pop_front().map(|(_, port)| port);
+            let (_, port) = self.resting.pop_front()?;
+            self.mark(port, TAKEN);
+            return Some(port);
         }
         let place = self.rng.below(self.free.len() as u64) as usize;
-        Some(self.free.swap_remove(place))
+        Some(self.pick(place))
     }
 
     /// Marks a port as taken, for a stream that survived a restart. Whether it was to be had.
     pub fn claim(&mut self, port: u16) -> bool {
-        let place = self.free.iter().position(|free| *free == port);
-        place.map(|place| self.free.swap_remove(place)).is_some()
+        let place = self.place(port).filter(|place| *place != TAKEN && *place != RESTING);
+        place.map(|place| self.pick(place as usize)).is_some()
     }
 
     /// A stream has ended; its port rests for [`QUARANTINE`]. A port that is not ours, or not
     /// taken, is ignored.
     pub fn give_back(&mut self, port: u16, now: Instant) {
         while let Some((_, rested)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
-            self.free.push(rested);
+            self.put(rested);
         }
-        let known = self.free.contains(&port) || self.resting.iter().any(|(_, held)| *held == port);
-        if self.owns(port) && !known {
+        if self.owns(port) && self.place(port) == Some(TAKEN) {
+            self.mark(port, RESTING);
             self.resting.push_back((now + QUARANTINE, port));
         }
+    }
+
+    fn place(&self, port: u16) -> Option<u32> {
+        let index = port.checked_sub(*self.range.start())?;
+        self.places.get(usize::from(index)).copied()
+    }
+
+    fn mark(&mut self, port: u16, place: u32) {
+        let index = usize::from(port.saturating_sub(*self.range.start()));
+        if let Some(known) = self.places.get_mut(index) {
+            *known = place;
+        }
+    }
+
+    fn put(&mut self, port: u16) {
+        self.mark(port, self.free.len() as u32);
+        self.free.push(port);
+    }
+
+    /// Takes out the free port at `place`; the last one moves there.
+    fn pick(&mut self, place: usize) -> u16 {
+        let port = self.free.swap_remove(place);
+        if let Some(moved) = self.free.get(place).copied() {
+            self.mark(moved, place as u32);
+        }
+        self.mark(port, TAKEN);
+        port
     }
 
     /// How many more streams' sides could be served now.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `carillon`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::main()
+}

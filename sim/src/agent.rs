@@ -406,7 +406,7 @@ impl Agent {
             Method::Invite => self.invited(&key, message, now),
             Method::Cancel => self.cancelled(&key, message, now),
             Method::Bye => self.bye_came(&key, message, now),
-            Method::Options => self.respond(&key, 200, None, None, now),
+            Method::Options => drop(self.respond(&key, 200, None, None, now)),
             Method::Ack
             | Method::Info
             | Method::Message
@@ -417,7 +417,7 @@ impl Agent {
             | Method::Register
             | Method::Subscribe
             | Method::Update
-            | Method::Other(_) => self.respond(&key, 405, None, None, now),
+            | Method::Other(_) => drop(self.respond(&key, 405, None, None, now)),
         }
     }
 }

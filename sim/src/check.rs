@@ -19,6 +19,9 @@ pub const VIOLATIONS_MAX: usize = 20;
 /// A binding may end so much earlier than its phone thinks, since the 200 was under way.
 const GRANT_MARGIN: Duration = Duration::from_secs(8);
 
+/// What was written is synced after this at the latest, the way to the phone included.
+const UNSYNCED: Duration = Duration::from_secs(2);
+
 /// One INVITE of a caller, by its branch.
 #[derive(Debug)]
 struct Asked {
@@ -31,6 +34,9 @@ struct Asked {
     answer: Option<Answer>,
     /// The server was killed while it waited.
     killed: bool,
+    /// The power went while its end was perhaps not on the disk: calls are only promised to survive a kill.
+    cut: bool,
+    heard: Option<Instant>,
     call_id: String,
 }
 
@@ -93,6 +99,8 @@ impl Checks {
             rang: false,
             answer: None,
             killed: false,
+            cut: false,
+            heard: None,
             call_id,
         });
         if !asked.runs.contains(&run) {
@@ -110,7 +118,7 @@ impl Checks {
     /// A datagram reached a telephone, awake or not.
     ///
     /// Each INVITE has one final answer as its caller sees it, and repetitions say the same.
-    pub fn heard(&mut self, bytes: &[u8], _now: Instant) {
+    pub fn heard(&mut self, bytes: &[u8], now: Instant) {
         let Ok(message) = Message::decode(bytes, Framing::Datagram) else {
             self.violation("the server sent what cannot be decoded".into());
             return;
@@ -140,8 +148,9 @@ impl Checks {
             None => {
                 *self.answers.entry(status).or_default() += 1;
                 asked.answer = Some(answer);
+                asked.heard = Some(now);
             }
-            Some(known) if *known == answer => (),
+            Some(known) if *known == answer || asked.cut => (),
             Some(known) => {
                 let what = format!(
                     "the INVITE of {} got {} and then {status} (or another tag or body)",
@@ -152,11 +161,13 @@ impl Checks {
         }
     }
 
-    /// The server was killed.
-    pub fn killed(&mut self, _now: Instant) {
+    /// The server was killed, or lost its power.
+    pub fn killed(&mut self, now: Instant, power: bool) {
         self.kills += 1;
-        for asked in self.invites.values_mut().filter(|asked| asked.answer.is_none()) {
-            asked.killed = true;
+        for asked in self.invites.values_mut() {
+            asked.killed |= asked.answer.is_none();
+            let fresh = asked.heard.is_none_or(|heard| now < heard + UNSYNCED);
+            asked.cut |= power && fresh;
         }
         self.bridges.clear();
     }
@@ -259,7 +270,7 @@ impl Checks {
         let open: Vec<String> = self
             .invites
             .values()
-            .filter(|asked| asked.answer.is_none() && (!asked.killed || asked.rang))
+            .filter(|asked| asked.answer.is_none() && !asked.cut && (!asked.killed || asked.rang))
             .map(|asked| {
                 format!(
                     "the INVITE of {} reached the server at {:?} and got no final answer (rang: {}, killed: {})",

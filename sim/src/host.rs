@@ -229,6 +229,7 @@ fn config(setup: &Setup, index: usize, shards: usize, seed: [u8; 32]) -> Config 
         hosts: vec![SERVER.into()],
         listeners: vec![Listener { transport: Transport::Udp, sent_by: SERVER.into() }],
         require_auth: setup.require_auth,
+        push_wait: types::Seconds(20).into(),
         digest: vec![sip::digest::Algorithm::Md5],
         media_address: IpAddr::from([192, 0, 2, 1]),
         media_ports: 20_000..=21_999,

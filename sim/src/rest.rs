@@ -51,6 +51,7 @@ impl Rest {
         let value = |place: usize| values.get(place).map_or("", String::as_str);
         let slot = match row.scope {
             Scope::CallId(place) => slot_of_call_id(value(place)),
+            Scope::Any => Some(Slot(0)),
             Scope::Every => None,
             Scope::Id(place) => slot_of_id(value(place)),
             Scope::User(place) => Some(keys.slot(value(place).as_bytes())),

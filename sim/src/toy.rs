@@ -151,7 +151,7 @@ impl Service for Meet {
                 }
                 if let Some((bridge, ports)) = table.bridge {
                     writer.number(6, bridge.0);
-                    ports.into_iter().for_each(|port| drop(writer.number(7, port.into())));
+                    ports.into_iter().for_each(|port| { writer.number(7, port.into()); });
                 }
                 &mut writer
             }

@@ -493,7 +493,7 @@ impl World {
         self.host = None;
         self.projection = None;
         self.run += 1;
-        self.checks.killed(self.now);
+        self.checks.killed(self.now, power);
         self.coverage.killed();
         // Requests of people are asked again by those who asked.
         let lost = std::mem::take(&mut self.pending);

@@ -245,11 +245,15 @@ impl Ring {
             match &binding.push {
                 None => self.invite(binding, None, effects),
                 Some(target) => {
-                    let device = Device {
+                    // The API may know more of the same device: keys of Web Push, a second token.
+                    let known = located.devices.iter().find(|device| {
+                        device.target.provider == target.provider && device.target.prid == target.prid
+                    });
+                    let device = known.cloned().unwrap_or_else(|| Device {
                         name: String::new(),
                         kind: "phone".into(),
                         target: target.clone(),
-                    };
+                    });
                     self.wake(device, effects);
                 }
             }

@@ -285,13 +285,7 @@ impl Phone {
         self.refuse_invite(request, from, status, now);
     }
 
-    fn ring(
-        &mut self,
-        request: &Message<'_>,
-        from: SocketAddr,
-        call_id: String,
-        now: Instant,
-    ) {
+    fn ring(&mut self, request: &Message<'_>, from: SocketAddr, call_id: String, now: Instant) {
         let until = now + self.config.ring_max;
         let Some(stage) = self.take_invite(request, from, until, now) else { return };
         let caller = request.from().ok();
@@ -340,7 +334,7 @@ impl Phone {
             let woken = matches!(call.stage, Stage::Woken(_));
             self.call = Some(call);
             if woken {
-                self.answer_woken(now);
+                self.answer_woken();
             }
             return;
         };
@@ -364,7 +358,10 @@ impl Phone {
         let cseq = request.cseq().map_or(0, |cseq| cseq.number);
         let answering = machine.map(|machine| Answering { cseq, offer, machine });
         call.stage = Stage::Talking { dialog: Box::new(dialog), answering };
-        self.say(PhoneEvent::Answered { call_id: call.id.clone() });
+        if call.stream.is_none() {
+            // Otherwise they talk already: the answer went by a reply.
+            self.say(PhoneEvent::Answered { call_id: call.id.clone() });
+        }
         self.flow(&mut call, stream);
         self.call = Some(call);
     }
@@ -373,7 +370,7 @@ impl Phone {
     pub(crate) fn refuse(&mut self, status: u16, text: Option<String>, now: Instant) {
         match self.call.as_ref().map(|call| &call.stage) {
             Some(Stage::Ringing { .. }) => self.stop_ringing(status, Why::Ours, now),
-            Some(Stage::Woken(_)) => self.refuse_woken(status, text, now),
+            Some(Stage::Woken(_)) => self.refuse_woken(status, text),
             Some(Stage::Calling(_) | Stage::Talking { .. }) | None => (),
         }
     }
@@ -385,7 +382,7 @@ impl Phone {
         if let Stage::Ringing { key, invite, tag, .. } = &call.stage
             && let Ok(request) = Message::decode(invite, Framing::Datagram)
         {
-            self.respond(key, &request, status, tag, now, Writer::end);
+            self.respond(key, &request, status, tag, now, |writer| writer.end());
         }
         let reason = sip::reason_phrase(status).to_owned();
         self.end_with(call, why, (status, reason, None));

@@ -113,7 +113,9 @@ impl Phone {
         let Some(mut call) = self.call.take() else { return };
         let asking = self.inviting.iter().any(Inviting::is_open);
         match &mut call.stage {
-            Stage::Talking { dialog, answering: None } if !asking && call.direction != direction => {
+            Stage::Talking { dialog, answering: None }
+                if !asking && call.direction != direction =>
+            {
                 (call.direction, call.version) = (direction, call.version + 1);
                 let branch = wire::branch(&mut self.rng);
                 let (via, contact) = (self.via(&branch), self.contact(false));
@@ -131,10 +133,9 @@ impl Phone {
                 self.invite(Invitation::Redirect, (branch, tag), (to, Tried::default()), out, now);
             }
             // Not now: nobody to tell, or the last word is still under way.
-            Stage::Talking { .. }
-            | Stage::Calling(_)
-            | Stage::Ringing { .. }
-            | Stage::Woken(_) => self.call = Some(call),
+            Stage::Talking { .. } | Stage::Calling(_) | Stage::Ringing { .. } | Stage::Woken(_) => {
+                self.call = Some(call)
+            }
         }
     }
 
@@ -190,13 +191,14 @@ impl Phone {
                     }
                 }
                 Action::SendAck => {
-                    if let Some(ack) = response.and_then(|response| acknowledge(&inviting, response))
+                    if let Some(ack) =
+                        response.and_then(|response| acknowledge(&inviting, response))
                     {
                         inviting.machine.set_ack(ack);
                     }
                 }
-                Action::Failed => self.invite_failed(&inviting, 503, now),
-                Action::TimedOut => self.invite_failed(&inviting, 408, now),
+                Action::Failed => self.invite_failed(&inviting, 503),
+                Action::TimedOut => self.invite_failed(&inviting, 408),
                 Action::Terminated => over = true,
             }
         }
@@ -390,7 +392,7 @@ impl Phone {
         self.call = Some(call);
     }
 
-    fn invite_failed(&mut self, inviting: &Inviting, status: u16, _now: Instant) {
+    fn invite_failed(&mut self, inviting: &Inviting, status: u16) {
         match inviting.purpose {
             Invitation::Call => {
                 let mine = |call: &mut Call| call.is_calling(&inviting.branch);

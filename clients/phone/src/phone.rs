@@ -133,7 +133,7 @@ impl Phone {
             Event::Lost => self.lost(now),
             Event::Sleep => self.drowse(),
             Event::Pushed { payload, at } => self.pushed(&payload, at, now),
-            Event::Fetched { status, body } => self.fetched(status, &body, now),
+            Event::Fetched { status, body } => self.fetched(status, &body),
             Event::ReplyAnswered { status } => self.reply_answered(status, now),
             Event::Call { .. } | Event::Register | Event::Unregister if !self.is_open() => {
                 self.wait_for_line(event);
@@ -223,12 +223,12 @@ impl Phone {
     }
 
     fn opened(&mut self, contact: SocketAddr, now: Instant) {
-        let refresh = match self.line {
-            Line::Opening => true,
-            Line::Stirring => true,
-            Line::Asleep | Line::Awake | Line::Drowsy => false,
+        let (line, refresh) = match self.line {
+            Line::Opening => (Line::Awake, true),
+            Line::Stirring => (Line::Drowsy, true),
+            Line::Asleep | Line::Awake | Line::Drowsy => (Line::Awake, false),
         };
-        self.line = if self.line == Line::Stirring { Line::Drowsy } else { Line::Awake };
+        self.line = line;
         self.config.contact = contact;
         let waiting = std::mem::take(&mut self.waiting);
         // A new flow has another address: whoever was reachable by the old one says so first.

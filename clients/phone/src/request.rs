@@ -80,10 +80,8 @@ impl Phone {
         if method == Method::Invite {
             return self.on_invite_response(response, branch, now);
         }
-        let place = self
-            .requests
-            .iter()
-            .position(|r| r.branch == branch && r.purpose.method() == method);
+        let place =
+            self.requests.iter().position(|r| r.branch == branch && r.purpose.method() == method);
         if let Some(place) = place {
             let mut request = self.requests.swap_remove(place);
             request.machine.handle(Event::Response(status), now);

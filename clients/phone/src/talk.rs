@@ -21,7 +21,7 @@ impl Phone {
         match self.call.as_ref().map(|call| &call.stage) {
             Some(Stage::Calling(_)) => self.give_up(Why::Ours, now),
             Some(Stage::Ringing { .. }) => self.stop_ringing(603, Why::Ours, now),
-            Some(Stage::Woken(_)) => self.refuse_woken(603, None, now),
+            Some(Stage::Woken(_)) => self.refuse_woken(603, None),
             Some(Stage::Talking { .. }) => self.leave(Why::Ours, now),
             None => (),
         }

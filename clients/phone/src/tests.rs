@@ -1,1 +1,5 @@
+//! Phones against a script and against each other.
 
+mod pair;
+mod script;
+mod wakes;

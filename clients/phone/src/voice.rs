@@ -165,8 +165,7 @@ impl Voice {
     }
 
     fn begin_key(&mut self, payload_type: u8, key: char) -> Vec<Vec<u8>> {
-        let packets =
-            events::press(&mut self.sender, payload_type, key, KEY_SAMPLES, SAMPLES);
+        let packets = events::press(&mut self.sender, payload_type, key, KEY_SAMPLES, SAMPLES);
         let mut packets = packets.unwrap_or_default();
         let repeats = packets.split_off(packets.len().saturating_sub(events::END_REPEATS));
         self.pressing.extend(packets.into_iter().map(|packet| vec![packet]));

@@ -128,7 +128,7 @@ impl Phone {
         self.call.as_ref().is_some_and(|call| matches!(call.stage, Stage::Woken(_)))
     }
 
-    pub(crate) fn answer_woken(&mut self, now: Instant) {
+    pub(crate) fn answer_woken(&mut self) {
         let by = self.config.answer_by;
         let Some(woken) = self.woken() else { return };
         if woken.state != State::Ringing {
@@ -136,10 +136,7 @@ impl Phone {
         }
         let invite = woken.invite.clone();
         match by {
-            AnswerBy::Register => {
-                woken.state = State::Coming;
-                self.come(now);
-            }
+            AnswerBy::Register => woken.state = State::Coming, // We said where we are at once.
             AnswerBy::Reply => {
                 woken.state = State::Replying(None);
                 self.reply_to(&invite, json!({ "action": "accept" }));
@@ -152,7 +149,7 @@ impl Phone {
         }
     }
 
-    pub(crate) fn refuse_woken(&mut self, status: u16, text: Option<String>, _now: Instant) {
+    pub(crate) fn refuse_woken(&mut self, status: u16, text: Option<String>) {
         let Some(woken) = self.woken() else { return };
         if matches!(woken.state, State::Refusing(_)) {
             return;
@@ -169,7 +166,7 @@ impl Phone {
     }
 
     /// The offer that we asked for.
-    pub(crate) fn fetched(&mut self, status: u16, body: &[u8], _now: Instant) {
+    pub(crate) fn fetched(&mut self, status: u16, body: &[u8]) {
         let Some(call) = self.call.take_if(|call| call.woken_is(State::Fetching)) else { return };
         let offer = (200..300).contains(&status).then(|| offer_of(body)).flatten();
         let ours = self.description(&call);

@@ -106,8 +106,7 @@ impl Phone {
     pub(crate) fn contact(&self, register: bool) -> String {
         let Config { transport, contact, push, user, .. } = &self.config;
         let host = write::host(contact.ip());
-        let mut value =
-            write::uri(Some(user.as_bytes()), host.as_bytes(), Some(contact.port()));
+        let mut value = write::uri(Some(user.as_bytes()), host.as_bytes(), Some(contact.port()));
         value.insert(0, '<');
         if *transport != Transport::Udp {
             value.push_str(";transport=");
@@ -191,7 +190,6 @@ impl Phone {
             Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060)))
         })
     }
-
 }
 
 /// What a repeated request says anew.

@@ -10,12 +10,14 @@ mod read;
 mod resolve;
 mod units;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use types::{Seconds, Secret, Setting};
 
 pub use read::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Fault};
 pub use resolve::{Bind, Place, Resolved};
+pub use units::host;
 
 types::settings! {
     /// This node (`[node]`).
@@ -212,6 +214,8 @@ pub struct Tree {
     pub rooms: services::Config,
     /// The rooms' sections as text, for the recorder.
     pub rooms_text: String,
+    /// Every value that was set, by its dotted key, as text.
+    pub values: BTreeMap<String, String>,
 }
 
 /// Sections of the doors and of the roof, with the rows of the reference. Those of the rooms stand in their manifests.
@@ -232,6 +236,17 @@ pub const SECTIONS: &[(&str, &[Setting])] = &[
     ("push.fcm", Fcm::REFERENCE),
     ("push.webpush", Webpush::REFERENCE),
 ];
+
+impl Loaded {
+    /// Keys whose values differ between this and `other`, in order.
+    pub fn changes(&self, other: &Self) -> Vec<String> {
+        let (old, new) = (&self.tree.values, &other.tree.values);
+        let mut keys: Vec<_> = old.keys().chain(new.keys()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
+    }
+}
 
 /// A file with the environment over it, read and judged.
 #[derive(Clone, Debug)]

@@ -58,7 +58,7 @@ pub struct Places<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(name: &'a str, text: &'a str, environment: &'a [(String, String)]) -> Self {
-        let known = |section: &str| sections().iter().any(|known| known == section);
+        let known = |section: &str| sections().iter().any(|known| *known == section);
         let mut variables: Vec<_> = environment
             .iter()
             .filter_map(|(variable, value)| {
@@ -176,7 +176,9 @@ pub fn tree<'a>(source: &'a Source<'a>, base: Base) -> Result<(Tree, Places<'a>)
     }
     let mut spans = BTreeMap::new();
     note(&mut spans, "", &document);
+    let values = values(source, &document)?;
     let mut tree = typed(source, &mut document)?;
+    tree.values = values;
     if base == Base::Dev {
         if !spans.contains_key("sip.digest") {
             tree.sip.digest = vec!["MD5".to_owned()];
@@ -239,6 +241,27 @@ fn note(spans: &mut BTreeMap<String, Range<usize>>, above: &str, table: &DeTable
             _ => drop(spans.insert(name, value.span())),
         }
     }
+}
+
+/// Every value as text, by its dotted key.
+fn values<'a>(
+    source: &Source<'a>,
+    document: &DeTable<'a>,
+) -> Result<BTreeMap<String, String>, Fault> {
+    fn flatten(above: &str, table: toml::Table, into: &mut BTreeMap<String, String>) {
+        for (key, value) in table {
+            let name = if above.is_empty() { key } else { format!("{above}.{key}") };
+            match value {
+                toml::Value::Table(inner) => flatten(&name, inner, into),
+                value => drop(into.insert(name, value.to_string())),
+            }
+        }
+    }
+    let whole = Deserializer::from(Spanned::new(0..0, document.clone()));
+    let plain = toml::Table::deserialize(whole).map_err(|why| said(source, &why))?;
+    let mut found = BTreeMap::new();
+    flatten("", plain, &mut found);
+    Ok(found)
 }
 
 fn typed<'a>(source: &Source<'a>, document: &mut DeTable<'a>) -> Result<Tree, Fault> {

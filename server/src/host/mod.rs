@@ -32,7 +32,7 @@ use net::stream::{Limits, StreamEvent, Streams};
 use push_io::Sender;
 use push_io::stand_in::StandIns;
 use store::{Keeper, Projector, Store};
-use switchboard::{ApiRequest, ApiResponse, Keys, Shard, locate};
+use switchboard::{ApiRequest, ApiResponse, Keys, locate};
 use types::BridgeId;
 use web::{Web, WebConfig};
 
@@ -229,7 +229,7 @@ impl Host {
                 let meters = meters.clone();
                 Arc::new(move || meters.text())
             },
-            dev: stand_ins.as_ref().map(|services| crate::role::dev_routes(Arc::clone(services))),
+            dev: stand_ins.as_ref().map(|services| crate::role::dev_routes(Arc::clone(services), credentials.token.clone())),
         };
         let web = Web::start(resolved.http, web_config).map_err(Fault::Web)?;
         let http = web.address();
@@ -249,6 +249,7 @@ impl Host {
             media_address: resolved.media_advertised,
             media_ports: resolved.ports.clone(),
             public: public.clone(),
+            push_wait: tree.rooms.push.wait.into(),
             ladder_memory: resolved.ladder / shards,
             timers: sip::transaction::Timers::default(),
         };
@@ -259,11 +260,11 @@ impl Host {
         for (index, config) in configs.into_iter().enumerate() {
             let head = tape.as_ref().map(|tape| tape.head(&config, &tree.rooms_text));
             let rooms = tree.rooms.clone();
-            let shard = Shard::new(config, Box::new(move || services::open(&rooms)));
             let sockets = bound.udp.get_mut(index).map(std::mem::take).unwrap_or_default();
             let parts = shard::Parts {
                 index,
-                shard,
+                config,
+                rooms,
                 keys,
                 sockets,
                 writer: kept.keeper.writer(index as u16),
@@ -469,11 +470,16 @@ fn spawn(
 ) -> Result<JoinHandle<()>, Fault> {
     let (index, table) = (parts.index, parts.doors.parts.clone());
     table.set("shard", index, Some("reading the log"));
-    let mut turn = shard::Loop::new(parts).map_err(Fault::System)?;
-    let run = move || {
-        turn.adopt(entries);
-        table.set("shard", index, None);
-        turn.run();
+    let run = move || match shard::Loop::new(parts) {
+        Ok(mut turn) => {
+            turn.adopt(entries);
+            table.set("shard", index, None);
+            turn.run();
+        }
+        Err(error) => {
+            tracing::error!(%error, "shard_not_started");
+            table.set("shard", index, Some("the system gives no descriptors"));
+        }
     };
     std::thread::Builder::new().name(format!("shard-{index}")).spawn(run).map_err(Fault::System)
 }

@@ -44,7 +44,8 @@ struct Socket {
 /// What a shard thread is made of.
 pub struct Parts {
     pub index: usize,
-    pub shard: Shard,
+    pub config: switchboard::Config,
+    pub rooms: services::Config,
     pub keys: Keys,
     pub sockets: Vec<(u8, Udp)>,
     pub writer: Writer,
@@ -84,10 +85,12 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// Watches the sockets. Errors: no descriptor left.
+    /// Opens the rooms, which stay on this thread, and watches the sockets. Errors: no descriptor left.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { index, shard, keys, sockets, mut writer, doors, meters, mut clock, head } =
+        let Parts { index, config, rooms, keys, sockets, writer, doors, meters, clock, head } =
             parts;
+        let (mut writer, mut clock) = (writer, clock);
+        let shard = Shard::new(config, Box::new(move || services::open(&rooms)));
         let none = || std::io::Error::other("a shard without a door");
         let door = doors.shards.get(index).ok_or_else(none)?.clone();
         let poll = Poll::new(&door.waker)?;

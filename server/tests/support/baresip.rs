@@ -66,11 +66,8 @@ impl Baresip {
         let events = Arc::new(Log::default());
         let (heard, stream) = (Arc::clone(&events), commands.try_clone().expect("a second handle"));
         thread::spawn(move || follow(stream, &heard));
-        let mut phone = Self { _program: program, commands, events, next: 0, folder };
-        // It registered before we listened, perhaps; asked again, it says so.
-        phone.command("uareg", "60 0");
-        phone.event(STEP, "REGISTER_OK");
-        phone
+        program.line(STEP, "registered", |line| line.contains(" binding]").then_some(()));
+        Self { _program: program, commands, events, next: 0, folder }
     }
 
     /// Waits for an event of this type, among those not waited for yet.

@@ -40,17 +40,19 @@ impl Server {
     /// sections.
     #[track_caller]
     pub fn serve(host: &Namespace, address: &str, sip: &str, more: &str) -> Self {
-        Self::serve_by(Launch::built(env!("CARGO_BIN_EXE_carillon")), host, address, sip, more)
+        Self::serve_by(host, address, sip, more, |file| {
+            Launch::built(env!("CARGO_BIN_EXE_carillon")).words(["serve", "--config", file, "--json"])
+        })
     }
 
-    /// The same with a program that takes the words of `carillon`.
+    /// The same by another program; `launch` is given the configuration's path.
     #[track_caller]
     pub fn serve_by(
-        program: Launch,
         host: &Namespace,
         address: &str,
         sip: &str,
         more: &str,
+        launch: impl FnOnce(&str) -> Launch,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let file = folder.path().join("carillon.toml");
@@ -63,8 +65,7 @@ impl Server {
              [http]\nlisten = \"{HTTP}\"\n{more}\n"
         );
         fs::write(&file, text).expect("the test's folder can be written");
-        let words = ["serve", "--config", &file.to_string_lossy(), "--json"].map(str::to_owned);
-        Self::start(program.words(words.iter().map(String::as_str)).on(host), host, folder)
+        Self::start(launch(&file.to_string_lossy()).on(host), host, folder)
     }
 
     /// `carillon dev` with SIP and media on `address`.
@@ -179,7 +180,9 @@ impl Server {
 #[track_caller]
 fn ready(program: &mut Program) -> Value {
     program.line(READY, "the line that it is ready", |line| {
-        serde_json::from_str::<Value>(line).ok().filter(|line| line["ready"] == true)
+        // A test program that plays the server has its own words before it.
+        let json = line.get(line.find('{')?..)?;
+        serde_json::from_str::<Value>(json).ok().filter(|line| line["ready"] == true)
     })
 }
 

@@ -95,7 +95,8 @@ pub fn device(name: &str, bytes: &[u8]) -> Result<Device, Refused> {
     }
     let provider = Provider::parse(&push.provider)
         .ok_or_else(|| Refused::malformed("push.provider", "apns, fcm or webpush"))?;
-    let fits = |text: &str| text.len() <= TOKEN_MAX && text.bytes().all(|octet| octet.is_ascii_graphic());
+    let fits =
+        |text: &str| text.len() <= TOKEN_MAX && text.bytes().all(|octet| octet.is_ascii_graphic());
     for (field, text) in [
         ("push.prid", push.prid.as_str()),
         ("push.prid_alert", push.prid_alert.as_deref().unwrap_or("-")),
@@ -124,8 +125,9 @@ pub fn device(name: &str, bytes: &[u8]) -> Result<Device, Refused> {
 
 /// Whether a user or a device may be called so.
 pub fn name(text: &str) -> Result<&str, Refused> {
-    let letter =
-        |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'+' | b'~');
+    let letter = |octet: u8| {
+        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'+' | b'~')
+    };
     let first = text.bytes().next();
     if text.len() <= NAME_MAX
         && first.is_some_and(|octet| octet.is_ascii_alphanumeric() || octet == b'+')

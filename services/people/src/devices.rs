@@ -29,7 +29,7 @@ impl Room {
         Ok(())
     }
 
-    pub(crate) fn get_device(
+    pub(crate) fn one_device(
         &self,
         request: &ApiRequest,
         effects: &mut Effects<'_>,
@@ -190,9 +190,8 @@ impl Room {
         prid: &str,
         effects: &mut Effects<'_>,
     ) {
-        let named = |known: &Device| {
-            known.target.provider.name() == provider && known.target.prid == prid
-        };
+        let named =
+            |known: &Device| known.target.provider.name() == provider && known.target.prid == prid;
         let known = effects.directory().devices(user).iter().find(|known| named(known));
         let Some(name) = known.map(|known| known.name.clone()) else { return };
         self.late.remove(&(user.to_owned(), name));

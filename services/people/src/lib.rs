@@ -23,8 +23,8 @@ use switchboard::directory::{Device, User};
 use switchboard::input::Picture;
 use switchboard::store::StoreFault;
 use switchboard::{
-    Access, ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice, Reply,
-    Scope, Service, Session, Ticket, link,
+    Access, ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice,
+    Reply, Scope, Service, Session, Ticket, link,
 };
 use types::{Refuse, UnixTime};
 
@@ -40,16 +40,68 @@ const BODY_MAX: usize = 16 << 10;
 
 /// Requests of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint("GET", "/v1/users", "Lists all users.", Scope::Every, "", r#"{"items":[{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":[],"image":null}],"next":null}"#),
-    endpoint("PUT", "/v1/users/{name}", "Makes or changes a user. Without `password` an existing one keeps his.", Scope::User(0), r#"{"password":"…","display_name":"Ann","digest":["MD5"]}"#, USER),
+    endpoint(
+        "GET",
+        "/v1/users",
+        "Lists all users.",
+        Scope::Every,
+        "",
+        r#"{"items":[{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":[],"image":null}],"next":null}"#,
+    ),
+    endpoint(
+        "PUT",
+        "/v1/users/{name}",
+        "Makes or changes a user. Without `password` an existing one keeps his.",
+        Scope::User(0),
+        r#"{"password":"…","display_name":"Ann","digest":["MD5"]}"#,
+        USER,
+    ),
     endpoint("GET", "/v1/users/{name}", "One user.", Scope::User(0), "", USER),
-    endpoint("DELETE", "/v1/users/{name}", "Deletes a user, with devices and bindings.", Scope::User(0), "", ""),
-    Endpoint { body_max: PICTURE_MAX + 1, ..endpoint("PUT", "/v1/users/{name}/image", "Sets the picture: the octets of a PNG, JPEG or WebP file.", Scope::User(0), "", r#"{"url":"http://127.0.0.1:8088/v1/images/HASH?exp=0&sig=0","full":"…","width":256,"height":256,"content_type":"image/jpeg"}"#) },
+    endpoint(
+        "DELETE",
+        "/v1/users/{name}",
+        "Deletes a user, with devices and bindings.",
+        Scope::User(0),
+        "",
+        "",
+    ),
+    Endpoint {
+        body_max: PICTURE_MAX + 1,
+        ..endpoint(
+            "PUT",
+            "/v1/users/{name}/image",
+            "Sets the picture: the octets of a PNG, JPEG or WebP file.",
+            Scope::User(0),
+            "",
+            r#"{"url":"http://127.0.0.1:8088/v1/images/HASH?exp=0&sig=0","full":"…","width":256,"height":256,"content_type":"image/jpeg"}"#,
+        )
+    },
     endpoint("DELETE", "/v1/users/{name}/image", "Takes the picture away.", Scope::User(0), "", ""),
-    endpoint("GET", "/v1/users/{name}/devices", "Lists the devices that can wake the user.", Scope::User(0), "", r#"{"items":[],"next":null}"#),
-    endpoint("PUT", "/v1/users/{name}/devices/{device}", "Makes or changes a device. A token that another device has moves here.", Scope::User(0), r#"{"kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#, DEVICE),
+    endpoint(
+        "GET",
+        "/v1/users/{name}/devices",
+        "Lists the devices that can wake the user.",
+        Scope::User(0),
+        "",
+        r#"{"items":[],"next":null}"#,
+    ),
+    endpoint(
+        "PUT",
+        "/v1/users/{name}/devices/{device}",
+        "Makes or changes a device. A token that another device has moves here.",
+        Scope::User(0),
+        r#"{"kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#,
+        DEVICE,
+    ),
     endpoint("GET", "/v1/users/{name}/devices/{device}", "One device.", Scope::User(0), "", DEVICE),
-    endpoint("DELETE", "/v1/users/{name}/devices/{device}", "Forgets a device and bindings with its token.", Scope::User(0), "", ""),
+    endpoint(
+        "DELETE",
+        "/v1/users/{name}/devices/{device}",
+        "Forgets a device and bindings with its token.",
+        Scope::User(0),
+        "",
+        "",
+    ),
 ];
 
 const USER: &str = r#"{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":["MD5"],"image":null}"#;
@@ -92,21 +144,58 @@ pub struct Room {
 /// What a ticket is for. `api`: the request that waits.
 #[derive(Debug)]
 enum Pending {
-    DropDevice { api: u64, user: String, device: Device },
-    DropPicture { api: u64, name: String },
-    DropUser { api: u64, name: String },
+    DropDevice {
+        api: u64,
+        user: String,
+        device: Device,
+    },
+    DropPicture {
+        api: u64,
+        name: String,
+    },
+    DropUser {
+        api: u64,
+        name: String,
+    },
     /// A device came by REGISTER: who had its token?
-    FindOwner { user: String, device: Device },
+    FindOwner {
+        user: String,
+        device: Device,
+    },
     /// Nobody waits: a token that is dead.
     ForgetToken,
     /// Nobody waits: a device that registered.
-    KeepDevice { user: String, name: String },
+    KeepDevice {
+        user: String,
+        name: String,
+    },
     /// A device of the API: who had its token?
-    OwnerForApi { api: u64, user: String, device: Device, new: bool },
-    PutDevice { api: u64, user: String, device: Device, new: bool },
-    PutPicture { api: u64, name: String, picture: Picture },
-    PutUser { api: u64, user: Box<User>, new: bool },
-    Render { api: u64, name: String },
+    OwnerForApi {
+        api: u64,
+        user: String,
+        device: Device,
+        new: bool,
+    },
+    PutDevice {
+        api: u64,
+        user: String,
+        device: Device,
+        new: bool,
+    },
+    PutPicture {
+        api: u64,
+        name: String,
+        picture: Picture,
+    },
+    PutUser {
+        api: u64,
+        user: Box<User>,
+        new: bool,
+    },
+    Render {
+        api: u64,
+        name: String,
+    },
 }
 
 impl Room {
@@ -124,13 +213,13 @@ impl Room {
         match (method, path) {
             ("GET", "/v1/users") => self.list_users(request, effects),
             ("PUT", "/v1/users/{name}") => self.put_user(request, effects),
-            ("GET", "/v1/users/{name}") => self.get_user(request, effects),
+            ("GET", "/v1/users/{name}") => self.one_user(request, effects),
             ("DELETE", "/v1/users/{name}") => self.delete_user(request, effects),
             ("PUT", "/v1/users/{name}/image") => self.put_image(request, effects),
             ("DELETE", "/v1/users/{name}/image") => self.delete_image(request, effects),
             ("GET", "/v1/users/{name}/devices") => self.list_devices(request, effects),
             ("PUT", _) => self.put_device(request, effects),
-            ("GET", _) => self.get_device(request, effects),
+            ("GET", _) => self.one_device(request, effects),
             _ => self.delete_device(request, effects),
         }
     }

@@ -25,7 +25,10 @@ enum Step {
     Devices(Ticket),
     Users(Ticket),
     /// The store did not answer. `users`: which of the two is asked again.
-    Waiting { timer: Ticket, users: bool },
+    Waiting {
+        timer: Ticket,
+        users: bool,
+    },
 }
 
 impl Room {
@@ -58,12 +61,15 @@ impl Room {
         let rows = match rows {
             Ok(rows) => rows,
             Err(fault) => {
-                effects.part("people", Some(match fault {
-                    StoreFault::Unreachable => "the store does not answer",
-                    StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. } => {
-                        "the store refuses to give the users"
-                    }
-                }));
+                effects.part(
+                    "people",
+                    Some(match fault {
+                        StoreFault::Unreachable => "the store does not answer",
+                        StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. } => {
+                            "the store refuses to give the users"
+                        }
+                    }),
+                );
                 let timer = effects.set_timer(effects.now() + self.config.retry);
                 loading.step = Step::Waiting { timer, users };
                 return;

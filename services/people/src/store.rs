@@ -79,9 +79,8 @@ pub fn drop_user(name: &str) -> Batch {
 /// Sets or takes away the picture of a user.
 pub fn put_picture(name: &str, picture: Option<&Picture>, unix: UnixTime) -> Batch {
     let [full, thumbnail, kind] = match picture {
-        Some(picture) => {
-            [&picture.full, &picture.thumbnail, &picture.content_type].map(|text| text.clone().into())
-        }
+        Some(picture) => [&picture.full, &picture.thumbnail, &picture.content_type]
+            .map(|text| text.clone().into()),
         None => [Value::Null, Value::Null, Value::Null],
     };
     let tiny = picture.map_or(Value::Null, |picture| picture.tiny.clone().into());
@@ -162,7 +161,9 @@ fn one(sql: &'static str, values: Vec<Value>, expect: Option<u64>) -> Batch {
 
 /// A row of [`users`].
 pub fn user_of(row: &Row) -> Option<User> {
-    let [name, display_name, digest, verifiers, picture, tiny] = row.as_slice() else { return None };
+    let [name, display_name, digest, verifiers, picture, tiny] = row.as_slice() else {
+        return None;
+    };
     let digest = digest.text()?.split(',').filter(|word| !word.is_empty());
     let verifiers: Vec<Verifier> = serde_json::from_str(verifiers.text()?).ok()?;
     Some(User {
@@ -177,7 +178,8 @@ pub fn user_of(row: &Row) -> Option<User> {
 
 /// A row of [`devices`]: whose, the device, when it was seen.
 pub fn device_of(row: &Row) -> Option<(String, Device, i64)> {
-    let [user, name, kind, provider, prid, alert, param, p256dh, auth, seen] = row.as_slice() else {
+    let [user, name, kind, provider, prid, alert, param, p256dh, auth, seen] = row.as_slice()
+    else {
         return None;
     };
     let target = Target {

@@ -27,7 +27,7 @@ impl Room {
         Ok(())
     }
 
-    pub(crate) fn get_user(
+    pub(crate) fn one_user(
         &self,
         request: &ApiRequest,
         effects: &mut Effects<'_>,
@@ -69,7 +69,9 @@ impl Room {
     fn latest(&self, name: &str, effects: &Effects<'_>) -> Option<User> {
         for pending in self.pending.values().rev() {
             match pending {
-                Pending::PutUser { user, .. } if user.name == name => return Some((**user).clone()),
+                Pending::PutUser { user, .. } if user.name == name => {
+                    return Some((**user).clone());
+                }
                 Pending::DropUser { name: gone, .. } if gone == name => return None,
                 _ => (),
             }
@@ -192,7 +194,8 @@ impl Room {
 
     fn show(&self, user: &User, effects: &Effects<'_>) -> Value {
         let until = self.link_end(effects);
-        let image = user.picture.as_deref().map(|hash| json!({"url": image_url(hash, until, effects)}));
+        let image =
+            user.picture.as_deref().map(|hash| json!({"url": image_url(hash, until, effects)}));
         json!({
             "name": user.name,
             "address": format!("sip:{}@{}", user.name, effects.domain()),
@@ -203,16 +206,18 @@ impl Room {
     }
 }
 
-/// The shell's words for a picture that it could not make.
+/// The shell's words for a picture that it could not make. What it could not keep is no fault of the picture.
 fn picture_refusal(why: &str) -> Refusal {
     let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
-    if says(&["waiting", "busy"]) {
+    if says(&["too many pictures"]) {
         Refusal::PictureBusy
-    } else if says(&["5 MB", "pixels", "too large"]) {
+    } else if says(&["more than 5 MB", "pixels"]) {
         Refusal::PictureTooLarge
-    } else if says(&["no PNG", "unsupported"]) {
+    } else if says(&["no PNG"]) {
         Refusal::PictureUnsupported
-    } else {
+    } else if says(&["damaged"]) {
         Refusal::PictureDamaged
+    } else {
+        Refusal::StoreUnreachable
     }
 }

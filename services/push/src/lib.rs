@@ -344,7 +344,10 @@ impl Room {
                 return;
             }
             Outcome::TokenGone { since } => {
-                self.token_gone(&key, since, effects);
+                // A cancel goes to the second token, where there is one: the first may live.
+                if waking.wake.device.target.prid_alert.is_none() {
+                    self.token_gone(&key, since, effects);
+                }
                 self.set(&key, Step::Done);
                 return;
             }

@@ -55,27 +55,57 @@ const fn verdict(
 /// The rows for help pages, in the order of the variants.
 pub const REFUSALS: &[RefusalRow] = &[
     RefusalRow {
-        verdict: verdict("push.not_encodable", 1401, 480, 502, "for Web Push give p256dh and auth with the device; else shorten names"),
+        verdict: verdict(
+            "push.not_encodable",
+            1401,
+            480,
+            502,
+            "for Web Push give p256dh and auth with the device; else shorten names",
+        ),
         sentence: "the push cannot be written for this device",
         page: "A Web Push device without its keys (REGISTER cannot carry them; use `PUT /v1/users/NAME/devices/DEVICE`), or caller and reply address alone are larger than the provider takes. The ladder of the call says which.",
     },
     RefusalRow {
-        verdict: verdict("push.refused", 1402, 480, 502, "check the provider's keys and project in [push.apns], [push.fcm] or [push.webpush]"),
+        verdict: verdict(
+            "push.refused",
+            1402,
+            480,
+            502,
+            "check the provider's keys and project in [push.apns], [push.fcm] or [push.webpush]",
+        ),
         sentence: "the provider refused the push",
         page: "The provider's own word stands in the ladder of the call. Status 0 means that this provider is not configured here. 401 and 403 are about our credentials; 400 about topic, project or payload.",
     },
     RefusalRow {
-        verdict: verdict("push.too_late", 1403, 480, 504, "see whether the provider's address can be reached from this host"),
+        verdict: verdict(
+            "push.too_late",
+            1403,
+            480,
+            504,
+            "see whether the provider's address can be reached from this host",
+        ),
         sentence: "the provider did not take the push before the ringing ended",
         page: "It did not answer, or asked us to wait longer than the call rings. We try again with growing pauses until then.",
     },
     RefusalRow {
-        verdict: verdict("push.token_gone", 1404, 480, 410, "start the app on the device, so that it registers with a new token"),
+        verdict: verdict(
+            "push.token_gone",
+            1404,
+            480,
+            410,
+            "start the app on the device, so that it registers with a new token",
+        ),
         sentence: "the device's token is dead",
         page: "The app was removed, or its token was replaced. The device and its bindings with this token are forgotten.",
     },
     RefusalRow {
-        verdict: verdict("push.too_many_wakes", 1405, 480, 503, "spread the calls over more time or nodes"),
+        verdict: verdict(
+            "push.too_many_wakes",
+            1405,
+            480,
+            503,
+            "spread the calls over more time or nodes",
+        ),
         sentence: "too many devices are being woken at once",
         page: "Each shard keeps at most 50,000 wakes at a time, ended ones included for a minute. More are refused, so that memory stays bounded.",
     },

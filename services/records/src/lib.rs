@@ -141,7 +141,9 @@ impl Service for Room {
     }
 
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
-        let (Some(api), Reply::Rows(rows)) = (self.questions.remove(&ticket), reply) else { return };
+        let (Some(api), Reply::Rows(rows)) = (self.questions.remove(&ticket), reply) else {
+            return;
+        };
         match rows {
             Ok(rows) => {
                 let items: Vec<Value> = rows.iter().filter_map(store::show).collect();

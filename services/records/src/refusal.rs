@@ -61,22 +61,46 @@ const fn verdict(
 /// The rows for help pages, in the order of the variants.
 pub const REFUSALS: &[RefusalRow] = &[
     RefusalRow {
-        verdict: verdict("records.malformed", 1501, 400, 400, "give `since` as 2026-01-31T12:00:00Z and `limit` as a number from 1 to 1000"),
+        verdict: verdict(
+            "records.malformed",
+            1501,
+            400,
+            400,
+            "give `since` as 2026-01-31T12:00:00Z and `limit` as a number from 1 to 1000",
+        ),
         sentence: "a parameter of the question cannot be read",
         page: "`tried.field` names the parameter. Times are RFC 3339 in UTC, with a `Z` at the end; in an address a `+` must be written `%2B`.",
     },
     RefusalRow {
-        verdict: verdict("records.store_broken", 1502, 500, 500, "look into the log of the store; this is a fault of ours"),
+        verdict: verdict(
+            "records.store_broken",
+            1502,
+            500,
+            500,
+            "look into the log of the store; this is a fault of ours",
+        ),
         sentence: "the store refused the question",
         page: "The database answered with an error that a correct server does not cause. The log names the statement.",
     },
     RefusalRow {
-        verdict: verdict("records.store_unreachable", 1503, 503, 503, "see whether the database of `store.url` answers"),
+        verdict: verdict(
+            "records.store_unreachable",
+            1503,
+            503,
+            503,
+            "see whether the database of `store.url` answers",
+        ),
         sentence: "the store does not answer",
         page: "Records are read from SQL. No record is lost while it is away: they wait in the log of the node and follow when it is back.",
     },
     RefusalRow {
-        verdict: verdict("records.too_many_questions", 1504, 503, 503, "ask less often, or with a smaller limit"),
+        verdict: verdict(
+            "records.too_many_questions",
+            1504,
+            503,
+            503,
+            "ask less often, or with a smaller limit",
+        ),
         sentence: "too many questions about records wait for the store",
         page: "Each shard lets at most 256 questions wait, so that a slow database cannot fill the memory.",
     },

@@ -81,7 +81,11 @@ pub fn read(
     }
     if star {
         let alone = addresses.is_empty() && message.contacts().count() == 1;
-        return if alone && expires == Some(0) { Ok(Asked::Clear) } else { Err(Refusal::Malformed) };
+        return if alone && expires == Some(0) {
+            Ok(Asked::Clear)
+        } else {
+            Err(Refusal::Malformed)
+        };
     }
     if addresses.is_empty() {
         return Ok(Asked::Query);
@@ -91,7 +95,11 @@ pub fn read(
     }
     let path = path(message)?;
     let request = Request { message, flow, config, expires, path, effects };
-    addresses.iter().map(|address| request.wish(address)).collect::<Result<_, _>>().map(Asked::Change)
+    addresses
+        .iter()
+        .map(|address| request.wish(address))
+        .collect::<Result<_, _>>()
+        .map(Asked::Change)
 }
 
 struct Request<'a> {
@@ -130,7 +138,10 @@ impl Request<'_> {
             call_id: String::from_utf8_lossy(self.message.call_id()).into_owned(),
             cseq: self.message.cseq().map_or(0, |cseq| cseq.number),
             instance: instance.clone(),
-            user_agent: words(self.message.first(Name::UserAgent)),
+            user_agent: one_line(
+                self.message.first(Name::UserAgent).unwrap_or_default(),
+                WORDS_MAX,
+            ),
             push: push(&uri)?,
         };
         Ok(Wish { contact, instance, binding: Some(binding) })
@@ -154,12 +165,13 @@ fn names_us(uri: &Uri<'_>, flow: Flow, effects: &Effects<'_>) -> bool {
     if !effects.is_ours(uri) {
         return false;
     }
+    // An address without a port means 5060; a name without one means the whole domain.
+    let Some(port) = uri.port.or(uri.ip().map(|_| 5060)) else { return true };
     let host = String::from_utf8_lossy(uri.host).to_ascii_lowercase();
-    let Some(port) = uri.port else { return true };
-    if host != effects.domain().to_ascii_lowercase() {
+    if uri.port.is_some() && host != effects.domain().to_ascii_lowercase() {
         return true;
     }
-    // The domain alone made it ours: whether the port does, our own Contact tells.
+    // The host alone made it ours: whether the port does, our own Contact tells.
     let own = effects.contact(flow);
     let own = own.trim_start_matches("<sip:").trim_end_matches('>');
     let own = own.split(';').next().unwrap_or_default();
@@ -187,7 +199,9 @@ fn way_to(uri: &Uri<'_>, flow: Flow) -> Flow {
 fn instance(address: &NameAddr<'_>) -> String {
     let text = |name| address.params.get(name).and_then(|value| std::str::from_utf8(value).ok());
     match (text("+sip.instance"), text("reg-id").and_then(|id| id.parse::<u32>().ok())) {
-        (Some(instance), Some(reg_id)) if instance.len() <= WORDS_MAX => {
+        (Some(instance), Some(reg_id))
+            if instance.len() <= WORDS_MAX && !instance.contains(char::is_control) =>
+        {
             format!("{instance};{reg_id}")
         }
         _ => String::new(),
@@ -199,9 +213,10 @@ fn instance(address: &NameAddr<'_>) -> String {
 /// Spec: RFC 5626 §6
 pub fn uses_outbound(message: &Message<'_>) -> bool {
     message.has_token(Name::Supported, "outbound")
-        && message.contacts().flatten().any(|contact| {
-            contact.address().is_some_and(|address| !instance(address).is_empty())
-        })
+        && message
+            .contacts()
+            .flatten()
+            .any(|contact| contact.address().is_some_and(|address| !instance(address).is_empty()))
 }
 
 /// The proxies to go through; only for phones that know of them.
@@ -247,6 +262,9 @@ pub fn providers(message: &Message<'_>) -> Vec<&'static str> {
     let mut found = Vec::new();
     for contact in message.contacts().flatten() {
         let uri = contact.address().and_then(|address| address.uri().ok());
+        if uri.is_some_and(|uri| uri.params.get("pn-provider") == Some(b"")) {
+            return Provider::ALL.map(Provider::name).to_vec();
+        }
         let parameters = uri.and_then(|uri| parameters(&uri).ok().flatten());
         let provider = parameters.and_then(|found| Provider::parse(&found.provider));
         match provider {
@@ -273,12 +291,12 @@ pub fn without_push(contact: &str) -> String {
     out
 }
 
-/// A header's text, cut and on one line.
-fn words(value: Option<&[u8]>) -> String {
-    let text = String::from_utf8_lossy(value.unwrap_or_default());
+/// A header's text on one line, cut.
+pub fn one_line(value: &[u8], max: usize) -> String {
+    let text = String::from_utf8_lossy(value);
     let mut out = String::new();
     for letter in text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }) {
-        if out.len() + letter.len_utf8() > WORDS_MAX {
+        if out.len() + letter.len_utf8() > max {
             break;
         }
         out.push(letter);

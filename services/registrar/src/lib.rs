@@ -23,8 +23,8 @@ use switchboard::{
 use types::{Flow, Pii, Refuse, UnixTime};
 
 pub use config::Config;
-pub use contact::{CONTACT_MAX, PATH_MAX};
 use contact::{Asked, Wish};
+pub use contact::{CONTACT_MAX, PATH_MAX};
 pub use refusal::{REFUSALS, Refusal};
 
 /// Contacts of one request.
@@ -270,7 +270,8 @@ fn answer(user: &str, message: &Message<'_>, effects: &Effects<'_>) -> Vec<(Name
         headers.push((Name::Contact, value));
     }
     if message.has_token(Name::Supported, "path") {
-        let paths = message.all(Name::Path).map(|path| String::from_utf8_lossy(path).into_owned());
+        let paths =
+            message.values(Name::Path).map(|path| contact::one_line(path, contact::PATH_MAX));
         headers.extend(paths.map(|path| (Name::Path, path)));
     }
     if contact::uses_outbound(message) {
@@ -286,7 +287,9 @@ fn answer(user: &str, message: &Message<'_>, effects: &Effects<'_>) -> Vec<(Name
 fn list_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
     let now = effects.unix();
     let mut items: Vec<(&str, &Binding)> = match request.query("user") {
-        Some(user) => effects.directory().bindings(user).iter().map(|known| (user, known)).collect(),
+        Some(user) => {
+            effects.directory().bindings(user).iter().map(|known| (user, known)).collect()
+        }
         None => {
             let homes = effects.directory().homes();
             homes

@@ -69,42 +69,90 @@ const fn verdict(
 /// The rows for help pages, in the order of the variants.
 pub const REFUSALS: &[RefusalRow] = &[
     RefusalRow {
-        verdict: verdict("registrar.contact_is_ours", 1201, 403, 403, "let the phone send its own address as Contact"),
+        verdict: verdict(
+            "registrar.contact_is_ours",
+            1201,
+            403,
+            403,
+            "let the phone send its own address as Contact",
+        ),
         sentence: "the contact names this server itself",
         page: "A contact at our own domain or listener would make calls run in a circle. A phone that cannot know its address should register over TCP, TLS or WebSocket, or with any private address: answers go where its packets come from.",
     },
     RefusalRow {
-        verdict: verdict("registrar.malformed", 1202, 400, 400, "compare the REGISTER with RFC 3261 §10.2"),
+        verdict: verdict(
+            "registrar.malformed",
+            1202,
+            400,
+            400,
+            "compare the REGISTER with RFC 3261 §10.2",
+        ),
         sentence: "the REGISTER has a contact that cannot be read",
         page: "A contact is no SIP address, is longer than 2,048 octets, has broken push parameters, or `*` stands with another contact or without `Expires: 0`.",
     },
     RefusalRow {
-        verdict: verdict("registrar.no_such_binding", 1203, 404, 404, "list /v1/bindings?user=NAME for the contacts"),
+        verdict: verdict(
+            "registrar.no_such_binding",
+            1203,
+            404,
+            404,
+            "list /v1/bindings?user=NAME for the contacts",
+        ),
         sentence: "the user has no such binding",
         page: "It may have ended by itself, or the contact is not written exactly as it was registered.",
     },
     RefusalRow {
-        verdict: verdict("registrar.not_yours", 1204, 403, 403, "use the same name in To and in the login"),
+        verdict: verdict(
+            "registrar.not_yours",
+            1204,
+            403,
+            403,
+            "use the same name in To and in the login",
+        ),
         sentence: "one may register for oneself only",
         page: "The user who proved himself by digest is not the one of the To header. Phones call the two `authentication name` and `user name`: both must be the user's name.",
     },
     RefusalRow {
-        verdict: verdict("registrar.out_of_order", 1205, 500, 409, "nothing: the newer registration stands"),
+        verdict: verdict(
+            "registrar.out_of_order",
+            1205,
+            500,
+            409,
+            "nothing: the newer registration stands",
+        ),
         sentence: "a newer REGISTER of the same phone came first",
         page: "Within one Call-ID the CSeq must grow. An older request that was late on the network must not undo a newer one.",
     },
     RefusalRow {
-        verdict: verdict("registrar.provider_unknown", 1206, 555, 400, "use pn-provider apns, fcm or webpush"),
+        verdict: verdict(
+            "registrar.provider_unknown",
+            1206,
+            555,
+            400,
+            "use pn-provider apns, fcm or webpush",
+        ),
         sentence: "we send no pushes through this provider",
         page: "RFC 8599 names the provider in the Contact. Without push parameters the phone is registered as an ordinary one, which must stay reachable by itself.",
     },
     RefusalRow {
-        verdict: verdict("registrar.too_brief", 1207, 423, 400, "ask for at least the time in Min-Expires"),
+        verdict: verdict(
+            "registrar.too_brief",
+            1207,
+            423,
+            400,
+            "ask for at least the time in Min-Expires",
+        ),
         sentence: "the life asked for is shorter than we grant",
         page: "`registrar.expires_min` is the limit. Phones behind NAT should keep their way open by CRLF or STUN instead of by registering often.",
     },
     RefusalRow {
-        verdict: verdict("registrar.too_many", 1208, 403, 409, "unregister old contacts, or wait until they end"),
+        verdict: verdict(
+            "registrar.too_many",
+            1208,
+            403,
+            409,
+            "unregister old contacts, or wait until they end",
+        ),
         sentence: "the user has as many bindings as one may have",
         page: "Ten contacts per user. A phone that takes a new port at each start fills them up; let it send `+sip.instance` and `reg-id`, so that it replaces its old contact.",
     },

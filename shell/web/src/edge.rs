@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::{Body, HttpBody as _};
@@ -141,15 +141,7 @@ impl Edge {
         from: IpAddr,
     ) -> Option<Result<Response, Refusal>> {
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let known = match names.as_slice() {
-            ["" | "livez" | "readyz" | "metrics" | "openapi.json" | "llms.txt" | "help"]
-            | ["console.css" | "icon.svg"]
-            | ["help", _]
-            | ["v1", "events"]
-            | ["v1", "images", _] => true,
-            _ => false,
-        };
-        if !known {
+        if !is_own(&names) {
             return None;
         }
         if parts.method != Method::GET && parts.method != Method::HEAD {
@@ -206,6 +198,8 @@ impl Edge {
         }
         out.push_str("# TYPE carillon_http_in_flight gauge\n");
         out.push_str(&format!("carillon_http_in_flight {}\n", self.rooms.in_flight()));
+        out.push_str("# TYPE carillon_http_event_streams gauge\n");
+        out.push_str(&format!("carillon_http_event_streams {}\n", self.events.open()));
         out
     }
 
@@ -348,6 +342,18 @@ impl Counts {
     }
 }
 
+/// The paths that [`Edge::own`] answers.
+fn is_own(names: &[&str]) -> bool {
+    matches!(
+        names,
+        ["" | "livez" | "readyz" | "metrics" | "openapi.json" | "llms.txt" | "help"]
+            | ["console.css" | "icon.svg"]
+            | ["help", _]
+            | ["v1", "events"]
+            | ["v1", "images", _]
+    )
+}
+
 /// Reads and forgets a body that nobody wants: a sender in the middle of it would miss the answer.
 async fn drain(headers: &HeaderMap, body: Body) {
     // Whoever asks first has not sent anything.
@@ -410,7 +416,9 @@ fn own_problem(response: Response) -> Result<Response, Refusal> {
         StatusCode::NOT_FOUND if bare => Err(Refusal::NotFound),
         StatusCode::METHOD_NOT_ALLOWED if bare => {
             let allow = response.headers().get(ALLOW).and_then(|allow| allow.to_str().ok());
-            Err(Refusal::MethodNotAllowed { allow: allow.unwrap_or("other methods").replace(',', ", ") })
+            Err(Refusal::MethodNotAllowed {
+                allow: allow.unwrap_or("other methods").replace(',', ", "),
+            })
         }
         _ => Ok(response),
     }

@@ -43,6 +43,7 @@ const SEND_WAIT_MAX: Duration = Duration::from_secs(10);
 pub struct Events {
     ring: Arc<Ring>,
     streams: Arc<Semaphore>,
+    streams_max: usize,
     source: String,
     heartbeat: Duration,
     stopped: watch::Receiver<Option<Duration>>,
@@ -74,6 +75,7 @@ impl Events {
         Self {
             ring: Arc::new(ring),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            streams_max: limits.streams,
             source: if public.is_empty() { "/".into() } else { public.into() },
             heartbeat: limits.heartbeat,
             stopped,
@@ -82,9 +84,8 @@ impl Events {
 
     pub fn push(&self, line: EventLine) {
         let kind: String = line.kind.chars().filter(|letter| !letter.is_control()).collect();
-        let data = (line.data.len() <= EVENT_MAX).then(|| {
-            serde_json::from_str::<Value>(&line.data).unwrap_or(Value::String(line.data))
-        });
+        let data = (line.data.len() <= EVENT_MAX)
+            .then(|| serde_json::from_str::<Value>(&line.data).unwrap_or(Value::String(line.data)));
         let mut event = json!({
             "specversion": "1.0",
             "source": self.source,
@@ -102,6 +103,11 @@ impl Events {
             None => event["datadropped"] = true.into(),
         }
         self.ring.push(&kind, event);
+    }
+
+    /// Readers that are there now.
+    pub fn open(&self) -> usize {
+        self.streams_max - self.streams.available_permits()
     }
 
     /// A stream that begins behind the number `last`, or with the next event.
@@ -158,7 +164,11 @@ impl Ring {
         let oldest = lines.kept.front().map_or(lines.next, |(number, _)| *number);
         // A number from the future was given by a clock that went back: nothing is known about it.
         let missed = (last + 1 < oldest || last >= lines.next).then_some(oldest);
-        let mut batch = Batch { last: if missed.is_some() { oldest - 1 } else { last }, octets: Vec::new(), missed };
+        let mut batch = Batch {
+            last: if missed.is_some() { oldest - 1 } else { last },
+            octets: Vec::new(),
+            missed,
+        };
         let from = usize::try_from(batch.last + 1 - oldest).unwrap_or(usize::MAX);
         for (number, line) in lines.kept.iter().skip(from) {
             if batch.octets.len() >= CHUNK_MAX {
@@ -251,7 +261,12 @@ mod tests {
     }
 
     fn line(n: u64, data: &str) -> EventLine {
-        EventLine { kind: "a\nb".into(), subject: n.to_string(), time: UnixTime(0), data: data.into() }
+        EventLine {
+            kind: "a\nb".into(),
+            subject: n.to_string(),
+            time: UnixTime(0),
+            data: data.into(),
+        }
     }
 
     #[test]

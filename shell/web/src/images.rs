@@ -22,7 +22,8 @@ pub async fn answer(
     blobs: &Blobs,
     now: UnixTime,
 ) -> Result<Response, Refusal> {
-    let part = |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
+    let part =
+        |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value);
     let (exp, path) = (part("exp"), format!("/v1/images/{hash}"));
     // At the beginning of time nothing has expired: this asks for the signature alone.
     if !link::verify(key, &path, exp, part("sig"), UnixTime::seconds(0)) {

@@ -8,7 +8,8 @@ use switchboard::{Access, Endpoint, Manifest, Scope};
 /// Spec: OpenAPI 3.1.0
 pub fn describe(manifests: &[&'static Manifest], public: &str) -> Value {
     let mut paths = own_paths();
-    let mut tags = vec![json!({"name": "edge", "description": "What the HTTP edge answers itself."})];
+    let mut tags =
+        vec![json!({"name": "edge", "description": "What the HTTP edge answers itself."})];
     for manifest in manifests.iter().filter(|manifest| !manifest.endpoints.is_empty()) {
         tags.push(json!({"name": manifest.name, "description": manifest.purpose}));
         for endpoint in manifest.endpoints {
@@ -58,7 +59,9 @@ fn operation(room: &str, endpoint: &Endpoint) -> Value {
     });
     if endpoint.body_max > 0 {
         let content = match example(endpoint.request) {
-            Some(example) => json!({"application/json": {"schema": schema(&example), "example": example}}),
+            Some(example) => {
+                json!({"application/json": {"schema": schema(&example), "example": example}})
+            }
             None => json!({"*/*": {"schema": {}}}),
         };
         operation["requestBody"] = json!({"required": true, "content": content});
@@ -70,12 +73,15 @@ fn operation(room: &str, endpoint: &Endpoint) -> Value {
 /// `PUT /v1/users/{name}/image` is `put_users_name_image`.
 fn operation_id(endpoint: &Endpoint) -> String {
     let words = endpoint.path.split('/').filter(|part| !part.is_empty() && *part != "v1");
-    let words = words.map(|part| part.trim_matches(['{', '}']).replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    let words = words.map(|part| {
+        part.trim_matches(['{', '}']).replace(|c: char| !c.is_ascii_alphanumeric(), "_")
+    });
     words.fold(endpoint.method.to_lowercase(), |id, word| id + "_" + &word)
 }
 
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
-    let values = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let values =
+        endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut list: Vec<Value> = values
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();

@@ -47,7 +47,10 @@ impl Pages {
             .iter()
             .map(|(method, path, doc)| {
                 let doc = inline(doc);
-                format!("<tr><td>{method}</td><td><code>{}</code></td><td>{doc}</td></tr>\n", escape(path))
+                format!(
+                    "<tr><td>{method}</td><td><code>{}</code></td><td>{doc}</td></tr>\n",
+                    escape(path)
+                )
             })
             .collect();
         let body = include_str!("console.html")
@@ -132,9 +135,11 @@ fn page(title: &str, body: &str) -> String {
 fn paragraphs(text: &str) -> String {
     let mut out = String::new();
     for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
-        let items: Vec<&str> = block.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+        let items: Vec<&str> =
+            block.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
         if !items.is_empty() && items.len() == block.lines().count() {
-            let items: String = items.iter().map(|item| format!("<li>{}</li>\n", inline(item))).collect();
+            let items: String =
+                items.iter().map(|item| format!("<li>{}</li>\n", inline(item))).collect();
             out.push_str(&format!("<ul>\n{items}</ul>\n"));
         } else {
             out.push_str(&format!("<p>{}</p>\n", inline(block)));
@@ -202,6 +207,8 @@ mod tests {
     fn hostile_words_stay_words() {
         let parts = [("<img src=x>".to_owned(), Some("\"'><script>".to_owned()))];
         let page = Pages::new(&[], "http://x/?<b>").console(&parts);
-        assert!(!page.contains("<script") && !page.contains("<img src=x") && !page.contains("<b>\""));
+        assert!(
+            !page.contains("<script") && !page.contains("<img src=x") && !page.contains("<b>\"")
+        );
     }
 }

@@ -137,7 +137,12 @@ const NOT_FOUND: RefusalRow = RefusalRow {
 };
 
 const METHOD_NOT_ALLOWED: RefusalRow = RefusalRow {
-    verdict: verdict("web.method_not_allowed", 2004, 405, "use a method that the header Allow lists"),
+    verdict: verdict(
+        "web.method_not_allowed",
+        2004,
+        405,
+        "use a method that the header Allow lists",
+    ),
     sentence: "This path takes other methods.",
     page: "The path is right, the method is not. Things that have a name are made and replaced with PUT, not POST. The header `Allow` lists what the path takes.",
 };
@@ -206,12 +211,7 @@ const LINK_EXPIRED: RefusalRow = RefusalRow {
     page: "Links to images hold for a short while only. A push that was opened late shows this; the next one carries a new link. Compare the clocks when a new link is refused.",
 };
 
-const fn verdict(
-    code: &'static str,
-    number: u16,
-    http: u16,
-    fix: &'static str,
-) -> Verdict {
+const fn verdict(code: &'static str, number: u16, http: u16, fix: &'static str) -> Verdict {
     // None of these leaves by SIP; the trait wants a status all the same.
     Verdict { code, number, sip: if http < 500 { 403 } else { 500 }, http, fix }
 }

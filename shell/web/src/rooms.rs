@@ -92,9 +92,8 @@ impl Rooms {
             Scope::Id(n) => id_slot(request.arg(n)).unwrap_or_default(),
             Scope::User(n) => home(request.arg(n)),
             Scope::UserQuery(name) => home(request.query(name)?),
-            every if every == Scope::Every => return None,
-            // `Any`: what each shard can answer, as from the store.
-            _ => Slot(0),
+            Scope::Any => Slot(0),
+            Scope::Every => return None,
         };
         Some(slot.shard(self.shards))
     }

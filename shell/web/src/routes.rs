@@ -100,7 +100,10 @@ impl Route {
 
     fn values(&self, path: &[String]) -> Vec<String> {
         let pairs = self.segments.iter().zip(path);
-        pairs.filter(|(segment, _)| **segment == Segment::Value).map(|(_, given)| given.clone()).collect()
+        pairs
+            .filter(|(segment, _)| **segment == Segment::Value)
+            .map(|(_, given)| given.clone())
+            .collect()
     }
 }
 
@@ -217,7 +220,8 @@ mod tests {
     #[test]
     fn hostile_paths_never_panic_and_never_climb() {
         let mut rng = Rng::from_number(7);
-        let alphabet = ["%", "2", "e", "F", "/", ".", "..", "\\", "%2e", "%2f", "é", "\0", "v1", "+", "?"];
+        let alphabet =
+            ["%", "2", "e", "F", "/", ".", "..", "\\", "%2e", "%2f", "é", "\0", "v1", "+", "?"];
         for _ in 0..20_000 {
             let count = rng.next_u64() % 12;
             let mut path = String::from("/");

@@ -1,7 +1,7 @@
 //! The edge over loopback, with rooms that are closures.
 
 use std::io::{Read as _, Write as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use reqwest::{Client, Method, StatusCode};
@@ -40,8 +40,14 @@ static ROOM: Manifest = Manifest {
             ..PLAIN
         },
         Endpoint { path: "/v1/things/{name}", scope: Scope::User(0), ..PLAIN },
-        Endpoint { method: "DELETE", path: "/v1/things/{id}/parts/{part}", scope: Scope::Id(0), response: "", ..PLAIN },
-        Endpoint { path: "/v1/things/special", scope: Scope::Id(7), ..PLAIN },
+        Endpoint {
+            method: "DELETE",
+            path: "/v1/things/{id}/parts/{part}",
+            scope: Scope::Id(0),
+            response: "",
+            ..PLAIN
+        },
+        Endpoint { path: "/v1/things/special", scope: Scope::Any, ..PLAIN },
         Endpoint { path: "/v1/found", scope: Scope::UserQuery("user"), ..PLAIN },
         Endpoint {
             method: "POST",
@@ -64,22 +70,23 @@ struct House {
     keys: Keys,
     /// Pictures that were asked for.
     asked: Arc<AtomicUsize>,
+    /// Whether the store is not ready.
+    broken: Arc<AtomicBool>,
 }
 
 /// Runs one test in a runtime of its own, for a limited time.
 fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(TEST_WAIT_MAX, test()).await.expect("the test takes too long");
     });
 }
 
 /// An edge with three shards that answer by `room`; `None` leaves the request waiting.
-fn house(room: impl Fn(usize, &ApiRequest) -> Option<ApiResponse> + Send + Sync + 'static) -> House {
+fn house(
+    room: impl Fn(usize, &ApiRequest) -> Option<ApiResponse> + Send + Sync + 'static,
+) -> House {
     house_with(room, Limits::default())
 }
 
@@ -102,7 +109,10 @@ fn house_with(
     });
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let dev = axum::Router::new().route("/v1/dev/pushes", axum::routing::get(|| async { "pushes" }));
+    let broken = Arc::new(AtomicBool::new(false));
+    let fault = Arc::clone(&broken);
+    let dev =
+        axum::Router::new().route("/v1/dev/pushes", axum::routing::get(|| async { "pushes" }));
     let config = WebConfig {
         token: Secret::new(TOKEN.into()),
         public: "http://edge.test".into(),
@@ -114,7 +124,10 @@ fn house_with(
             count.fetch_add(1, Ordering::Relaxed);
             (hash == "ab12").then(|| b"\x89PNG\r\n\x1a\nrest".to_vec())
         }),
-        ready: Arc::new(|| vec![("sip".into(), None), ("store".into(), None)]),
+        ready: Arc::new(move || {
+            let store = fault.load(Ordering::Relaxed).then(|| "disk <full>".into());
+            vec![("sip".into(), None), ("store".into(), store)]
+        }),
         metrics: Arc::new(|| "carillon_calls 1".into()),
         dev: Some(dev),
     };
@@ -127,7 +140,7 @@ fn house_with(
     });
     let base = format!("http://{}", web.address());
     let client = Client::builder().no_proxy().build().unwrap();
-    House { web, base, client, keys, asked }
+    House { web, base, client, keys, asked, broken }
 }
 
 /// A room that says what it was asked.
@@ -319,7 +332,15 @@ fn the_first_no_of_all_shards_wins() {
 fn unknown_paths_and_methods() {
     run(|| async {
         let house = house(echo);
-        for path in ["/v1/nothing", "/v1/things/", "/v1//things", "/nothing", "/v1/dev/none", "/v1/things/a/b", "/help/web.none"] {
+        for path in [
+            "/v1/nothing",
+            "/v1/things/",
+            "/v1//things",
+            "/nothing",
+            "/v1/dev/none",
+            "/v1/things/a/b",
+            "/help/web.none",
+        ] {
             problem(house.get(path).await, 404, "web.not_found").await;
         }
         for (method, path, allow) in [
@@ -331,7 +352,8 @@ fn unknown_paths_and_methods() {
             (Method::POST, "/v1/dev/pushes", "GET, HEAD"),
         ] {
             let response = house.ask(method, path).send().await.unwrap();
-            let given = response.headers()["allow"].to_str().unwrap().replace(',', ", ").replace("  ", " ");
+            let given =
+                response.headers()["allow"].to_str().unwrap().replace(',', ", ").replace("  ", " ");
             assert_eq!(given, allow, "{path}");
             problem(response, 405, "web.method_not_allowed").await;
         }
@@ -344,12 +366,27 @@ fn unknown_paths_and_methods() {
 fn hostile_paths_are_refused() {
     run(|| async {
         let house = house(echo);
-        for path in ["/v1/users/%2e%2e%2f", "/v1/things/%2e%2e", "/v1/things/a%2Fb", "/v1/things/%00", "/v1/things/%ff", "/v1/things/%", "/v1/../../etc/passwd", "/v1/things/..%5c"] {
-            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+        for path in [
+            "/v1/users/%2e%2e%2f",
+            "/v1/things/%2e%2e",
+            "/v1/things/a%2Fb",
+            "/v1/things/%00",
+            "/v1/things/%ff",
+            "/v1/things/%",
+            "/v1/../../etc/passwd",
+            "/v1/things/..%5c",
+        ] {
+            let head = format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+            );
             let answer = house.raw(head.into()).await;
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("HTTP/1.1 400"), "{path}: {head}");
-            check_problem(StatusCode::BAD_REQUEST, &serde_json::from_str(body).unwrap(), "web.bad_path");
+            check_problem(
+                StatusCode::BAD_REQUEST,
+                &serde_json::from_str(body).unwrap(),
+                "web.bad_path",
+            );
         }
     });
 }
@@ -395,7 +432,9 @@ fn silent_and_dripping_connections_are_dropped() {
         assert_eq!(house.raw(Vec::new()).await, "");
         let half = house.raw(b"GET /livez HTTP/1.1\r\nHost:".to_vec()).await;
         assert!(half.is_empty() || half.starts_with("HTTP/1.1 408"), "{half}");
-        let head = format!("PUT /v1/things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 50\r\n\r\nhalf");
+        let head = format!(
+            "PUT /v1/things/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 50\r\n\r\nhalf"
+        );
         let late = house.raw(head.into()).await;
         assert!(late.starts_with("HTTP/1.1 408") && late.contains("web.body_late"), "{late}");
     });
@@ -417,9 +456,11 @@ fn bodies_have_a_limit() {
         problem(response, 413, "web.body_too_large").await;
         // Within the endpoint's limit, over what is left for all.
         let path = "/v1/replies/00000000-0000-4000-8000-000000000000";
-        let response = house.ask(Method::POST, path).body("z".repeat(600_000)).send().await.unwrap();
+        let response =
+            house.ask(Method::POST, path).body("z".repeat(600_000)).send().await.unwrap();
         problem(response, 503, "web.busy").await;
-        let response = house.ask(Method::POST, path).body("z".repeat(400_000)).send().await.unwrap();
+        let response =
+            house.ask(Method::POST, path).body("z".repeat(400_000)).send().await.unwrap();
         assert_eq!(response.status(), 200);
     });
 }
@@ -427,7 +468,8 @@ fn bodies_have_a_limit() {
 #[test]
 fn waiting_is_bounded_in_time_and_number() {
     run(|| async {
-        let limits = Limits { api_wait: Duration::from_millis(200), in_flight: 2, ..Limits::default() };
+        let limits =
+            Limits { api_wait: Duration::from_millis(200), in_flight: 2, ..Limits::default() };
         let house = house_with(silent, limits);
         problem(house.get("/v1/things/a").await, 504, "web.timed_out").await;
         // Three shards are one more than may be in flight; nothing stays behind.
@@ -458,7 +500,9 @@ fn a_signed_image_needs_no_login() {
         assert_eq!(response.headers()["content-type"], "image/png");
         assert!(response.headers()["cache-control"].to_str().unwrap().starts_with("private"));
         assert!(response.bytes().await.unwrap().starts_with(b"\x89PNG"));
-        for forged in [good.replace("ab12", "ab13"), good.replace("exp=4", "exp=5"), "/v1/images/ab12".into()] {
+        for forged in
+            [good.replace("ab12", "ab13"), good.replace("exp=4", "exp=5"), "/v1/images/ab12".into()]
+        {
             problem(bare(forged).await.unwrap(), 403, "web.link_forged").await;
         }
         let old = link::sign(&house.keys.links, "/v1/images/ab12", UnixTime::seconds(1_000));
@@ -525,13 +569,17 @@ fn events_are_streamed_and_resumed() {
         drop(live);
         (3..=5).for_each(|n| house.web.event(line(n)));
         let mut resumed = open(Some((first + 1).to_string())).await;
-        let ids: Vec<_> = read_events(&mut resumed, 3).await.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> =
+            read_events(&mut resumed, 3).await.into_iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [Some(first + 2), Some(first + 3), Some(first + 4)]);
         (6..=8).for_each(|n| house.web.event(line(n)));
         let mut late = open(Some(first.to_string())).await;
         let seen = read_events(&mut late, 6).await;
         assert_eq!((seen[0].0, seen[0].1["type"].as_str()), (None, Some("events.gap")));
-        assert_eq!(seen[0].1["data"], json!({"after": first.to_string(), "oldest": (first + 3).to_string()}));
+        assert_eq!(
+            seen[0].1["data"],
+            json!({"after": first.to_string(), "oldest": (first + 3).to_string()})
+        );
         assert_eq!(seen[1].0, Some(first + 3));
         let mut all = open(Some("0".into())).await;
         assert_eq!(read_events(&mut all, 5).await[0].0, Some(first + 3));
@@ -541,7 +589,8 @@ fn events_are_streamed_and_resumed() {
 #[test]
 fn quiet_streams_get_a_heartbeat_and_have_a_limit() {
     run(|| async {
-        let limits = Limits { heartbeat: Duration::from_millis(50), streams: 1, ..Limits::default() };
+        let limits =
+            Limits { heartbeat: Duration::from_millis(50), streams: 1, ..Limits::default() };
         let house = house_with(echo, limits);
         let mut stream = house.get("/v1/events").await;
         let mut text = String::new();
@@ -560,7 +609,8 @@ fn a_reader_that_reads_nothing_is_cut_off() {
         let limits = Limits { write_stall: Duration::from_millis(300), ..Limits::default() };
         let house = house_with(echo, limits);
         let mut stream = std::net::TcpStream::connect(house.web.address()).unwrap();
-        let head = format!("GET /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+        let head =
+            format!("GET /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut piece = [0; 1];
         stream.read_exact(&mut piece).unwrap();
@@ -571,7 +621,7 @@ fn a_reader_that_reads_nothing_is_cut_off() {
             house.web.event(EventLine { data, ..line(n) });
         }
         let mut probe = tokio::time::interval(Duration::from_millis(20));
-        while house.web.edge.events.streams_open() > 0 {
+        while house.web.edge.events.open() > 0 {
             probe.tick().await;
         }
     });
@@ -606,9 +656,12 @@ fn probes_and_pages() {
             assert_eq!(header("x-content-type-options"), "nosniff");
             assert_eq!(header("referrer-policy"), "no-referrer");
             let text = response.text().await.unwrap();
-            assert!(!text.contains("<script") && !text.contains(" style=") && !text.contains("@import"));
-            let outside = ["src=\"http", "href=\"http", "url("].iter().any(|mark| text.contains(mark));
-            assert!(!outside && !text.contains('\u{7b}'.to_string().as_str().repeat(2).as_str()), "{path}");
+            assert!(
+                !text.contains("<script") && !text.contains(" style=") && !text.contains("@import")
+            );
+            let outside =
+                ["src=\"http", "href=\"http", "url("].iter().any(|mark| text.contains(mark));
+            assert!(!outside && !text.contains("{base}") && !text.contains("{parts}"), "{path}");
         }
         let page = bare("/").await.unwrap().text().await.unwrap();
         assert!(page.contains("/v1/things/{name}") && page.contains("<b>store</b> ready"));
@@ -618,9 +671,15 @@ fn probes_and_pages() {
 #[test]
 fn a_part_that_is_not_ready_is_named() {
     run(|| async {
-        let mut parts = crate::pages::Pages::new(&[], "").console(&[("store".into(), Some("disk full".into()))]);
-        parts.retain(|letter| letter != '\n');
-        assert!(parts.contains("Not ready yet") && parts.contains("<b>store</b> disk full"));
+        let house = house(echo);
+        house.broken.store(true, Ordering::Relaxed);
+        let response = house.get("/readyz").await;
+        assert_eq!(response.status(), 503);
+        let value: Value = response.json().await.unwrap();
+        assert_eq!(value, json!({"ready": false, "parts": {"sip": "ok", "store": "disk <full>"}}));
+        assert_eq!(house.get("/livez").await.status(), 200);
+        let page = house.get("/").await.text().await.unwrap();
+        assert!(page.contains("Not ready yet") && page.contains("<b>store</b> disk &lt;full&gt;"));
     });
 }
 
@@ -635,12 +694,22 @@ fn the_description_is_whole() {
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 operations += 1;
-                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path} {method}");
+                assert!(
+                    ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                    "{path} {method}"
+                );
                 assert!(operation["responses"]["default"].is_object());
-                let named: Vec<&str> = operation["parameters"].as_array().unwrap().iter()
-                    .filter(|one| one["in"] == "path").map(|one| one["name"].as_str().unwrap()).collect();
-                let expected: Vec<&str> = path.split('/')
-                    .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+                let named: Vec<&str> = operation["parameters"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|one| one["in"] == "path")
+                    .map(|one| one["name"].as_str().unwrap())
+                    .collect();
+                let expected: Vec<&str> = path
+                    .split('/')
+                    .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+                    .collect();
                 assert_eq!(named, expected, "{path}");
             }
         }
@@ -650,7 +719,9 @@ fn the_description_is_whole() {
             assert_eq!(operation["summary"], endpoint.doc);
         }
         let text = document.to_string();
-        for reference in text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        for reference in
+            text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap())
+        {
             assert!(document.pointer(reference).is_some(), "{reference}");
         }
     });

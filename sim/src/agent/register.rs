@@ -117,8 +117,9 @@ impl Agent {
         let granted = message
             .contacts()
             .flatten()
-            .filter(|contact| contact.address().is_some_and(|known| known.uri == own.as_bytes()))
-            .find_map(|contact| contact.expires());
+            .filter_map(|contact| contact.address().copied())
+            .filter(|known| known.uri == own.as_bytes())
+            .find_map(|known| known.expires());
         self.acts.push(Act::Granted { contact: own, seconds: granted });
         if let Some(seconds) = granted.filter(|seconds| *seconds > 0) {
             let again = u64::from(seconds) * (50 + self.rng.below(30)) / 100;

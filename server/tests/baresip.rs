@@ -1,0 +1,157 @@
+//! Foreign phones call through `carillon serve`, and each hears what the other says.
+//!
+//! Server and phones are two hosts on a wire. What was heard is compared with what was said, and with what the other
+//! side said as a control: sound that came back to its speaker would be noticed.
+
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use support::baresip::{Account, Baresip};
+use support::capture::Capture;
+use support::namespace::{Namespace, PHONES, SERVER};
+use support::phone::Phone;
+use support::server::{PASSWORD, Server};
+use support::wave::{assert_heard, speech_like};
+use support::{STEP, turn};
+
+/// How long each side speaks.
+const SECONDS: usize = 3;
+/// How much each side must have heard by then: silence before and after, and the way.
+const HEARD: usize = SECONDS + 2;
+
+/// The server with 1001 and 1002 on one host, and the wire to the other.
+struct House {
+    phones: Namespace,
+    server: Server,
+    capture: Capture,
+    /// What 1001 and 1002 say.
+    said: [Vec<i16>; 2],
+}
+
+impl House {
+    fn new() -> Self {
+        let (host, phones) = Namespace::pair();
+        let capture = Capture::start(&host);
+        let server = Server::serve(&host, SERVER, "", "");
+        server.make_user("1001");
+        server.make_user("1002");
+        let said = [1001, 1002].map(|seed| speech_like(seed, SECONDS));
+        Self { phones, server, capture, said }
+    }
+
+    fn baresip(&self, user: &str, transport: &str, port: u16) -> Baresip {
+        let server = self.server.sip.to_string();
+        let account = Account { user, password: PASSWORD, server: &server, transport, port };
+        let phone = Baresip::start(&self.phones, &account, self.says(user));
+        self.server.bindings(user, 1);
+        phone
+    }
+
+    fn phone(&self, user: &str) -> Phone {
+        let phone =
+            Phone::start(&self.phones, PHONES, self.server.sip, user, PASSWORD, self.says(user), &[]);
+        self.server.bindings(user, 1);
+        phone
+    }
+
+    fn says(&self, user: &str) -> &[i16] {
+        &self.said[usize::from(user != "1001")]
+    }
+
+    /// Fails unless the call is over, with a record and a ladder that tell it all, and tshark found nothing.
+    fn assert_told(self, call: &str, hung_up_by: &str) {
+        let record = self.server.record(call);
+        assert_eq!(record["hung_up_by"], hung_up_by, "{record}");
+        assert_eq!(record["outcome"], "answered", "{record}");
+        assert!(record["talk_seconds"].as_u64() >= Some(SECONDS as u64), "{record}");
+        self.server.ladder(call).assert_holds(&[
+            "INVITE ", "SIP/2.0 100", "INVITE ", "SIP/2.0 180", "SIP/2.0 200", "ACK ", "BYE ",
+            "SIP/2.0 200",
+        ]);
+        self.capture.judge(SERVER);
+    }
+}
+
+/// Who ends the call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Callee,
+    Caller,
+}
+
+fn baresips_talk(transport: &str, end: End) {
+    let _turn = turn();
+    let house = House::new();
+    let mut caller = house.baresip("1001", transport, 5070);
+    let mut callee = house.baresip("1002", transport, 5080);
+    caller.dial(&format!("sip:1002@{}", house.server.sip));
+    callee.event(STEP, "CALL_INCOMING");
+    let call = house.server.call();
+    callee.answer();
+    caller.event(STEP, "CALL_ESTABLISHED");
+    caller.hears(HEARD);
+    callee.hears(HEARD);
+    let hung_up_by = match end {
+        End::Callee => {
+            callee.hang_up();
+            "callee"
+        }
+        End::Caller => {
+            caller.hang_up();
+            "caller"
+        }
+    };
+    caller.event(STEP, "CALL_CLOSED");
+    callee.event(STEP, "CALL_CLOSED");
+    assert_heard("the caller", &caller.heard(), house.says("1002"), house.says("1001"));
+    assert_heard("the callee", &callee.heard(), house.says("1001"), house.says("1002"));
+    house.assert_told(&call, hung_up_by);
+}
+
+#[test]
+fn two_baresips_talk_over_udp_and_the_caller_hangs_up() {
+    baresips_talk("udp", End::Caller);
+}
+
+#[test]
+fn two_baresips_talk_over_tcp_and_the_callee_hangs_up() {
+    baresips_talk("tcp", End::Callee);
+}
+
+#[test]
+fn our_phone_calls_baresip_and_hangs_up() {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.baresip("1002", "udp", 5080);
+    let mut caller = house.phone("1001");
+    caller.call("1002");
+    callee.event(STEP, "CALL_INCOMING");
+    let call = house.server.call();
+    callee.answer();
+    caller.event(STEP, "answered");
+    callee.hears(HEARD);
+    caller.hang_up();
+    callee.event(STEP, "CALL_CLOSED");
+    assert_heard("baresip", &callee.heard(), house.says("1001"), house.says("1002"));
+    assert_heard("our phone", &caller.heard(), house.says("1002"), house.says("1001"));
+    house.assert_told(&call, "caller");
+}
+
+#[test]
+fn baresip_calls_our_phone_which_hangs_up() {
+    let _turn = turn();
+    let house = House::new();
+    let mut caller = house.baresip("1001", "udp", 5070);
+    let mut callee = house.phone("1002");
+    caller.dial(&format!("sip:1002@{}", house.server.sip));
+    callee.event(STEP, "incoming");
+    let call = house.server.call();
+    callee.answer();
+    caller.event(STEP, "CALL_ESTABLISHED");
+    caller.hears(HEARD);
+    callee.hang_up();
+    caller.event(STEP, "CALL_CLOSED");
+    assert_heard("baresip", &caller.heard(), house.says("1002"), house.says("1001"));
+    assert_heard("our phone", &callee.heard(), house.says("1001"), house.says("1002"));
+    house.assert_told(&call, "callee");
+}
