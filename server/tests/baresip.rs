@@ -8,9 +8,9 @@ mod support;
 
 use support::baresip::{Account, Baresip};
 use support::capture::Capture;
-use support::namespace::{Namespace, PHONES, SERVER};
+use support::namespace::{Namespace, SERVER};
 use support::phone::Phone;
-use support::server::{PASSWORD, Server};
+use support::server::{DOMAIN, PASSWORD, Server};
 use support::wave::{assert_heard, speech_like};
 use support::{STEP, turn};
 
@@ -47,11 +47,10 @@ impl House {
         phone
     }
 
-    fn phone(&self, user: &str) -> Phone {
-        let phone =
-            Phone::start(&self.phones, PHONES, self.server.sip, user, PASSWORD, self.says(user), &[]);
-        self.server.bindings(user, 1);
-        phone
+    fn phone(&self, user: &str, action: &[&str]) -> Phone {
+        let server = self.server.sip.to_string();
+        let login = ["--server", &server, "--domain", DOMAIN, "--user", user, "--password", PASSWORD];
+        Phone::start(&self.phones, &login, action, self.says(user))
     }
 
     fn says(&self, user: &str) -> &[i16] {
@@ -123,8 +122,7 @@ fn our_phone_calls_baresip_and_hangs_up() {
     let _turn = turn();
     let house = House::new();
     let mut callee = house.baresip("1002", "udp", 5080);
-    let mut caller = house.phone("1001");
-    caller.call("1002");
+    let mut caller = house.phone("1001", &["call", "1002"]);
     callee.event(STEP, "CALL_INCOMING");
     let call = house.server.call();
     callee.answer();
@@ -142,11 +140,12 @@ fn baresip_calls_our_phone_which_hangs_up() {
     let _turn = turn();
     let house = House::new();
     let mut caller = house.baresip("1001", "udp", 5070);
-    let mut callee = house.phone("1002");
+    let mut callee = house.phone("1002", &["answer"]);
+    callee.event(STEP, "registered");
+    house.server.bindings("1002", 1);
     caller.dial(&format!("sip:1002@{}", house.server.sip));
-    callee.event(STEP, "incoming");
+    callee.event(STEP, "answered");
     let call = house.server.call();
-    callee.answer();
     caller.event(STEP, "CALL_ESTABLISHED");
     caller.hears(HEARD);
     callee.hang_up();

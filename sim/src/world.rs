@@ -134,6 +134,8 @@ pub struct World {
     database_up: bool,
     /// Clock of the running process, ahead of the world's by this.
     offset: Duration,
+    /// When the last mail from one shard to another arrives.
+    mailboxes: BTreeMap<(u64, usize, usize), Instant>,
     ticks: Vec<Option<Instant>>,
     agent_timers: Vec<Option<Instant>>,
     sync_planned: Option<Instant>,
@@ -176,6 +178,7 @@ impl World {
             projection: None,
             database_up: true,
             offset: Duration::from_secs(rng.below(1_000_000)),
+            mailboxes: BTreeMap::new(),
             ticks: Vec::new(),
             agent_timers: Vec::new(),
             sync_planned: None,
@@ -547,9 +550,12 @@ impl World {
 
     fn output(&mut self, run: u64, shard: usize, output: Output) {
         match output {
-            Output::Mail { shard, mail, .. } => {
-                let delay = self.micros(400);
-                self.after(delay, Happening::Mail { run, shard, mail });
+            Output::Mail { shard: to, mail, .. } => {
+                // A mailbox keeps its order.
+                let earliest = self.mailboxes.get(&(run, shard, to)).copied().unwrap_or(self.now);
+                let at = (self.now + self.micros(400)).max(earliest);
+                self.mailboxes.insert((run, shard, to), at);
+                self.put(at, Happening::Mail { run, shard: to, mail });
             }
             Output::Write { ticket, batch } => {
                 let delay = self.micros(12_000);

@@ -14,6 +14,8 @@ pub struct Raw {
     pub own: SocketAddr,
     server: SocketAddr,
     count: u32,
+    /// The INVITE that was sent last.
+    invite: String,
 }
 
 /// A message that came.
@@ -84,11 +86,11 @@ impl Raw {
     pub fn new(host: &Namespace, address: &str, server: SocketAddr) -> Self {
         let socket = host.enter(|| UdpSocket::bind((address, 0))).expect("a free port");
         let own = socket.local_addr().expect("a bound socket has an address");
-        Self { socket, own, server, count: 0 }
+        Self { socket, own, server, count: 0, invite: String::new() }
     }
 
-    pub fn send(&self, text: impl AsRef<[u8]>) {
-        self.socket.send_to(text.as_ref(), self.server).expect("a datagram leaves");
+    pub fn send(&self, octets: impl AsRef<[u8]>) {
+        self.socket.send_to(octets.as_ref(), self.server).expect("a datagram leaves");
     }
 
     /// A description for a body: G.711 to a port that is ours alone in name.
@@ -106,13 +108,17 @@ impl Raw {
         let Ask { method, uri, from, to, call_id, more, body } = ask;
         let (own, count) = (self.own, self.count);
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        format!(
+        let text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK-{count}-{call_id}\r\n\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
              CSeq: {count} {method}\r\nContact: <sip:raw@{own}>\r\n{more}{kind}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
-        )
+        );
+        if *method == "INVITE" {
+            self.invite.clone_from(&text);
+        }
+        text
     }
 
     /// Sends a request and returns its final response; INVITEs that are refused are acknowledged.
@@ -122,7 +128,7 @@ impl Raw {
         self.send(&text);
         let response = self.response(ask.method);
         if ask.method == "INVITE" && response.status() >= 300 {
-            self.acknowledge_refusal(&text, &response);
+            self.acknowledge(&response);
         }
         response
     }
@@ -185,20 +191,32 @@ impl Raw {
         self.send(text);
     }
 
-    /// Spec: RFC 3261 §17.1.1.3
-    fn acknowledge_refusal(&self, invite: &str, response: &Heard) {
-        let invite = Heard { text: invite.to_owned() };
-        let uri = invite.text.split(' ').nth(1).unwrap_or_default();
+    /// The ACK to the final response to our last INVITE.
+    ///
+    /// Spec: RFC 3261 §17.1.1.3 (a refusal), §13.2.2.4 (an answer)
+    pub fn acknowledge(&self, response: &Heard) {
+        let invite = Heard { text: self.invite.clone() };
         let field = |name: &str| invite.field(name).unwrap_or_default().to_owned();
-        let count = field("CSeq").split(' ').next().unwrap_or_default().to_owned();
-        self.send(format!(
-            "ACK {uri} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
-             Call-ID: {}\r\nCSeq: {count} ACK\r\nContent-Length: 0\r\n\r\n",
-            field("Via"),
-            field("From"),
-            response.field("To").unwrap_or_default(),
-            field("Call-ID"),
-        ));
+        let (mut uri, mut via) = (self.invite_uri().to_owned(), field("Via"));
+        if response.status() < 300 {
+            (uri, via) = (response.contact(), format!("{via}-ack"));
+        }
+        let to = response.field("To").unwrap_or_default();
+        self.send(same_transaction("ACK", &uri, &via, to, &invite));
+    }
+
+    /// Takes back an INVITE of ours.
+    ///
+    /// Spec: RFC 3261 §9.1
+    pub fn cancel(&self, invite: &str) {
+        let invite = Heard { text: invite.to_owned() };
+        let field = |name: &str| invite.field(name).unwrap_or_default();
+        let uri = invite.text.split(' ').nth(1).unwrap_or_default();
+        self.send(same_transaction("CANCEL", uri, field("Via"), field("To"), &invite));
+    }
+
+    fn invite_uri(&self) -> &str {
+        self.invite.split(' ').nth(1).unwrap_or_default()
     }
 
     /// REGISTERs this socket.
@@ -222,6 +240,17 @@ impl Raw {
         assert_eq!(response.status(), 200, "{}", response.text);
         response
     }
+}
+
+fn same_transaction(method: &str, uri: &str, via: &str, to: &str, invite: &Heard) -> String {
+    let field = |name: &str| invite.field(name).unwrap_or_default();
+    let count = field("CSeq").split(' ').next().unwrap_or_default();
+    format!(
+        "{method} {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {to}\r\n\
+         Call-ID: {}\r\nCSeq: {count} {method}\r\nContent-Length: 0\r\n\r\n",
+        field("From"),
+        field("Call-ID"),
+    )
 }
 
 /// The field that answers a challenge; `None`: there was none.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ use super::{STEP, until};
 
 /// The password of everybody whom a test makes.
 pub const PASSWORD: &str = "correct horse";
+
+/// The domain of everybody in a server of `serve`.
+pub const DOMAIN: &str = "example.com";
 
 /// A server must be ready within this.
 const READY: Duration = Duration::from_secs(20);
@@ -30,7 +34,8 @@ pub struct Server {
     program: Program,
     pub door: Door,
     pub sip: SocketAddr,
-    /// What `.env.carillon` says.
+    /// Where `.env.carillon` is, and what it says.
+    pub env: PathBuf,
     pub written: BTreeMap<String, String>,
     folder: TempDir,
 }
@@ -58,7 +63,7 @@ impl Server {
         let file = folder.path().join("carillon.toml");
         let data = folder.path().join("data");
         let text = format!(
-            "[node]\ndata = {data:?}\ndomain = \"example.com\"\n\
+            "[node]\ndata = {data:?}\ndomain = \"{DOMAIN}\"\n\
              [sip]\nlisten = [\"udp://{address}:{SIP}\", \"tcp://{address}:{SIP}\"]\n\
              digest = [\"MD5\"]\n{sip}\n\
              [media]\naddress = \"{address}\"\nports = \"20000-29999\"\n\
@@ -90,7 +95,8 @@ impl Server {
         let mut program = launch.start();
         let ready = ready(&mut program);
         let text = |key: &str| ready[key].as_str().expect("a text in the first line").to_owned();
-        let written = fs::read_to_string(text("env")).expect("the file that the first line names");
+        let env = PathBuf::from(text("env"));
+        let written = fs::read_to_string(&env).expect("the file that the first line names");
         let written: BTreeMap<String, String> = written
             .lines()
             .filter_map(|line| line.split_once('='))
@@ -103,7 +109,7 @@ impl Server {
             token: written.get("CARILLON_TOKEN").expect("a token").clone(),
         };
         let sip = text("sip").parse().expect("an address");
-        Self { launch, program, door, sip, written, folder }
+        Self { launch, program, door, sip, env, written, folder }
     }
 
     /// Ends it as a power cut would, and starts it again with what it had kept.

@@ -14,7 +14,7 @@ use crate::{End, Refusal, Room};
 /// Longest text that may come instead of an answer, in octets.
 const TEXT_MAX: usize = 1_000;
 /// Largest body of a reply: a description fits.
-const REPLY_MAX: usize = 65_536;
+const REPLY_MAX: usize = 16_384;
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
