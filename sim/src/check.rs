@@ -12,7 +12,11 @@ use std::time::Duration;
 use sip::{Framing, Message, Method};
 use switchboard::ApiResponse;
 use switchboard::input::EventLine;
+use switchboard::store::{Query, kinds};
 use types::{BridgeId, Instant, UnixTime};
+
+use crate::host::MEDIA_PORTS;
+use crate::world::World;
 
 /// Violations that are kept.
 pub const VIOLATIONS_MAX: usize = 20;
@@ -73,7 +77,7 @@ pub struct Checks {
     grants: BTreeMap<(String, String), Grant>,
     gone_tokens: Vec<String>,
     made: Vec<String>,
-    bridges: BTreeMap<BridgeId, u64>,
+    bridges: BTreeMap<BridgeId, Vec<u16>>,
 }
 
 impl Checks {
@@ -218,7 +222,10 @@ impl Checks {
             .grants
             .iter()
             .filter(|((known, _), grant)| known == user && grant.until > unix + GRANT_MARGIN)
-            .filter(|((_, contact), _)| !text.contains(contact.as_str()))
+            // The API shows no token.
+            .filter(|((_, contact), _)| {
+                !text.contains(contact.split(';').next().unwrap_or_default())
+            })
             .map(|((_, contact), _)| contact.clone())
             .collect();
         for contact in lost {
@@ -230,6 +237,13 @@ impl Checks {
     pub fn made(&mut self, user: &str) {
         if !self.made.iter().any(|known| known == user) {
             self.made.push(user.to_owned());
+        }
+    }
+
+    /// The API was asked for an acknowledged user: he is there, after any kill or power cut.
+    pub fn found(&mut self, user: &str, status: u16) {
+        if status != 200 {
+            self.violation(format!("the acknowledged user {user} is gone: {status}"));
         }
     }
 
@@ -248,10 +262,18 @@ impl Checks {
         *self.events.entry(line.kind.clone()).or_default() += 1;
     }
 
-    /// A command to the media pump: bridges that open must close.
-    pub fn media(&mut self, run: u64, command: &media::Command) {
+    /// A command to the media pump.
+    ///
+    /// Bridges that open must close; no port serves two streams.
+    pub fn media(&mut self, command: &media::Command) {
         match command {
-            media::Command::Open { stream, .. } => drop(self.bridges.insert(stream.bridge, run)),
+            media::Command::Open { stream, ports } => {
+                let taken = |known: &[u16]| known.iter().any(|port| ports.contains(port));
+                if self.bridges.iter().any(|(id, known)| *id != stream.bridge && taken(known)) {
+                    self.violation(format!("one of the ports {ports:?} serves two bridges"));
+                }
+                self.bridges.entry(stream.bridge).or_default().extend(ports);
+            }
             media::Command::Close { bridge } => drop(self.bridges.remove(bridge)),
             media::Command::Aim { .. } => (),
         }
@@ -260,6 +282,15 @@ impl Checks {
     /// Bridges that are open.
     pub fn bridges(&self) -> usize {
         self.bridges.len()
+    }
+
+    /// Call-IDs of calls that were answered, but for those that a power cut may have taken away.
+    pub fn answered(&self) -> impl Iterator<Item = &str> {
+        self.invites
+            .values()
+            .filter(|asked| !asked.cut)
+            .filter(|asked| asked.answer.as_ref().is_some_and(|answer| answer.status / 100 == 2))
+            .map(|asked| asked.call_id.as_str())
     }
 
     /// Looks at the INVITEs when all is quiet.
@@ -280,4 +311,106 @@ impl Checks {
             .collect();
         open.into_iter().for_each(|what| self.violation(what));
     }
+}
+
+/// Looks at a world that has been quiet for two minutes.
+///
+/// No leg, session, bridge, port or transaction is left, at the server, in its log or in a telephone; every answered
+/// call has one record; no queue was cut off.
+pub fn settle(world: &mut World) {
+    world.checks.settle_invites();
+    telephones(world);
+    server(world);
+    log(world);
+    records(world);
+}
+
+fn telephones(world: &mut World) {
+    let mut alive = Vec::new();
+    for agent in &world.agents {
+        for call in agent.calls.values().filter(|call| call.is_alive()) {
+            alive.push(format!(
+                "{} believes to be in the call {} ({:?}, outgoing: {})",
+                agent.user,
+                String::from_utf8_lossy(&call.call_id),
+                call.phase,
+                call.outgoing
+            ));
+        }
+    }
+    alive.into_iter().for_each(|what| world.checks.violation(what));
+}
+
+fn server(world: &mut World) {
+    let open = world.checks.bridges();
+    if open > 0 {
+        world.checks.violation(format!("{open} bridges are open when all is quiet"));
+    }
+    let Some(host) = &mut world.host else {
+        world.checks.violation("the server does not run in the end".into());
+        return;
+    };
+    let shards = host.shards();
+    let mut found = Vec::new();
+    for shard in 0..shards {
+        if host.held(shard) > 0 {
+            found.push(format!("shard {shard} holds {} outputs for ever", host.held(shard)));
+        }
+        let share = (shard as u16, shards as u16);
+        let own = media::Ports::new(MEDIA_PORTS, share, types::Rng::from_number(0)).left() as u64;
+        for (name, value) in host.shard(shard).gauges() {
+            let expected = match name {
+                "client_transactions" | "legs" | "server_transactions" | "sessions" => 0,
+                "ports_left" => own,
+                _ => continue,
+            };
+            if value != expected {
+                found.push(format!("shard {shard}: {name} is {value} when all is quiet"));
+            }
+        }
+        let cut = host.shard(shard).counters().get("switchboard.rounds_cut_off").copied();
+        if let Some(times) = cut {
+            found.push(format!("shard {shard}: rooms talked to each other without end, {times} times"));
+        }
+    }
+    found.into_iter().for_each(|what| world.checks.violation(what));
+}
+
+fn log(world: &mut World) {
+    let left: Vec<String> = world
+        .kept()
+        .into_iter()
+        .filter(|entry| entry.kind != kinds::BINDING)
+        .map(|entry| {
+            format!("the log still has an entry of kind {} for {:032x}", entry.kind, entry.key)
+        })
+        .collect();
+    left.into_iter().for_each(|what| world.checks.violation(what));
+}
+
+fn records(world: &mut World) {
+    let query = Query {
+        sql: "select sip_call_id, count(*), count(answered_at) from v_calls group by sip_call_id",
+        values: Vec::new(),
+    };
+    let Ok(rows) = world.sql.query(&query) else { return };
+    let mut known = BTreeMap::new();
+    for row in &rows {
+        if let [call_id, all, answered] = row.as_slice() {
+            let counts = (all.int().unwrap_or(0), answered.int().unwrap_or(0));
+            known.insert(call_id.text().unwrap_or("").to_owned(), counts);
+        }
+    }
+    let wrong: Vec<String> = world
+        .checks
+        .answered()
+        .filter_map(|call_id| match known.get(call_id) {
+            Some((1, 1)) => None,
+            Some((all, answered)) => Some(format!(
+                "the answered call {call_id} has {all} records, {answered} of them answered"
+            )),
+            None => Some(format!("the answered call {call_id} has no record")),
+        })
+        .collect();
+    wrong.into_iter().for_each(|what| world.checks.violation(what));
 }

@@ -37,6 +37,8 @@ pub struct Setup {
 pub const DOMAIN: &str = "home.test";
 /// Base of the addresses that the server hands out.
 pub const PUBLIC: &str = "http://home.test:8088";
+/// RTP ports of the server.
+pub const MEDIA_PORTS: std::ops::RangeInclusive<u16> = 20_000..=21_999;
 /// Where the server listens.
 pub const SERVER: &str = "192.0.2.1:5060";
 
@@ -232,7 +234,7 @@ fn config(setup: &Setup, index: usize, shards: usize, seed: [u8; 32]) -> Config 
         push_wait: types::Seconds(20).into(),
         digest: vec![sip::digest::Algorithm::Md5],
         media_address: IpAddr::from([192, 0, 2, 1]),
-        media_ports: 20_000..=21_999,
+        media_ports: MEDIA_PORTS,
         public: PUBLIC.into(),
         ladder_memory: 256 << 10,
         timers: sip::transaction::Timers::default(),

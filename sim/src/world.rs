@@ -72,6 +72,7 @@ enum Asked {
     Bindings(String),
     MakeUser(String),
     Reply,
+    User(String),
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ enum Happening {
     Query { run: u64, shard: usize, ticket: Ticket, query: Query },
     Reply { run: u64, shard: usize, ticket: Ticket, reply: Reply },
     Request { asked: Asked, method: &'static str, target: String, bearer: String, body: String },
+    Again(Asked),
     Start { shards: usize },
     Step(Step),
     Sync { run: u64 },
@@ -211,6 +213,20 @@ impl World {
         EPOCH + Duration::from_micros(self.now.0)
     }
 
+    /// Nobody registers any more.
+    pub fn hush(&mut self) {
+        self.agents.iter_mut().for_each(Agent::hush);
+    }
+
+    /// What the log would give to the next start.
+    pub fn kept(&self) -> Vec<switchboard::store::Entry> {
+        let disk = self.disk.kill();
+        match store::keeper::Keeper::on(std::sync::Arc::new(disk), 1) {
+            Ok((_, recovered)) => recovered.entries,
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Lets time pass until `end`, or until nothing is left to happen.
     pub fn run_until(&mut self, end: Instant) {
         while let Some(entry) = self.queue.first_entry() {
@@ -255,6 +271,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
+            Happening::Again(asked) => self.ask(asked),
             Happening::Agent(agent) => {
                 self.agent_timers[agent] = None;
                 let now = self.now;
@@ -317,10 +334,11 @@ impl World {
             Step::Audit => {
                 let users = self.checks.registered_users(self.unix());
                 for user in users {
-                    let target = format!("/v1/bindings?user={user}");
-                    let (bearer, body) = (String::new(), String::new());
-                    let asked = Asked::Bindings(user);
-                    self.request(asked, "GET", &target, bearer, body);
+                    self.ask(Asked::Bindings(user));
+                }
+                let users = self.checks.users().to_vec();
+                for user in users {
+                    self.ask(Asked::User(user));
                 }
             }
             Step::Call(agent, plan) => {
@@ -367,6 +385,15 @@ impl World {
                 self.plan_sync();
             }
         }
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        let target = match &asked {
+            Asked::Bindings(user) => format!("/v1/bindings?user={user}"),
+            Asked::User(user) => format!("/v1/users/{user}"),
+            Asked::MakeUser(_) | Asked::Reply => return,
+        };
+        self.request(asked, "GET", &target, String::new(), String::new());
     }
 
     fn make_user(&mut self, user: String) {
@@ -591,7 +618,7 @@ impl World {
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });
             }
             Output::Media(command) => {
-                self.checks.media(run, &command);
+                self.checks.media(&command);
                 if let media::Command::Close { bridge } = command {
                     let event = media::Event::Closed { bridge, counts: Vec::new() };
                     let delay = self.micros(500);
@@ -763,7 +790,12 @@ impl World {
         let Some(Pending { asked, parts, .. }) = self.pending.remove(&id) else { return };
         let response = join(parts);
         self.say(|| format!("{asked:?}: {}", response.status));
+        if response.status == 503 {
+            self.ask_again(asked);
+            return;
+        }
         match asked {
+            Asked::User(user) => self.checks.found(&user, response.status),
             Asked::Bindings(user) => {
                 let unix = self.unix();
                 self.checks.audited(&user, &response, unix);
@@ -785,7 +817,10 @@ impl World {
                 let delay = Duration::from_millis(200 + self.rng.below(1_000));
                 self.after(delay, Happening::Step(Step::MakeUser(user)));
             }
-            Asked::Bindings(_) | Asked::Reply => (),
+            Asked::Bindings(_) | Asked::User(_) => {
+                self.after(Duration::from_secs(2), Happening::Again(asked));
+            }
+            Asked::Reply => (),
         }
     }
 }

@@ -76,6 +76,7 @@ impl Core {
         let giver = leg.owner;
         leg.offered = None;
         leg.owner = taker;
+        let was_apart = leg.apart;
         leg.apart = taker.slot() != id.slot();
         let apart = leg.apart;
         if let Some(entry) = self.sessions.get_mut(&giver) {
@@ -84,8 +85,14 @@ impl Core {
         if let Some(entry) = self.sessions.get_mut(&taker) {
             entry.legs.push(id);
         }
+        // Whoever has it now remembers it first; then the giver's side may forget.
         if apart {
             self.save_leg(id);
+        } else {
+            self.save_session(taker, Durability::Written);
+            if was_apart {
+                self.forget_leg(id);
+            }
         }
         self.tell(giver, id, LegEvent::Handed { to: taker });
     }

@@ -102,6 +102,19 @@ impl Core {
     /// transaction died with the process, so its phone is told to stop ringing.
     pub(crate) fn restore_leg(&mut self, bytes: &[u8]) {
         let saved = SavedLeg::decode(bytes);
+        // It was handed over when the process died, and both sides had it: the newer version counts.
+        if let Some(known) = self.legs.get(&saved.id) {
+            if known.version >= saved.version {
+                return;
+            }
+            let (owner, phase) = (known.owner, &known.phase);
+            if let Phase::Incoming { request } = phase {
+                self.transactions.remove_server(request.0);
+            }
+            if let Some(entry) = self.sessions.get_mut(&owner) {
+                entry.legs.retain(|leg| *leg != saved.id);
+            }
+        }
         let Some(flow) = saved.flow else { return };
         let flow = if flow.transport.reliable() { Flow { connection: 0, ..flow } } else { flow };
         let phase = match saved.phase {

@@ -315,6 +315,8 @@ fn section<'a, T: Deserialize<'a> + Default>(
     T::deserialize(Deserializer::from(Spanned::new(span, table))).map_err(|why| said(source, &why))
 }
 
+/// What serde says, in the words of a file.
 fn said(source: &Source<'_>, why: &toml::de::Error) -> Fault {
-    source.fault(why.span(), why.message().lines().next().unwrap_or("not understood"))
+    let first = why.message().lines().next().unwrap_or("not understood");
+    source.fault(why.span(), &first.replacen("unknown field", "unknown key", 1))
 }

@@ -95,8 +95,14 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
     if !public.is_empty() && !public.starts_with("https://") && !public.starts_with("http://") {
         return Err(places.fault("http.public", "wants a base that begins with https://"));
     }
-    if base == Base::Dev && !http.ip().is_loopback() {
-        return Err(places.fault("http.listen", "`carillon dev` stays on loopback"));
+    if base == Base::Dev {
+        let stays = "`carillon dev` stays on loopback: use `carillon serve`";
+        if !http.ip().is_loopback() {
+            return Err(places.fault("http.listen", stays));
+        }
+        if listeners.iter().any(|bind| !bind.address.ip().is_loopback()) {
+            return Err(places.fault("sip.listen", stays));
+        }
     }
     if places.is_set("msrp.listen") {
         ignored.push("msrp.listen".to_owned());

@@ -4,6 +4,35 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Requests are counted by these methods; the switchboard judges them later.
+const METHODS: [(&str, &str); 7] = [
+    ("ACK", "sip.requests_ack"),
+    ("BYE", "sip.requests_bye"),
+    ("CANCEL", "sip.requests_cancel"),
+    ("INVITE", "sip.requests_invite"),
+    ("OPTIONS", "sip.requests_options"),
+    ("REGISTER", "sip.requests_register"),
+    ("other", "sip.requests_other"),
+];
+
+/// Counters that have a name of their own: metric, labels, our name.
+const NAMED: [(&str, &str, &str); 4] = [
+    ("carillon_auth_failures_total", "{reason=\"wrong_password\"}", "sip.wrong_password"),
+    ("carillon_push_sent_total", "{outcome=\"accepted\"}", "push.accepted"),
+    ("carillon_sip_parse_errors_total", "", "sip.nonsense"),
+    ("carillon_sip_responses_total", "{direction=\"in\"}", "sip.responses"),
+];
+
+/// The counter of a message, by its first word.
+pub fn counter_of(bytes: &[u8]) -> &'static str {
+    let word = bytes.split(|octet| *octet == b' ').next().unwrap_or_default();
+    if word.eq_ignore_ascii_case(b"SIP/2.0") {
+        return "sip.responses";
+    }
+    let known = METHODS.iter().find(|(method, _)| method.as_bytes() == word);
+    known.map_or("sip.requests_other", |(_, name)| name)
+}
+
 /// What one shard says once a second.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
@@ -59,9 +88,16 @@ fn write(counters: &BTreeMap<&str, u64>, gauges: &BTreeMap<&str, u64>) -> String
     // Writing into a string cannot fail.
     let _ = writeln!(text, "# TYPE carillon_build_info gauge");
     let _ = writeln!(text, "carillon_build_info{{version=\"{version}\"}} 1");
-    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
-    let _ = writeln!(text, "# TYPE carillon_sip_parse_errors_total counter");
-    let _ = writeln!(text, "carillon_sip_parse_errors_total {}", count("sip.nonsense"));
+    let _ = writeln!(text, "# TYPE carillon_sip_requests_total counter");
+    for (method, name) in METHODS {
+        let value = counters.get(name).copied().unwrap_or(0);
+        let labels = format!("method=\"{method}\",direction=\"in\"");
+        let _ = writeln!(text, "carillon_sip_requests_total{{{labels}}} {value}");
+    }
+    for (metric, label, name) in NAMED {
+        let value = counters.get(name).copied().unwrap_or(0);
+        let _ = writeln!(text, "# TYPE {metric} counter\n{metric}{label} {value}");
+    }
     for (metric, gauge) in [("carillon_registrations", "bindings"), ("carillon_legs", "legs")] {
         let value = gauges.get(gauge).copied().unwrap_or(0);
         let _ = writeln!(text, "# TYPE {metric} gauge\n{metric} {value}");
@@ -82,6 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn messages_are_counted_by_their_first_word() {
+        assert_eq!(counter_of(b"INVITE sip:a SIP/2.0\r\n"), "sip.requests_invite");
+        assert_eq!(counter_of(b"SIP/2.0 200 OK\r\n"), "sip.responses");
+        assert_eq!(counter_of(b"\r\n\r\n"), "sip.requests_other");
+        assert_eq!(counter_of(b""), "sip.requests_other");
+    }
+
+    #[test]
     fn shards_are_added_up() {
         let meters = Meters::new(2);
         for shard in 0..2 {
@@ -91,6 +135,7 @@ mod tests {
         assert_eq!(meters.gauge("bindings"), 10);
         let text = meters.text();
         assert!(text.contains("\ncarillon_registrations 10\n"), "{text}");
+        assert!(text.contains("\ncarillon_sip_parse_errors_total 4\n"), "{text}");
         assert!(text.contains("carillon_counter_total{name=\"sip.nonsense\"} 4"), "{text}");
     }
 }

@@ -20,7 +20,7 @@ use types::{Flow, Instant, Transport};
 use super::clock::Ticker;
 use super::doors::Doors;
 use super::held::{HELD_MAX, Held, Item, Marks, Reached};
-use super::meters::{Meters, Reading};
+use super::meters::{Meters, Reading, counter_of};
 use super::post::{Door, Post};
 use super::tape::Head;
 
@@ -211,6 +211,7 @@ impl Loop {
                 _ => locate(bytes, &self.keys).map_or(self.index, |slot| slot.shard(shards)),
             };
             if home == self.index {
+                self.count(counter_of(bytes), 1);
                 self.feed(Input::Message { flow, bytes });
             } else if let Some(waiting) = self.foreign.get_mut(home) {
                 waiting.push(Post::Message { flow, bytes: bytes.to_vec() });
@@ -247,7 +248,10 @@ impl Loop {
             Post::FlowClosed(flow) => self.feed(Input::FlowClosed { flow }),
             Post::Mail(mail) => self.feed(Input::Mail(mail)),
             Post::Media(event) => self.feed(Input::Media(event)),
-            Post::Message { flow, bytes } => self.feed(Input::Message { flow, bytes: &bytes }),
+            Post::Message { flow, bytes } => {
+                self.count(counter_of(&bytes), 1);
+                self.feed(Input::Message { flow, bytes: &bytes });
+            }
             Post::Reply { ticket, reply } => self.feed(Input::Reply { ticket, reply }),
             Post::Stop => self.stopping = true,
         }

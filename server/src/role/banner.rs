@@ -10,18 +10,28 @@ use super::dev::PEOPLE;
 use crate::config::{Base, Loaded, Place};
 use crate::host::Host;
 
+/// What scripts read, in this order.
+#[derive(serde::Serialize)]
+struct Line {
+    ready: bool,
+    http: String,
+    sip: String,
+    env: String,
+}
+
 /// Prints it: one line of JSON, or words.
 pub fn print(base: Base, loaded: &Loaded, host: &Host, json: bool, took: Duration) {
     let env = std::path::absolute(&host.credentials.env_file);
     let env = env.unwrap_or_else(|_| host.credentials.env_file.clone());
     if json {
-        let line = serde_json::json!({
-            "ready": true,
-            "http": format!("http://{}", reachable(host.http)),
-            "sip": reachable(host.sip).to_string(),
-            "env": env.display().to_string(),
-        });
-        println!("{line}");
+        let line = Line {
+            ready: true,
+            http: format!("http://{}", reachable(host.http)),
+            sip: reachable(host.sip).to_string(),
+            env: env.display().to_string(),
+        };
+        // Text and a flag always become JSON.
+        println!("{}", serde_json::to_string(&line).unwrap_or_default());
         return;
     }
     print!("{}", words(base, loaded, host, &env, took));

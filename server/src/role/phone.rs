@@ -242,3 +242,6 @@ async fn resolve(key: &'static str, text: &str) -> Result<SocketAddr, Fault> {
     let mut found = found.map_err(|why| Fault::wrong(key, format!("`{text}`: {why}")))?;
     found.next().ok_or_else(|| Fault::wrong(key, format!("`{text}` has no address")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,11 @@ impl Agent {
         self.register(now);
     }
 
+    /// It does not register any more.
+    pub fn hush(&mut self) {
+        self.alarms.retain(|_, alarm| *alarm != Alarm::Register);
+    }
+
     fn send_register(&mut self, proof: Option<Vec<u8>>, now: Instant) {
         self.registration.cseq += 1;
         let (via, branch) = self.via();

@@ -57,6 +57,15 @@ impl Line {
         }
     }
 
+    /// Our end.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Closed => None,
+            Self::Tcp(stream) => stream.write.local_addr().ok(),
+            Self::Udp { socket, .. } => socket.local_addr().ok(),
+        }
+    }
+
     /// Sends one message. `false`: the line is broken.
     pub async fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> bool {
         match self {
@@ -77,7 +86,10 @@ impl Line {
             Self::Udp { socket, buffer } => loop {
                 // An error is the echo of something we sent: it says nothing about what comes.
                 if let Ok((length, from)) = socket.recv_from(buffer).await {
-                    return Arrival::Message(from, buffer.get(..length).unwrap_or_default().to_vec());
+                    return Arrival::Message(
+                        from,
+                        buffer.get(..length).unwrap_or_default().to_vec(),
+                    );
                 }
                 tokio::task::yield_now().await;
             },

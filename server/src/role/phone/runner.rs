@@ -115,6 +115,11 @@ impl Runner {
         })
     }
 
+    /// Where the phone takes SIP; `None` while it sleeps.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.line.address()
+    }
+
     /// Does the task; gives the exit code.
     pub async fn run(mut self) -> Result<u8, Fault> {
         let fault = |why| Fault::failed("listening for signals", why);
@@ -155,7 +160,11 @@ impl Runner {
                 },
                 Some(news) = self.news.recv() => self.heard_of(news).await?,
                 () = at(alarm) => self.apply(Event::Deadline).await?,
-                () = at(over) => self.waited().await?,
+                () = at(over) => {
+                    if let Some(code) = self.waited().await? {
+                        return Ok(code);
+                    }
+                }
             }
         }
     }
@@ -164,9 +173,7 @@ impl Runner {
         match self.plan.goal.clone() {
             Goal::Call { uri, .. } => self.apply(Event::Call { uri }).await,
             Goal::Answer { wait, .. } if self.plan.server.is_none() => {
-                if let Line::Udp { socket, .. } = &self.line
-                    && let Ok(address) = socket.local_addr()
-                {
+                if let Some(address) = self.address() {
                     say::listening(self.plan.json, &address.to_string());
                 }
                 self.wait_for(Wait::Call, wait);
@@ -311,38 +318,36 @@ impl Runner {
         self.wait_for(Wait::Leave, LEAVE_MAX);
     }
 
-    /// A wait is over.
-    async fn waited(&mut self) -> Result<(), Fault> {
-        let Some((_, limit, what)) = self.wait.take() else { return Ok(()) };
+    /// A wait is over. Gives the exit code when nothing more is waited for.
+    async fn waited(&mut self) -> Result<Option<u8>, Fault> {
+        let Some((_, limit, what)) = self.wait.take() else { return Ok(None) };
         match what {
             Wait::Ring => {
                 self.wait_for(Wait::Connect, CONNECT_MAX);
-                let Goal::Answer { how, .. } = self.plan.goal.clone() else { return Ok(()) };
-                return self.apply(pick(how)).await;
+                if let Goal::Answer { how, .. } = self.plan.goal.clone() {
+                    self.apply(pick(how)).await?;
+                }
             }
             Wait::Talk if matches!(self.plan.goal, Goal::Register { .. }) => {
                 self.leave(0);
-                return self.apply(Event::Unregister).await;
+                self.apply(Event::Unregister).await?;
             }
-            Wait::Talk => {
-                self.wait_for(Wait::Leave, CONNECT_MAX);
-                return self.apply(Event::HangUp).await;
+            Wait::Talk => self.apply(Event::HangUp).await?,
+            Wait::Leave => {
+                // The peer owes us an answer, we owe it nothing.
+                self.silence()?;
+                return Ok(Some(self.code.unwrap_or(FAILED)));
             }
-            Wait::Call | Wait::Connect | Wait::Register | Wait::Leave => (),
+            Wait::Call | Wait::Connect | Wait::Register => {
+                say::waited(self.plan.json, what.name(), limit.as_secs());
+                self.leave(FAILED);
+                self.apply(Event::HangUp).await?;
+                if self.plan.server.is_some() && self.plan.push.is_none() {
+                    self.apply(Event::Unregister).await?;
+                }
+            }
         }
-        if what == Wait::Leave {
-            // The peer owes us an answer, we owe it nothing.
-            let code = self.code.unwrap_or(FAILED);
-            self.silence()?;
-            std::process::exit(code.into());
-        }
-        say::waited(self.plan.json, what.name(), limit.as_secs());
-        self.leave(FAILED);
-        self.apply(Event::HangUp).await?;
-        if self.plan.server.is_some() && self.plan.push.is_none() {
-            self.apply(Event::Unregister).await?;
-        }
-        Ok(())
+        Ok(None)
     }
 
     /// Ctrl-C: hang up first.

@@ -51,9 +51,7 @@ pub fn event(json: bool, event: &PhoneEvent) {
             (value, format!("ringing{}", said(*status, reason, warning.as_deref())))
         }
         PhoneEvent::Slept => (json!({ "event": "slept" }), "asleep".to_owned()),
-        PhoneEvent::Unregistered => {
-            (json!({ "event": "unregistered" }), "unregistered".to_owned())
-        }
+        PhoneEvent::Unregistered => (json!({ "event": "unregistered" }), "unregistered".to_owned()),
     };
     line(json, &value, &words);
 }

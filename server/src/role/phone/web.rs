@@ -98,7 +98,8 @@ impl Web {
         admin: &Secret<String>,
         body: Value,
     ) -> Result<Value, Fault> {
-        let fault = |why: String| Fault::failed("asking the server by HTTP", format!("{url}: {why}"));
+        let fault =
+            |why: String| Fault::failed("asking the server by HTTP", format!("{url}: {why}"));
         let request = self.client.request(method, url).timeout(HTTP_MAX);
         let sent = request.bearer_auth(admin.reveal()).json(&body).send().await;
         let answer = sent.map_err(|why| fault(chain(&why)))?;
