@@ -49,7 +49,8 @@ impl House {
 
     fn phone(&self, user: &str, action: &[&str]) -> Phone {
         let server = self.server.sip.to_string();
-        let login = ["--server", &server, "--domain", DOMAIN, "--user", user, "--password", PASSWORD];
+        let login =
+            ["--server", &server, "--domain", DOMAIN, "--user", user, "--password", PASSWORD];
         Phone::start(&self.phones, &login, action, self.says(user))
     }
 
@@ -64,7 +65,13 @@ impl House {
         assert_eq!(record["outcome"], "answered", "{record}");
         assert!(record["talk_seconds"].as_u64() >= Some(SECONDS as u64), "{record}");
         self.server.ladder(call).assert_holds(&[
-            "INVITE ", "SIP/2.0 100", "INVITE ", "SIP/2.0 180", "SIP/2.0 200", "ACK ", "BYE ",
+            "INVITE ",
+            "SIP/2.0 100",
+            "INVITE ",
+            "SIP/2.0 180",
+            "SIP/2.0 200",
+            "ACK ",
+            "BYE ",
             "SIP/2.0 200",
         ]);
         self.capture.judge(SERVER);

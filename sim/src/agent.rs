@@ -28,6 +28,9 @@ pub use register::{PushAccount, Registration};
 /// A call without a final answer is given up after this.
 pub const RING_MAX: Duration = Duration::from_secs(215);
 
+/// A person who hears nothing hangs up after this. Longer than any plan lets a call last.
+pub const PATIENCE: Duration = Duration::from_secs(100);
+
 /// What an agent wants done.
 #[derive(Debug)]
 pub enum Act {
@@ -46,6 +49,13 @@ pub enum Act {
         contact: String,
         /// Seconds that the server granted; `None`: it is gone.
         seconds: Option<u32>,
+    },
+    /// Nobody has ended a call in all that time: the person hangs up.
+    Forgotten {
+        /// The call.
+        call_id: Vec<u8>,
+        /// When it was answered.
+        since: Instant,
     },
     /// A datagram to the server.
     Send(Vec<u8>),
@@ -68,6 +78,8 @@ pub(crate) enum Alarm {
     Register,
     /// Back to sleep.
     Sleep,
+    /// The person notices that nobody is there any more.
+    Notice(u32, Instant),
 }
 
 /// Whom a client transaction serves.
@@ -258,6 +270,7 @@ impl Agent {
             Alarm::Register => self.register(now),
             Alarm::Reinvite(call) => self.reinvite(call, now),
             Alarm::Sleep => self.sleep_again(now),
+            Alarm::Notice(call, since) => self.notice(call, since, now),
         }
     }
 

@@ -158,19 +158,20 @@ impl Host {
             };
             listed.push((after, leaving));
         }
-        // A full or broken disk: nothing behind a save may leave. The shard hears of it with the next sync.
-        let written = seat.writer.write().is_ok();
+        // A broken disk: what names a mark never leaves. The shard hears of it with the next sync.
+        drop(seat.writer.write());
         if let Some(position) = wanted {
             seat.writer.want_sync(position);
         }
         let mut leaving = Vec::with_capacity(listed.len());
         for (after, output) in listed {
-            match after {
-                Some(position) if position > seat.writer.synced() => {
-                    seat.held.push_back((position, output));
-                }
-                Some(_) | None if written => leaving.push(output),
-                Some(_) | None => (),
+            let position = after.filter(|position| *position > seat.writer.synced());
+            let behind = seat.held.iter().filter(|(_, held)| same_way(held, &output)).map(|held| held.0);
+            // Outputs of one flow leave in the order in which they were made.
+            match position.into_iter().chain(behind).max() {
+                None => leaving.push(output),
+                Some(_) if seat.writer.failed() => (),
+                Some(position) => seat.held.push_back((position, output)),
             }
         }
         (leaving, !seat.held.is_empty())
@@ -218,6 +219,13 @@ impl Host {
         }
         // A disk that fails here is heard of at the next sync.
         drop(seat.writer.finish_snapshot());
+    }
+}
+
+fn same_way(one: &Leaving, other: &Leaving) -> bool {
+    match (one, other) {
+        (Leaving::Packet(one, _), Leaving::Packet(other, _)) => one == other,
+        (Leaving::Packet(..) | Leaving::Other(_), Leaving::Packet(..) | Leaving::Other(_)) => false,
     }
 }
 

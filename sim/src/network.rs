@@ -22,6 +22,9 @@ pub struct Network {
 /// How late a straggler may be.
 pub const LATE_MAX: Duration = Duration::from_millis(1_500);
 
+/// Datagrams of one way that are lost in a row, at most: a request that is repeated as its RFC says gets through.
+pub const LOST_MAX: u8 = 3;
+
 impl Network {
     /// Nothing is lost, all come in order.
     pub const PERFECT: Self = Self {
@@ -44,12 +47,13 @@ impl Network {
         }
     }
 
-    /// When the copies of one datagram arrive, counted from now.
-    pub fn fate(&self, rng: &mut Rng) -> Vec<Duration> {
+    /// When the copies of one datagram arrive, counted from now. `lost`: how many before it on this way were lost in
+    /// a row.
+    pub fn fate(&self, lost: &mut u8, rng: &mut Rng) -> Vec<Duration> {
         let copies = 1 + u8::from(rng.percent(self.doubled));
         let mut ways = Vec::with_capacity(2);
         for _ in 0..copies {
-            if rng.percent(self.lost) {
+            if rng.percent(self.lost) && *lost < LOST_MAX {
                 continue;
             }
             let jitter = rng.below(self.jitter.as_micros() as u64 + 1);
@@ -57,6 +61,7 @@ impl Network {
                 if rng.percent(self.late) { rng.below(LATE_MAX.as_micros() as u64) } else { 0 };
             ways.push(self.delay_min + Duration::from_micros(jitter + late));
         }
+        *lost = if ways.is_empty() { *lost + 1 } else { 0 };
         ways
     }
 }

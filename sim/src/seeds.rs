@@ -26,6 +26,8 @@ pub struct Report {
     pub answers: BTreeMap<u16, u64>,
     /// Answers of the reply address, by status.
     pub replies: BTreeMap<u16, u64>,
+    /// Calls that a person ended because of the silence, and streams whose port was in use.
+    pub oddities: [u64; 2],
     /// Pairs of state and event that were met.
     pub coverage: Coverage,
 }
@@ -40,6 +42,7 @@ pub fn run(seed: u64, trace: bool) -> Report {
         kills: world.checks.kills,
         pushes: world.providers.asked,
         events: world.events,
+        oddities: [world.checks.forgotten, world.checks.port_conflicts],
         answers: world.checks.answers.clone(),
         replies: world.checks.replies.clone(),
         violations: world.checks.violations,
@@ -57,6 +60,7 @@ pub fn panicked(seed: u64, why: &str) -> Report {
         kills: 0,
         pushes: 0,
         events: 0,
+        oddities: [0; 2],
         answers: BTreeMap::new(),
         replies: BTreeMap::new(),
         coverage: Coverage::default(),
@@ -84,6 +88,7 @@ pub struct Summary {
     events: u64,
     answers: BTreeMap<u16, u64>,
     replies: BTreeMap<u16, u64>,
+    oddities: [u64; 2],
     calls_min: Option<u64>,
     users_min: Option<u64>,
 }
@@ -97,6 +102,9 @@ impl Summary {
         self.kills += report.kills;
         self.pushes += report.pushes;
         self.events += report.events;
+        for (sum, more) in self.oddities.iter_mut().zip(report.oddities) {
+            *sum += more;
+        }
         let least = |known: Option<u64>, new| Some(known.map_or(new, |known| known.min(new)));
         self.calls_min = least(self.calls_min, report.calls);
         self.users_min = least(self.users_min, report.users);
@@ -130,6 +138,10 @@ impl Summary {
         };
         lines.push(format!("final answers: {}", by_status(&self.answers)));
         lines.push(format!("answers of the reply address: {}", by_status(&self.replies)));
+        let [silent, ports] = self.oddities;
+        lines.push(format!(
+            "{silent} calls lost their BYE in a kill, {ports} streams found their port in use"
+        ));
         lines.push(format!(
             "{} seeds, {} failed: {} users (at least {} each), {} calls (at least {} each), {} kills, \
              {} pushes, {} pairs of state and event, {} events",

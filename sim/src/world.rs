@@ -131,6 +131,8 @@ pub struct World {
     queue: BTreeMap<(Instant, u64), Happening>,
     number: u64,
     addresses: BTreeMap<SocketAddr, usize>,
+    /// Datagrams lost in a row, by way.
+    lost: BTreeMap<(SocketAddr, SocketAddr), u8>,
     disk: MemoryDisk,
     projection: Option<Projection>,
     database_up: bool,
@@ -176,6 +178,7 @@ impl World {
             queue: BTreeMap::new(),
             number: 0,
             addresses: BTreeMap::new(),
+            lost: BTreeMap::new(),
             disk: MemoryDisk::new(),
             projection: None,
             database_up: true,
@@ -349,7 +352,10 @@ impl World {
                 }
             }
             Step::Database { up } => self.database_up = up,
-            Step::DiskFails => self.disk.fail_sync(true),
+            Step::DiskFails => {
+                self.disk.fail_sync(true);
+                self.checks.disk_failed(now);
+            }
             Step::Kill { power, shards } => {
                 if self.host.is_none() {
                     return;
@@ -429,13 +435,20 @@ impl World {
     }
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        for way in self.network.fate(&mut self.rng) {
+        let lost = self.lost.entry((from, to)).or_default();
+        let ways = self.network.fate(lost, &mut self.rng);
+        if ways.is_empty() {
+            self.say(|| format!("lost from {from} to {to}: {}", first_line(&bytes)));
+        }
+        for way in ways {
             self.after(way, Happening::Datagram { from, to, bytes: bytes.clone() });
         }
     }
 
     /// Does what an agent wants done, and asks when it wants to be woken.
     fn after_agent(&mut self, agent: usize) {
+        let now = self.now;
+        self.agents[agent].note_ends(now);
         let acts = std::mem::take(&mut self.agents[agent].acts);
         let address = self.agents[agent].address;
         for act in acts {
@@ -448,6 +461,10 @@ impl World {
                         delay,
                         Happening::Request { asked, method: "POST", target, bearer, body },
                     );
+                }
+                Act::Forgotten { call_id, since } => {
+                    let user = self.agents[agent].user.clone();
+                    self.checks.forgotten(&user, &call_id, since);
                 }
                 Act::Granted { contact, seconds } => {
                     let until = seconds.map(|n| self.unix() + Duration::from_secs(n.into()));
@@ -548,7 +565,11 @@ impl World {
         let dies = self.dying.is_some();
         if dies {
             let kept = self.rng.below(leaving.len() as u64 + 1) as usize;
-            leaving.truncate(kept);
+            for output in leaving.drain(kept..) {
+                if let Leaving::Packet(_, bytes) = output {
+                    self.checks.sent(&bytes, self.now);
+                }
+            }
         }
         self.leave(shard, leaving);
         if dies {
@@ -564,7 +585,7 @@ impl World {
         for output in leaving {
             match output {
                 Leaving::Packet(flow, bytes) => {
-                    self.checks.sent(&bytes);
+                    self.checks.sent(&bytes, self.now);
                     self.coverage.left(&bytes);
                     if let Ok(server) = SERVER.parse() {
                         self.send(server, flow.remote, bytes);
@@ -618,7 +639,12 @@ impl World {
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });
             }
             Output::Media(command) => {
-                self.checks.media(&command);
+                if let Some((stream, port)) = self.checks.media(&command) {
+                    let side = media::Side::A;
+                    let event = media::Event::Failed { stream, side, port };
+                    let delay = self.micros(500);
+                    self.after(delay, Happening::Media { run, shard, event });
+                }
                 if let media::Command::Close { bridge } = command {
                     let event = media::Event::Closed { bridge, counts: Vec::new() };
                     let delay = self.micros(500);

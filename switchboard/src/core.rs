@@ -336,7 +336,7 @@ impl Core {
         };
         self.transactions
             .clients
-            .insert(use_number, ClientEntry { machine, flow, leg, armed: None });
+            .insert(use_number, ClientEntry { machine, flow, leg, armed: None, strays: Vec::new() });
         self.drive_client(id, None);
         id
     }

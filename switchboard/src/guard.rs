@@ -15,6 +15,8 @@ pub const USER_FAILURES_MAX: u32 = 100;
 pub const WINDOW: Seconds = Seconds(60);
 /// Sources and users that are remembered; beyond it all of them are forgotten at once.
 const ENTRIES_MAX: usize = 100_000;
+/// Longest user name that is remembered, in octets; longer ones count for their source only.
+const NAME_MAX: usize = 128;
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
@@ -34,20 +36,22 @@ impl Guard {
         Self { sources: Map::with_hasher(key), users: Map::with_hasher(key) }
     }
 
-    /// Whether a proof from here may be looked at.
-    pub fn admits(&self, source: IpAddr, user: &str, now: Instant) -> bool {
+    /// Whether a proof from here may be looked at. `at_home`: this user is registered from there.
+    pub fn admits(&self, source: IpAddr, user: &str, at_home: bool, now: Instant) -> bool {
+        let source = neighbourhood(source);
         let over =
             |failures: &Failures, max| failures.count >= max && now < failures.since + WINDOW;
         if self.sources.get(&source).is_some_and(|failures| over(failures, SOURCE_FAILURES_MAX)) {
             return false;
         }
         !self.users.get(user).is_some_and(|(failures, good)| {
-            over(failures, USER_FAILURES_MAX) && *good != Some(source)
+            over(failures, USER_FAILURES_MAX) && !at_home && *good != Some(source)
         })
     }
 
     /// A wrong proof.
     pub fn failed(&mut self, source: IpAddr, user: &str, now: Instant) {
+        let source = neighbourhood(source);
         if self.sources.len() >= ENTRIES_MAX || self.users.len() >= ENTRIES_MAX {
             self.sources.clear();
             self.users.clear();
@@ -60,13 +64,15 @@ impl Guard {
             failures.count += 1;
         };
         add(self.sources.entry(source).or_insert(fresh));
-        add(&mut self.users.entry(user.to_owned()).or_insert((fresh, None)).0);
+        if user.len() <= NAME_MAX {
+            add(&mut self.users.entry(user.to_owned()).or_insert((fresh, None)).0);
+        }
     }
 
     /// A right proof: remembered only for users who are being guessed at.
     pub fn proved(&mut self, source: IpAddr, user: &str) {
         if let Some((_, good)) = self.users.get_mut(user) {
-            *good = Some(source);
+            *good = Some(neighbourhood(source));
         }
     }
 
@@ -74,6 +80,14 @@ impl Guard {
     pub fn sweep(&mut self, now: Instant) {
         self.sources.retain(|_, failures| now < failures.since + WINDOW);
         self.users.retain(|_, (failures, _)| now < failures.since + WINDOW);
+    }
+}
+
+/// Who has one address of IPv6 has the 2^64 beside it as well.
+fn neighbourhood(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -88,17 +102,17 @@ mod tests {
             ["192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap()];
         let now = Instant::seconds(10);
         for _ in 0..SOURCE_FAILURES_MAX {
-            assert!(guard.admits(thief, "alice", now));
+            assert!(guard.admits(thief, "alice", false, now));
             guard.failed(thief, "alice", now);
         }
-        assert!(!guard.admits(thief, "alice", now) && !guard.admits(thief, "bob", now));
-        assert!(guard.admits(home, "alice", now));
+        assert!(!guard.admits(thief, "alice", false, now) && !guard.admits(thief, "bob", false, now));
+        assert!(guard.admits(home, "alice", false, now));
         guard.proved(home, "alice");
         for n in 0..200u8 {
             guard.failed(IpAddr::from([198, 51, 100, n]), "alice", now);
         }
-        assert!(guard.admits(home, "alice", now));
-        assert!(!guard.admits("203.0.113.9".parse().unwrap(), "alice", now));
-        assert!(guard.admits(thief, "alice", now + WINDOW));
+        assert!(guard.admits(home, "alice", false, now));
+        assert!(!guard.admits("203.0.113.9".parse().unwrap(), "alice", false, now));
+        assert!(guard.admits(thief, "alice", false, now + WINDOW));
     }
 }

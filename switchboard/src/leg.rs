@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 use sip::dialog::Dialog;
 use sip::transaction::AnswerRetransmit;
-use types::{Flow, Instant, LegId, SessionId, tagged};
+use types::{Flow, Instant, LegId, SessionId, UnixTime, tagged};
 
 use crate::service::RequestId;
 
@@ -175,8 +175,8 @@ pub enum LegEvent {
 pub(crate) enum Phase {
     /// Our INVITE was accepted; the owner owes the ACK with the answer.
     Accepted { cseq: u32 },
-    /// We said 200; its ACK is awaited.
-    Answered { retransmit: AnswerRetransmit },
+    /// We said 200; its ACK is awaited until then. `restored`: perhaps it came before the restart.
+    Answered { retransmit: AnswerRetransmit, until: UnixTime, restored: bool },
     /// Our INVITE is out.
     Calling { transaction: u64, cancel: Cancel, since: Instant },
     /// The owner ended it before our 200 was acknowledged: BYE follows the ACK.
@@ -242,7 +242,9 @@ impl Leg {
     /// When it wants to be woken.
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
-            Phase::Answered { retransmit } | Phase::Ending { retransmit } => retransmit.deadline(),
+            Phase::Answered { retransmit, .. } | Phase::Ending { retransmit } => {
+                retransmit.deadline()
+            }
             Phase::Calling { cancel: Cancel::Sent { at, .. }, .. } => Some(*at),
             Phase::Calling { cancel: Cancel::No, since, .. } => Some(*since + RING_MAX),
             // The transaction ends by itself.
@@ -259,7 +261,8 @@ impl Leg {
         [phase, change].into_iter().flatten().min()
     }
 
-    /// What must be known of it after a restart: `request` is the INVITE that it waits on, if any.
+    /// What must be known of it after a restart: `request` is the INVITE that it waits on, or its answer that was
+    /// not acknowledged.
     pub fn encode(&self, request: Option<&[u8]>) -> Vec<u8> {
         let mut writer = tagged::Writer::new();
         writer.number(1, self.id.0).number(2, self.owner.0).number(3, self.call.0);
@@ -267,8 +270,12 @@ impl Leg {
         let phase = match self.phase {
             Phase::Calling { .. } => 1,
             Phase::Incoming { .. } => 2,
-            Phase::Accepted { .. } | Phase::Answered { .. } | Phase::Established => 3,
+            Phase::Accepted { .. } | Phase::Established => 3,
             Phase::Ending { .. } => 4,
+            Phase::Answered { until, .. } => {
+                writer.number(10, until.0.into());
+                5
+            }
         };
         writer.number(6, phase);
         if let Some(dialog) = &self.dialog {
@@ -296,6 +303,7 @@ pub(crate) struct SavedLeg {
     pub dialog: Option<Dialog>,
     pub request: Option<Vec<u8>>,
     pub apart: bool,
+    pub until: UnixTime,
 }
 
 impl SavedLeg {
@@ -313,6 +321,7 @@ impl SavedLeg {
                 7 => saved.dialog = Dialog::decode(tagged::Reader::new(field.0)),
                 8 => saved.request = Some(field.0.to_vec()),
                 9 => saved.apart = number == 1,
+                10 => saved.until = UnixTime(number as u64),
                 _ => (), // A field of a newer version.
             }
         }

@@ -198,8 +198,9 @@ impl Core {
         let Some(bytes) = self.leg_response(id, request, 200, sdp.as_deref(), &[]) else { return };
         let retransmit = AnswerRetransmit::new(bytes.clone(), self.config.timers, self.clock.now);
         self.respond(request.0, 200, bytes);
+        let until = self.clock.unix + self.config.timers.give_up();
         if let Some(leg) = self.legs.get_mut(&id) {
-            leg.phase = Phase::Answered { retransmit };
+            leg.phase = Phase::Answered { retransmit, until, restored: false };
         }
     }
 
@@ -277,7 +278,7 @@ impl Core {
             Phase::Answered { .. } => {
                 // BYE may not overtake the 200: it waits for the ACK, or for the end of patience.
                 let phase = std::mem::replace(&mut leg.phase, Phase::Established);
-                if let Phase::Answered { retransmit } = phase {
+                if let Phase::Answered { retransmit, .. } = phase {
                     leg.phase = Phase::Ending { retransmit };
                 }
             }
@@ -569,6 +570,9 @@ impl Core {
             self.answer_plainly(request, verdict.status(), &[]);
             return;
         }
+        if matches!(leg.phase, Phase::Answered { restored: true, .. }) {
+            leg.phase = Phase::Established; // Who speaks in the dialog has our answer.
+        }
         match message.method() {
             Method::Bye => {
                 let (owner, ending) = (leg.owner, matches!(leg.phase, Phase::Ending { .. }));
@@ -642,7 +646,7 @@ impl Core {
             return;
         }
         match &mut leg.phase {
-            Phase::Answered { retransmit } => {
+            Phase::Answered { retransmit, .. } => {
                 retransmit.handle(AnswerEvent::Ack, now);
                 leg.phase = Phase::Established;
                 self.tell(owner, id, LegEvent::Confirmed { sdp });
@@ -673,7 +677,7 @@ impl Core {
         let in_change = matches!(leg.change, Change::Answered { .. });
         let retransmit = match (&mut leg.phase, &mut leg.change) {
             (_, Change::Answered { retransmit })
-            | (Phase::Answered { retransmit } | Phase::Ending { retransmit }, _) => retransmit,
+            | (Phase::Answered { retransmit, .. } | Phase::Ending { retransmit }, _) => retransmit,
             (Phase::Calling { since, cancel, .. }, _) => {
                 if matches!(cancel, Cancel::Sent { at, .. } if *at <= now) {
                     self.leg_cancel(id, &[]);
@@ -697,6 +701,11 @@ impl Core {
                 self.send(flow, &bytes, None);
             }
             Some(AnswerAction::TimedOut) => {
+                if matches!(leg.phase, Phase::Answered { restored: true, .. }) && !in_change {
+                    // Its ACK came before the restart, and it does not hear old answers any more.
+                    leg.phase = Phase::Established;
+                    return;
+                }
                 let (owner, ending) = (leg.owner, matches!(leg.phase, Phase::Ending { .. }));
                 if in_change {
                     leg.change = Change::Idle;
@@ -724,6 +733,10 @@ impl Core {
     /// Forgets a leg.
     pub(crate) fn leg_gone(&mut self, id: LegId) {
         let Some(leg) = self.legs.remove(&id) else { return };
+        // A re-INVITE that still waits gets its answer (RFC 3261 §15.1.2).
+        if let Change::Incoming { request } = leg.change {
+            self.answer_plainly(request, 487, &[]);
+        }
         if let Some(dialog) = &leg.dialog {
             let key = self.dialog_key(dialog.call_id(), dialog.local_tag(), dialog.remote_tag());
             if self.dialogs.get(&key) == Some(&id) {

@@ -22,6 +22,9 @@ use crate::refusal::Refusal;
 use crate::service::{Caller, RequestId};
 use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Tag};
 
+/// An answer without a trace is at most this many times as long as its datagram; else it is not sent.
+const AMPLIFICATION_MAX: usize = 3;
+
 /// Where a message is to be handled, from a cheap look: see DESIGN §4.1 for the order.
 pub(crate) fn locate(message: &Message<'_>, slot_of: impl Fn(&[u8]) -> Slot) -> Slot {
     if !message.is_request() {
@@ -78,12 +81,22 @@ impl Core {
         }
         let leg = entry.leg;
         let is_invite = message.method() == Method::Invite;
+        // RFC 3261 §17.1.3: branch and method. The answer to a CANCEL has the branch of its INVITE.
+        let fits = match &entry.machine {
+            crate::transactions::ClientMachine::Invite(_) => {
+                is_invite || message.method() == Method::Cancel
+            }
+            crate::transactions::ClientMachine::Other(_) => !is_invite,
+        };
+        if !fits {
+            self.count("sip.stray_response");
+            return;
+        }
         match &mut entry.machine {
             crate::transactions::ClientMachine::Invite(machine) if is_invite => {
                 machine.handle(sip::transaction::client_invite::Event::Response(status), now);
             }
             crate::transactions::ClientMachine::Invite(_) => {
-                // The answer to our CANCEL, which has the branch of its INVITE.
                 if let Some(leg) = leg {
                     self.leg_cancel_answered(leg);
                 }
@@ -115,8 +128,8 @@ impl Core {
             return None;
         }
         let key_method = if method == Method::Ack { Method::Invite } else { method };
-        let key = self.transactions.key(message, key_method);
-        if let Some(id) = self.transactions.find(key, flow) {
+        let key = self.transactions.key(message, key_method, flow.remote.ip());
+        if let Some(id) = self.transactions.find(key) {
             self.receive_again(id, method, message);
             return None;
         }
@@ -125,7 +138,7 @@ impl Core {
             if !in_dialog {
                 return self.admit(flow, key, method, uri, message);
             }
-            self.receive_in_dialog(flow, key, method, message);
+            self.receive_in_dialog(flow, key, (method, uri), message);
             return None;
         }
         if method == Method::Cancel {
@@ -157,17 +170,16 @@ impl Core {
     }
 
     fn receive_cancel(&mut self, flow: Flow, key: u64, message: &Message<'_>) {
-        let invite = self.transactions.key(message, Method::Invite);
-        let leg = self
-            .transactions
-            .find(invite, flow)
-            .and_then(|id| self.transactions.servers.get(id))
-            .map(|entry| entry.leg);
-        let request = self.begin(flow, key, message, Tag::default());
-        let Some(leg) = leg else {
-            self.answer_plainly(request, 481, &[]);
+        let invite = self.transactions.key(message, Method::Invite, flow.remote.ip());
+        let found = self.transactions.find(invite);
+        let known = found.and_then(|id| self.transactions.servers.get(id));
+        let Some((leg, tag)) = known.map(|entry| (entry.leg, entry.tag)) else {
+            self.count("sip.no_transaction");
+            self.stateless(flow, message, 481, &[]);
             return;
         };
+        // The same To tag as in the answer to the INVITE (RFC 3261 §9.2).
+        let request = self.begin(flow, key, message, tag);
         if let Some(leg) = leg {
             self.note_in(leg, flow, message);
         }
@@ -181,7 +193,7 @@ impl Core {
         &mut self,
         flow: Flow,
         key: u64,
-        method: Method<'_>,
+        (method, uri): (Method<'_>, &[u8]),
         message: &Message<'_>,
     ) {
         let Some(leg) = self.find_leg(message) else {
@@ -189,6 +201,15 @@ impl Core {
             self.stateless(flow, message, 481, &[]);
             return;
         };
+        if !self.speaks_for(leg, flow, (method, uri), message) {
+            return;
+        }
+        if method != Method::Bye && self.refuses_extension(flow, method, message) {
+            return;
+        }
+        if method == Method::Invite && self.refuses_body(flow, message) {
+            return;
+        }
         self.note_in(leg, flow, message);
         let request = self.begin(flow, key, message, Tag::default());
         if let Some(entry) = self.transactions.servers.get_mut(request.0) {
@@ -197,7 +218,77 @@ impl Core {
         if method == Method::Invite {
             self.trying(request);
         }
-        self.leg_request(leg, request, message);
+        let way = self.dialog_flow(flow, message);
+        self.leg_request(leg, request, way, message);
+    }
+
+    /// Whether this comes from the peer of a leg: from where the peer was before or says that it is; or from one
+    /// of our people who proves himself, because his phone changed networks. If not, an answer has left.
+    fn speaks_for(
+        &mut self,
+        leg: LegId,
+        flow: Flow,
+        (method, uri): (Method<'_>, &[u8]),
+        message: &Message<'_>,
+    ) -> bool {
+        let Some(known) = self.legs.get(&leg) else { return false };
+        let Some(dialog) = &known.dialog else { return false };
+        let source = flow.remote.ip();
+        let names_source = |uri: &[u8]| {
+            Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical())
+        };
+        if known.flow.remote.ip() == source
+            || names_source(dialog.target())
+            || names_source(dialog.next_hop())
+        {
+            return true;
+        }
+        let peer = Uri::decode(dialog.remote_uri()).ok().filter(|uri| self.is_ours(uri));
+        let user = peer.and_then(|uri| Some(uri.user_unescaped()?.into_owned()));
+        let user = user.and_then(|user| String::from_utf8(user).ok());
+        let user = user.filter(|user| self.directory.user(user).is_some());
+        if let Some(user) = user {
+            match self.caller(flow, method, uri, message, true) {
+                Some(Caller::User(name)) if name == user => return true,
+                Some(_) => (),
+                None => return false,
+            }
+        }
+        self.count("sip.dialog_of_another");
+        self.stateless(flow, message, 481, &[]);
+        false
+    }
+
+    /// Refuses an extension that we do not have; `true` when the answer has left.
+    fn refuses_extension(&mut self, flow: Flow, method: Method<'_>, message: &Message<'_>) -> bool {
+        let known: &[&str] = if method == Method::Register { &["path", "outbound"] } else { &[] };
+        let unknown: Vec<_> = message
+            .values(Name::Require)
+            .filter(|value| !value.is_empty())
+            .map(String::from_utf8_lossy)
+            .filter(|value| !known.iter().any(|known| known.eq_ignore_ascii_case(value)))
+            .collect();
+        if unknown.is_empty() {
+            return false;
+        }
+        self.stateless(flow, message, 420, &[("Unsupported", &unknown.join(", "))]);
+        true
+    }
+
+    /// Refuses a body that is no plain description: without it an offer would be overheard. `true` when the
+    /// answer has left.
+    ///
+    /// Spec: RFC 3261 §8.2.3
+    fn refuses_body(&mut self, flow: Flow, message: &Message<'_>) -> bool {
+        let kind = message.content_type().unwrap_or_default();
+        let kind = kind.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+        let plain = kind.eq_ignore_ascii_case(b"application/sdp")
+            && message.first(Name::ContentEncoding).is_none();
+        if message.body().is_empty() || plain {
+            return false;
+        }
+        self.stateless(flow, message, 415, &[("Accept", "application/sdp")]);
+        true
     }
 
     /// The leg whose dialog this request names.
@@ -265,8 +356,10 @@ impl Core {
         if via.asks_rport() {
             return flow;
         }
-        let port = via.port.unwrap_or(5060);
-        Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow }
+        match via.port.unwrap_or(5060) {
+            0 => flow, // Nobody is there.
+            port => Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..flow },
+        }
     }
 
     /// An answer that leaves no trace here.
@@ -279,7 +372,11 @@ impl Core {
     ) {
         let to = self.reply_flow(flow, message);
         let slot = self.keys.slot(message.call_id());
-        let tag = self.tag(slot);
+        // The same request again gets the same tag (RFC 3261 §8.2.7).
+        let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
+        let from = message.from().ok().and_then(|from| from.tag()).unwrap_or_default();
+        let key = self.dialog_key(message.call_id(), branch, from);
+        let tag = Tag::mint(slot, &mut types::Rng::from_number(key));
         let mut out = Vec::with_capacity(400);
         let mut writer = sip::write::response_to(
             &mut out,
@@ -294,6 +391,12 @@ impl Core {
             writer.raw_header(name.as_bytes(), value);
         }
         writer.end();
+        // Whoever writes another's address on a datagram must not turn us against him.
+        let gain = out.len() > message.bytes().len().saturating_mul(AMPLIFICATION_MAX);
+        if gain && flow.transport == Transport::Udp {
+            self.count("sip.answer_too_long");
+            return;
+        }
         self.send(to, &out, None);
     }
 
@@ -314,9 +417,7 @@ impl Core {
             self.refuse_early(flow, message, &Refusal::Draining);
             return None;
         }
-        if let Some(required) = message.first(Name::Require).filter(|value| !value.is_empty()) {
-            let required = String::from_utf8_lossy(required).into_owned();
-            self.stateless(flow, message, 420, &[("Unsupported", &required)]);
+        if self.refuses_extension(flow, method, message) {
             return None;
         }
         let target = match self.target(uri) {
@@ -332,7 +433,8 @@ impl Core {
             self.stateless(flow, message, if self.draining { 503 } else { 200 }, &headers);
             return None;
         }
-        let caller = self.caller(flow, method, uri, message)?;
+        let must = self.config.require_auth || method == Method::Register;
+        let caller = self.caller(flow, method, uri, message, must)?;
         match message.max_forwards() {
             Ok(Some(0)) if method == Method::Invite => {
                 self.stateless(flow, message, 483, &[]);
@@ -345,6 +447,9 @@ impl Core {
             }
         }
         if method == Method::Invite {
+            if self.refuses_body(flow, message) {
+                return None;
+            }
             return self.begin_call(flow, key, message, caller, target);
         }
         let request = self.begin(flow, key, message, Tag::default());
@@ -408,7 +513,8 @@ impl Core {
         let contact = message.name_addr(Name::Contact).ok();
         let address = contact
             .and_then(|contact| contact.uri().ok())
-            .and_then(|uri| Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));
+            .and_then(|uri| Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))))
+            .filter(|address| address.port() != 0);
         match address {
             Some(remote) if remote.ip() == flow.remote.ip() => Flow { remote, ..flow },
             Some(_) | None => flow,
@@ -448,20 +554,21 @@ impl Core {
         self.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(&with_port))
     }
 
-    /// Who sends this; `None` when an answer (a challenge, a refusal) has left already.
+    /// Who sends this; `None` when an answer (a challenge, a refusal) has left already. `must`: a proof is needed.
     fn caller(
         &mut self,
         flow: Flow,
         method: Method<'_>,
         uri: &[u8],
         message: &Message<'_>,
+        must: bool,
     ) -> Option<Caller> {
         let proof = message
             .all(Name::Authorization)
             .filter_map(|value| Credentials::decode(value).ok())
             .find(|credentials| credentials.realm.as_ref() == self.config.domain.as_bytes());
         let Some(credentials) = proof else {
-            if !self.config.require_auth && method != Method::Register {
+            if !must {
                 return Some(self.claimed(message));
             }
             self.challenge(flow, message, false, None);
@@ -470,7 +577,9 @@ impl Core {
         let source = flow.remote.ip();
         let name = String::from_utf8_lossy(&credentials.username).into_owned();
         let now = self.clock.now;
-        if !self.guard.admits(source, &name, now) {
+        let bindings = self.directory.bindings(&name).iter();
+        let at_home = bindings.into_iter().any(|binding| binding.flow.remote.ip() == source);
+        if !self.guard.admits(source, &name, at_home, now) {
             self.count("sip.guess_throttled");
             self.stateless(flow, message, 403, &[("Retry-After", "60")]);
             return None;
@@ -573,10 +682,14 @@ impl Core {
 /// A request without its body, fit to be decoded again: its Content-Length would not hold any more.
 fn without_length(head: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.len());
+    let mut length = false;
     for line in head.split_inclusive(|octet| *octet == b'\n') {
-        let name = line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii();
-        let length =
-            name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"l");
+        // A folded line belongs to the header before it.
+        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            let name = line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii();
+            length =
+                name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"l");
+        }
         if !length {
             out.extend_from_slice(line);
         }

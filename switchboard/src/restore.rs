@@ -1,6 +1,6 @@
 //! Legs that come back after a restart.
 
-use sip::transaction::ServerInvite;
+use sip::transaction::{AnswerRetransmit, ServerInvite};
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, LegId, SessionId, tagged};
 
@@ -90,8 +90,8 @@ impl Core {
                     ClientMachine::Other(_) => None,
                 }
             }
+            Phase::Answered { retransmit, .. } => Some(retransmit.message()),
             Phase::Accepted { .. }
-            | Phase::Answered { .. }
             | Phase::Ending { .. }
             | Phase::Established => None,
         };
@@ -129,6 +129,12 @@ impl Core {
                 };
                 Phase::Incoming { request }
             }
+            // The 200 may never have arrived: it is said again until its ACK comes.
+            5 if saved.until > self.clock.unix => {
+                let answer = saved.request.unwrap_or_default();
+                let retransmit = AnswerRetransmit::new(answer, self.config.timers, self.clock.now);
+                Phase::Answered { retransmit, until: saved.until, restored: true }
+            }
             _ => Phase::Established,
         };
         let Some(dialog) = saved.dialog else { return };
@@ -154,6 +160,7 @@ impl Core {
                 apart: saved.apart,
             },
         );
+        self.leg_arm(saved.id);
     }
 
     /// The transaction of an INVITE that still waits for our answer.
@@ -168,7 +175,7 @@ impl Core {
         let tag: [u8; 18] = dialog.as_ref()?.local_tag().try_into().ok()?;
         let key = {
             let message = Message::decode(&request, Framing::Datagram).ok()?;
-            self.transactions.key(&message, Method::Invite)
+            self.transactions.key(&message, Method::Invite, flow.remote.ip())
         };
         let mut machine = ServerInvite::new(flow.transport.reliable(), self.config.timers);
         // It was answered with 100 before; a repeated INVITE is quieted by the final answer to come.

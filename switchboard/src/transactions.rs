@@ -3,6 +3,8 @@
 //! A response finds its client transaction by our branch (slot, place and use number in hex), without a hash.
 //! A request finds its server transaction by branch, sent-by and method.
 
+use std::net::IpAddr;
+
 use sip::transaction::{Client, ClientInvite, Server, ServerInvite};
 use sip::{Message, Method, Name};
 use types::{Flow, HashKey, Instant, LegId, Map, Slot};
@@ -12,6 +14,9 @@ use crate::slab::Slab;
 
 /// Transactions of one direction that a shard keeps; beyond it new requests get 503.
 pub const TRANSACTIONS_MAX: usize = 2_000_000;
+
+/// Branches of one INVITE of ours that answered behind the first and are ended; more are not heard.
+pub const STRAYS_MAX: usize = 16;
 
 /// The machine of a server transaction.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ pub struct ClientEntry {
     pub flow: Flow,
     pub leg: Option<LegId>,
     pub armed: Option<Instant>,
+    /// To tags, hashed, of successes that nobody wanted: each was ended by one BYE.
+    pub strays: Vec<u64>,
 }
 
 /// The machine of a client transaction.
@@ -143,9 +150,11 @@ impl Transactions {
     /// `method` says so.
     ///
     /// Spec: RFC 3261 §17.2.3
-    pub fn key(&self, message: &Message<'_>, method: Method<'_>) -> u64 {
-        use std::hash::{BuildHasher, Hasher};
+    pub fn key(&self, message: &Message<'_>, method: Method<'_>, source: IpAddr) -> u64 {
+        use std::hash::{BuildHasher, Hash, Hasher};
         let mut hasher = self.key.build_hasher();
+        // Part of the name, so that a stranger who saw a branch cannot take its place.
+        source.hash(&mut hasher);
         let mut part = |octets: &[u8]| {
             hasher.write(octets);
             hasher.write_u8(0);
@@ -170,11 +179,9 @@ impl Transactions {
         hasher.finish()
     }
 
-    /// The server transaction with this key, if its request came from the same host.
-    pub fn find(&self, key: u64, flow: Flow) -> Option<u64> {
-        let id = *self.index.get(&key)?;
-        let entry = self.servers.get(id)?;
-        (entry.flow.remote.ip() == flow.remote.ip()).then_some(id)
+    /// The server transaction with this key.
+    pub fn find(&self, key: u64) -> Option<u64> {
+        self.index.get(&key).copied()
     }
 
     /// Adds a server transaction.

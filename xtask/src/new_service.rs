@@ -163,7 +163,7 @@ types::settings! {
     /// The room NAME (`[NAME]`).
     pub struct Config {
         /// Sessions of this room at one time on one shard.
-        sessions_max: u32 = 10_000 => live,
+        sessions_max: u32 = 10_000 => restart,
     }
 }
 ";

@@ -49,7 +49,7 @@ enum Command {
         folder: PathBuf,
     },
     /// A phone that scripts can drive.
-    Phone(role::phone::Arguments),
+    Phone(Box<role::phone::Arguments>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Dev(arguments) => role::dev(arguments),
         Command::Help { code } => help::main(&code),
-        Command::Phone(arguments) => role::phone::main(arguments),
+        Command::Phone(arguments) => role::phone::main(*arguments),
         Command::Ready(arguments) => ready::main(&arguments.url, arguments.wait),
         Command::Reference { folder } => reference::main(&folder),
         Command::Serve(arguments) => role::serve(arguments),

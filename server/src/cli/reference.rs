@@ -11,7 +11,13 @@ use crate::{config, rooms};
 
 /// Writes every page.
 pub fn main(folder: &Path) -> ExitCode {
-    for (name, text) in [("api.md", api()), ("config.md", settings()), ("refusals.md", refusals())] {
+    let pages = [
+        ("api.md", api()),
+        ("config.md", settings()),
+        ("openapi.json", openapi()),
+        ("refusals.md", refusals()),
+    ];
+    for (name, text) in pages {
         let path = folder.join(name);
         if let Err(why) = std::fs::write(&path, text) {
             eprintln!("{}: {why}", path.display());
@@ -82,6 +88,10 @@ fn refusals() -> String {
         );
     }
     page
+}
+
+fn openapi() -> String {
+    format!("{:#}\n", web::openapi(&rooms::manifests(), ""))
 }
 
 fn api() -> String {

@@ -58,7 +58,7 @@ pub struct Places<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(name: &'a str, text: &'a str, environment: &'a [(String, String)]) -> Self {
-        let known = |section: &str| sections().iter().any(|known| *known == section);
+        let known = |section: &str| sections().contains(&section);
         let mut variables: Vec<_> = environment
             .iter()
             .filter_map(|(variable, value)| {

@@ -165,7 +165,8 @@ fn listeners(
             .ok_or_else(|| fault(&format!("`{text}`: no such transport")))?;
         match transport {
             Transport::Udp | Transport::Tcp => (),
-            Transport::Ws => ignored.push(format!("{KEY}: {text}")),
+            Transport::Ws if places.is_set(KEY) => ignored.push(format!("{KEY}: {text}")),
+            Transport::Ws => (),
             Transport::Tls | Transport::Wss => {
                 return Err(fault(&format!("`{text}`: {scheme}:// is not in this version")));
             }

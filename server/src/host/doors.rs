@@ -2,11 +2,11 @@
 //!
 //! Rules       Nothing here waits. Each ticket is answered exactly once, by the shard's box for facts; what cannot be
 //!             asked is answered with a fault at once.
-//! Limits      ASKED_MAX tickets of one shard at one time.
+//! Limits      ASKED_MAX tickets of one shard at one time; DIALLED_MAX connections.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use blobs::Blobs;
 use blobs::picture::Pictures;
@@ -22,11 +22,14 @@ use tokio::sync::oneshot;
 use types::Flow;
 use web::Web;
 
+use super::health::Health;
 use super::parts::Parts;
 use super::post::{Door, Post};
 
 /// Tickets of one shard that may wait for the outside at one time.
 pub const ASKED_MAX: usize = 65_536;
+/// Connections of ours that are remembered as such; the oldest are forgotten first.
+pub const DIALLED_MAX: usize = 4_096;
 /// Ids of our own API requests begin here; those of the web do not come so far.
 const OWN_IDS: u64 = 1 << 63;
 
@@ -43,8 +46,11 @@ pub struct Doors {
     /// Set once the HTTP door is open.
     pub web: OnceLock<Web>,
     pub parts: Parts,
+    pub health: Arc<Health>,
     pub shards: Vec<Door>,
     pub asked: Vec<Arc<AtomicUsize>>,
+    /// Connections that we began: their far end listens, so that another may take their place.
+    dialled: Mutex<BTreeSet<u64>>,
     own: Mutex<HashMap<u64, oneshot::Sender<ApiResponse>>>,
     next_own: AtomicU64,
 }
@@ -58,11 +64,12 @@ pub struct Outside {
     pub runtime: Handle,
     pub pump: Pump,
     pub parts: Parts,
+    pub health: Arc<Health>,
 }
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>) -> Self {
-        let Outside { store, blobs, pictures, sender, runtime, pump, parts } = outside;
+        let Outside { store, blobs, pictures, sender, runtime, pump, parts, health } = outside;
         Self {
             store,
             blobs,
@@ -73,6 +80,8 @@ impl Doors {
             streams: OnceLock::new(),
             web: OnceLock::new(),
             parts,
+            health,
+            dialled: Mutex::default(),
             asked: shards.iter().map(|_| Arc::default()).collect(),
             shards,
             own: Mutex::default(),
@@ -100,7 +109,12 @@ impl Doors {
     pub fn write(&self, shard: usize, ticket: Ticket, batch: Batch) {
         match self.ask(shard, ticket) {
             Some(asked) => {
-                self.store.write(batch, Box::new(move |done| asked.answer(Reply::Written(done))));
+                let health = Arc::clone(&self.health);
+                let done = move |done| {
+                    health.note(done);
+                    asked.answer(Reply::Written(done));
+                };
+                self.store.write(batch, Box::new(done));
             }
             None => self.refuse(shard, ticket, Reply::Written(Err(StoreFault::Unreachable))),
         }
@@ -138,20 +152,39 @@ impl Doors {
         });
     }
 
-    /// Sends on a stream. A flow without a connection is dialled.
+    /// Sends on a stream. A flow without a connection is dialled; one that we had dialled and that is gone, or whose
+    /// peer did not read, is dialled again, once.
     pub fn stream(&self, flow: Flow, bytes: Vec<u8>) -> Result<(), Unsent> {
         let Some(streams) = self.streams.get() else { return Err(Unsent::Closed) };
-        let flow = if flow.connection == 0 {
-            streams.connect(flow.listener, flow.remote)?
-        } else {
-            flow
-        };
-        streams.send(flow, bytes)
+        if flow.connection == 0 {
+            return streams.send(self.dial(streams, flow)?, bytes);
+        }
+        let ours = lock(&self.dialled).contains(&flow.connection);
+        if !ours {
+            return streams.send(flow, bytes);
+        }
+        let kept = bytes.clone();
+        match streams.send(flow, bytes) {
+            Ok(()) => Ok(()),
+            Err(Unsent::Closed | Unsent::Full) => streams.send(self.dial(streams, flow)?, kept),
+        }
+    }
+
+    /// A connection to where the flow goes: one that stands, or a new one.
+    fn dial(&self, streams: &Streams, flow: Flow) -> Result<Flow, Unsent> {
+        let fresh = streams.connect(flow.listener, flow.remote)?;
+        let mut dialled = lock(&self.dialled);
+        dialled.insert(fresh.connection);
+        // Their numbers only grow.
+        while dialled.len() > DIALLED_MAX {
+            dialled.pop_first();
+        }
+        Ok(fresh)
     }
 
     pub fn answer(&self, id: u64, response: ApiResponse) {
         if id >= OWN_IDS {
-            let waiting = self.own.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            let waiting = lock(&self.own).remove(&id);
             // Who asked may have given up.
             let _ = waiting.map(|waiting| waiting.send(response));
         } else if let Some(web) = self.web.get() {
@@ -170,10 +203,14 @@ impl Doors {
         let id = self.next_own.fetch_add(1, Ordering::Relaxed);
         request.id = id;
         let (sender, answer) = oneshot::channel();
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        lock(&self.own).insert(id, sender);
         self.shards.get(shard)?.work.send(Post::Api(request)).ok()?;
         answer.await.ok()
     }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A ticket on its way.

@@ -5,7 +5,7 @@
 //!             leaves.
 //! Limits      HELD_MAX: the log is given up for failed when more wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use store::Position;
 use switchboard::store::Durability;
@@ -23,7 +23,7 @@ pub struct Gate {
 }
 
 /// How far the log is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Behind this everything is with the operating system.
     pub written: Position,
@@ -32,7 +32,8 @@ pub struct Reached {
 }
 
 impl Reached {
-    fn passed(&self, gate: Gate) -> bool {
+    /// Whether what stands behind the gate may leave.
+    pub fn passed(&self, gate: Gate) -> bool {
         match gate.durability {
             Durability::Synced => gate.position <= self.synced,
             Durability::Written => gate.position <= self.written,
@@ -79,17 +80,22 @@ pub struct Item {
 #[derive(Debug, Default)]
 pub struct Held {
     items: VecDeque<Item>,
+    /// How many wait on each flow.
+    flows: BTreeMap<Flow, usize>,
 }
 
 impl Held {
     /// Adds one at the end.
     pub fn push(&mut self, gate: Option<Gate>, output: Output, bytes: Vec<u8>) {
+        if let Some(flow) = flow_of(&output) {
+            *self.flows.entry(flow).or_default() += 1;
+        }
         self.items.push_back(Item { gate, output, bytes });
     }
 
     /// Whether something of this flow waits, so that what follows on it waits too.
     pub fn holds_flow(&self, flow: Flow) -> bool {
-        self.items.iter().any(|item| flow_of(&item.output) == Some(flow))
+        self.flows.contains_key(&flow)
     }
 
     /// How many wait.
@@ -106,24 +112,26 @@ impl Held {
 
     /// Takes out what may leave, in order.
     pub fn release(&mut self, reached: Reached, out: &mut Vec<Item>) {
-        let mut blocked: Vec<Flow> = Vec::new();
+        let mut blocked: BTreeSet<Flow> = BTreeSet::new();
         for _ in 0..self.items.len() {
             let Some(item) = self.items.pop_front() else { return };
             let flow = flow_of(&item.output);
             let passed = item.gate.is_none_or(|gate| reached.passed(gate));
             let in_turn = flow.is_none_or(|flow| !blocked.contains(&flow));
+            let refused = item.gate.is_some_and(|gate| gate.position == Position::NEVER);
+            if let Some(flow) = flow
+                && (refused || (passed && in_turn))
+            {
+                self.forget(flow);
+            }
+            if refused {
+                continue;
+            }
             if passed && in_turn {
                 out.push(item);
                 continue;
             }
-            if item.gate.is_some_and(|gate| gate.position == Position::NEVER) {
-                continue;
-            }
-            if let Some(flow) = flow
-                && in_turn
-            {
-                blocked.push(flow);
-            }
+            blocked.extend(flow);
             self.items.push_back(item);
         }
     }
@@ -132,7 +140,17 @@ impl Held {
     pub fn clear(&mut self) -> usize {
         let count = self.items.len();
         self.items.clear();
+        self.flows.clear();
         count
+    }
+
+    fn forget(&mut self, flow: Flow) {
+        if let Some(count) = self.flows.get_mut(&flow) {
+            *count -= 1;
+            if *count == 0 {
+                self.flows.remove(&flow);
+            }
+        }
     }
 }
 
@@ -170,6 +188,7 @@ mod tests {
         held.release(reached, &mut out);
         assert_eq!(out.iter().map(|item| item.bytes[0]).collect::<Vec<_>>(), [3, 1, 2]);
         marks.forget(reached);
+        assert!(!held.holds_flow(one));
         assert_eq!((held.len(), marks.gate(Mark(8))), (0, None));
     }
 }

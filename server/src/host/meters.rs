@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use web::Part;
+
 /// Requests are counted by these methods; the switchboard judges them later.
 const METHODS: [(&str, &str); 7] = [
     ("ACK", "sip.requests_ack"),
@@ -67,7 +69,7 @@ impl Meters {
     }
 
     /// The text of `/metrics`.
-    pub fn text(&self) -> String {
+    pub fn text(&self, parts: &[(String, Part)]) -> String {
         let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (mut counters, mut gauges) = (BTreeMap::new(), BTreeMap::new());
         for reading in &readings {
@@ -78,7 +80,9 @@ impl Meters {
                 *gauges.entry(*name).or_insert(0) += value;
             }
         }
-        write(&counters, &gauges)
+        let mut text = write(&counters, &gauges);
+        write_parts(&mut text, parts);
+        text
     }
 }
 
@@ -113,6 +117,15 @@ fn write(counters: &BTreeMap<&str, u64>, gauges: &BTreeMap<&str, u64>) -> String
     text
 }
 
+/// The same as `/readyz` says; what nobody asked for is not told.
+fn write_parts(text: &mut String, parts: &[(String, Part)]) {
+    let _ = writeln!(text, "# TYPE carillon_up_component gauge");
+    for (name, part) in parts.iter().filter(|(_, part)| *part != Part::Unused) {
+        let value = u8::from(part.is_ready());
+        let _ = writeln!(text, "carillon_up_component{{component=\"{name}\"}} {value}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,9 +146,17 @@ mod tests {
             meters.tell(shard, Reading { counters, gauges: vec![("bindings", 5)] });
         }
         assert_eq!(meters.gauge("bindings"), 10);
-        let text = meters.text();
+        let parts = [
+            ("keeper".to_owned(), Part::Fault("full".to_owned())),
+            ("push".to_owned(), Part::Unused),
+            ("store".to_owned(), Part::Ready),
+        ];
+        let text = meters.text(&parts);
         assert!(text.contains("\ncarillon_registrations 10\n"), "{text}");
         assert!(text.contains("\ncarillon_sip_parse_errors_total 4\n"), "{text}");
         assert!(text.contains("carillon_counter_total{name=\"sip.nonsense\"} 4"), "{text}");
+        assert!(text.contains("carillon_up_component{component=\"keeper\"} 0"), "{text}");
+        assert!(text.contains("carillon_up_component{component=\"store\"} 1"), "{text}");
+        assert!(!text.contains("component=\"push\""), "{text}");
     }
 }

@@ -10,6 +10,7 @@
 mod clock;
 mod credentials;
 mod doors;
+mod health;
 mod held;
 mod listen;
 mod meters;
@@ -21,7 +22,7 @@ mod tape;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use push_io::stand_in::StandIns;
 use store::{Keeper, Projector, Store};
 use switchboard::{ApiRequest, ApiResponse, Keys, locate};
 use types::BridgeId;
-use web::{Web, WebConfig};
+use web::{Part, Web, WebConfig};
 
 pub use clock::unix;
 pub use credentials::{Credentials, ENV_FILE, random};
@@ -42,6 +43,7 @@ pub use credentials::{Credentials, ENV_FILE, random};
 use crate::config::{Base, Loaded, Place};
 use crate::rooms;
 use doors::{Doors, Outside};
+use health::Health;
 use meters::Meters;
 use parts::Parts;
 use post::{Door, Post};
@@ -153,7 +155,8 @@ pub struct Host {
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
     keeper: Keeper,
-    projector: Projector,
+    projector: Arc<Mutex<Projector>>,
+    watch: tokio::task::JoinHandle<()>,
     streams: Streams,
     web: Web,
     meters: Meters,
@@ -189,13 +192,21 @@ impl Host {
         let kept = Kept::open(&resolved.data, resolved.shards)?;
         let (push_config, stand_ins) =
             pushes::config(tree, how.base, &credentials.vapid).await?;
+        let parts = Parts::new(shards);
+        let has_push = [
+            push_config.apns.is_some(),
+            push_config.fcm.is_some(),
+            push_config.webpush.is_some(),
+        ];
+        parts.say("push", if has_push.contains(&true) { Part::Ready } else { Part::Unused });
+        let health = Arc::new(Health::new(parts.clone()));
         let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
         let mut boxes = Vec::new();
         for _ in 0..shards {
             boxes.push(Door::new().map_err(Fault::System)?);
         }
         let pump = pump(resolved.media, &boxes)?;
-        let parts = Parts::default();
+        parts.say("media", Part::Ready);
         let outside = Outside {
             store: kept.store.clone(),
             blobs: kept.blobs.clone(),
@@ -204,6 +215,7 @@ impl Host {
             runtime: tokio::runtime::Handle::current(),
             pump,
             parts: parts.clone(),
+            health: Arc::clone(&health),
         };
         let doors = Arc::new(Doors::new(outside, boxes));
         let meters = Meters::new(shards);
@@ -224,10 +236,13 @@ impl Host {
             shards,
             submit: submit(&doors),
             blobs: read_blob(&kept.blobs),
-            ready: Arc::new(move || parts.list()),
+            ready: {
+                let parts = parts.clone();
+                Arc::new(move || parts.list())
+            },
             metrics: {
                 let meters = meters.clone();
-                Arc::new(move || meters.text())
+                Arc::new(move || meters.text(&parts.list()))
             },
             dev: stand_ins.as_ref().map(|services| crate::role::dev_routes(Arc::clone(services), credentials.token.clone())),
         };
@@ -277,13 +292,17 @@ impl Host {
             threads.push(spawn(parts, own)?);
         }
         let projector =
-            Projector::start(&kept.keeper, kept.store, rooms::project, Arc::new(|| ()))
+            Projector::start(&kept.keeper, kept.store.clone(), rooms::project, Arc::new(|| ()))
                 .map_err(Fault::Store)?;
+        let projector = Arc::new(Mutex::new(projector));
+        let watch = health::watch(health, kept.store, Arc::clone(&projector));
+        let watch = tokio::spawn(watch);
         Ok(Self {
             doors,
             threads,
             keeper: kept.keeper,
             projector,
+            watch,
             streams,
             web,
             meters,
@@ -306,7 +325,8 @@ impl Host {
     /// What is not ready.
     pub fn faults(&self) -> Vec<(String, String)> {
         let parts = self.doors.parts.list();
-        parts.into_iter().filter_map(|(part, fault)| Some((part, fault?))).collect()
+        let faults = parts.into_iter().filter(|(_, part)| !part.is_ready());
+        faults.map(|(name, part)| (name, part.word().to_owned())).collect()
     }
 
     /// Asks the home of a user, by the road that the API takes.
@@ -330,6 +350,7 @@ impl Host {
 
     /// Ends everything, in an order in which nothing acknowledged is lost.
     pub async fn stop(mut self) {
+        self.watch.abort();
         self.streams.stop();
         self.web.stop(HTTP_GRACE).await;
         for door in &self.doors.shards {
@@ -343,7 +364,7 @@ impl Host {
                 }
             }
             self.keeper.stop();
-            self.projector.stop();
+            self.projector.lock().unwrap_or_else(PoisonError::into_inner).stop();
             self.doors.store.shutdown();
         });
         if joined.await.is_err() {
@@ -473,6 +494,7 @@ fn spawn(
     let run = move || match shard::Loop::new(parts) {
         Ok(mut turn) => {
             turn.adopt(entries);
+            table.set("keeper", index, None);
             table.set("shard", index, None);
             turn.run();
         }

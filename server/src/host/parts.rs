@@ -1,39 +1,60 @@
 //! Readiness: which parts of the node are not ready, and why.
+//!
+//! Rules       What each shard has for itself is one part for each, when there are several shards.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Faults by part and shard. Clones are the same table.
-#[derive(Clone, Debug, Default)]
-pub struct Parts(Arc<Mutex<BTreeMap<(String, usize), Option<String>>>>);
+use web::Part;
+
+/// By part and shard; without a shard: of the node.
+type Table = BTreeMap<(String, Option<usize>), Part>;
+
+/// How every part is. Clones are the same table.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    table: Arc<Mutex<Table>>,
+    shards: usize,
+}
 
 impl Parts {
-    /// Says how a part of one shard is.
-    pub fn set(&self, part: &str, shard: usize, fault: Option<&str>) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.insert((part.to_owned(), shard), fault.map(str::to_owned));
+    /// Nothing told yet.
+    pub fn new(shards: usize) -> Self {
+        Self { table: Arc::default(), shards }
     }
 
-    /// Every part with what keeps it from being ready: the fault of the first shard that has one.
-    pub fn list(&self) -> Vec<(String, Option<String>)> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<(String, Option<String>)> = Vec::new();
-        for ((part, _), fault) in table.iter() {
-            match list.last_mut() {
-                Some((last, known)) if last == part => {
-                    if known.is_none() {
-                        known.clone_from(fault);
-                    }
-                }
-                _ => list.push((part.clone(), fault.clone())),
-            }
-        }
-        list
+    /// Says how a part of the node is.
+    pub fn say(&self, name: &str, part: Part) {
+        self.insert(name, None, part);
+    }
+
+    /// Says how a part of one shard is.
+    pub fn set(&self, name: &str, shard: usize, fault: Option<&str>) {
+        let part = fault.map_or(Part::Ready, |why| Part::Fault(why.to_owned()));
+        self.insert(name, Some(shard), part);
+    }
+
+    /// Every part by its name.
+    pub fn list(&self) -> Vec<(String, Part)> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |((name, shard), part): (&(String, Option<usize>), &Part)| {
+            let name = match shard {
+                Some(shard) if self.shards > 1 => format!("{name}/{shard}"),
+                Some(_) | None => name.clone(),
+            };
+            (name, part.clone())
+        };
+        table.iter().map(named).collect()
     }
 
     /// Whether nothing is missing.
     pub fn ready(&self) -> bool {
-        self.list().iter().all(|(_, fault)| fault.is_none())
+        self.list().iter().all(|(_, part)| part.is_ready())
+    }
+
+    fn insert(&self, name: &str, shard: Option<usize>, part: Part) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.insert((name.to_owned(), shard), part);
     }
 }
 
@@ -42,12 +63,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_ready_when_it_is_on_every_shard() {
-        let parts = Parts::default();
+    fn each_shard_has_its_own_where_there_are_several() {
+        let parts = Parts::new(2);
+        parts.say("push", Part::Unused);
         parts.set("people", 0, None);
         parts.set("people", 1, Some("loading"));
-        assert_eq!(parts.list(), [("people".to_owned(), Some("loading".to_owned()))]);
+        let named = |name: &str, part| (name.to_owned(), part);
+        let loading = Part::Fault("loading".to_owned());
+        assert_eq!(
+            parts.list(),
+            [
+                named("people/0", Part::Ready),
+                named("people/1", loading),
+                named("push", Part::Unused)
+            ]
+        );
+        assert!(!parts.ready());
         parts.set("people", 1, None);
         assert!(parts.ready());
+        let alone = Parts::new(1);
+        alone.set("people", 0, None);
+        assert_eq!(alone.list(), [named("people", Part::Ready)]);
     }
 }

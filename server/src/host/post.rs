@@ -24,7 +24,7 @@ pub enum Post {
     /// A connection ended.
     FlowClosed(Flow),
     /// From another shard.
-    Mail(Mail),
+    Mail(Box<Mail>),
     /// From the pump.
     Media(MediaEvent),
     /// A message of a stream, or a datagram that another shard read.

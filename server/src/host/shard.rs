@@ -14,12 +14,12 @@ use std::time::Duration;
 use net::poll::{Poll, Ready};
 use net::udp::{Batch, Outbox, Udp};
 use store::Writer;
-use switchboard::{Input, Keys, Mark, Output, Shard, locate};
+use switchboard::{Input, Keys, Output, Shard, locate};
 use types::{Flow, Instant, Transport};
 
 use super::clock::Ticker;
 use super::doors::Doors;
-use super::held::{HELD_MAX, Held, Item, Marks, Reached};
+use super::held::{Gate, HELD_MAX, Held, Item, Marks, Reached};
 use super::meters::{Meters, Reading, counter_of};
 use super::post::{Door, Post};
 use super::tape::Head;
@@ -75,11 +75,15 @@ pub struct Loop {
     foreign: Vec<Vec<Post>>,
     marks: Marks,
     held: Held,
+    /// How far the log was when held outputs were looked at last.
+    reached: Option<Reached>,
     released: Vec<Item>,
     counters: BTreeMap<&'static str, u64>,
     /// When to try a write again that failed.
     retry: Option<Instant>,
     log_failed: bool,
+    /// Whether the media pump refused the last command.
+    media_stuck: bool,
     next_housekeeping: Instant,
     stopping: bool,
 }
@@ -124,10 +128,12 @@ impl Loop {
             foreign,
             marks: Marks::default(),
             held: Held::default(),
+            reached: None,
             released: Vec::new(),
             counters: BTreeMap::new(),
             retry: None,
             log_failed: false,
+            media_stuck: false,
             next_housekeeping,
             stopping: false,
         })
@@ -246,7 +252,7 @@ impl Loop {
             Post::Api(request) => self.feed(Input::Api(request)),
             Post::Drain => self.feed(Input::Drain),
             Post::FlowClosed(flow) => self.feed(Input::FlowClosed { flow }),
-            Post::Mail(mail) => self.feed(Input::Mail(mail)),
+            Post::Mail(mail) => self.feed(Input::Mail(*mail)),
             Post::Media(event) => self.feed(Input::Media(event)),
             Post::Message { flow, bytes } => {
                 self.count(counter_of(&bytes), 1);
@@ -295,9 +301,10 @@ impl Loop {
                 Output::Send { range, .. } => outputs.arena.get(range.clone()),
                 _ => None,
             };
-            self.hold_or_do(output, bytes.unwrap_or_default(), after, flow);
+            let gate = after.and_then(|mark| self.marks.gate(mark));
+            let gate = gate.filter(|gate| !reached.passed(*gate));
+            self.hold_or_do(output, bytes.unwrap_or_default(), gate, flow);
         }
-        self.let_go(reached);
         self.marks.forget(reached);
         if let Some(position) = self.held.wanted() {
             self.writer.want_sync(position);
@@ -309,8 +316,13 @@ impl Loop {
         }
     }
 
-    fn hold_or_do(&mut self, output: Output, bytes: &[u8], after: Option<Mark>, flow: Option<Flow>) {
-        let gate = after.and_then(|mark| self.marks.gate(mark));
+    fn hold_or_do(
+        &mut self,
+        output: Output,
+        bytes: &[u8],
+        gate: Option<Gate>,
+        flow: Option<Flow>,
+    ) {
         let behind = self.held.len() > 0 && flow.is_some_and(|flow| self.held.holds_flow(flow));
         if gate.is_none() && !behind {
             self.act(output, bytes);
@@ -359,9 +371,10 @@ impl Loop {
 
     /// Does what the log does not hold any more.
     fn let_go(&mut self, reached: Reached) {
-        if self.held.len() == 0 {
+        if self.held.len() == 0 || self.reached == Some(reached) {
             return;
         }
+        self.reached = Some(reached);
         let mut released = std::mem::take(&mut self.released);
         self.held.release(reached, &mut released);
         for item in released.drain(..) {
@@ -385,12 +398,19 @@ impl Loop {
             Output::Load { ticket, query } => self.doors.load(index, ticket, query),
             Output::Mail { shard, mail, .. } => {
                 if let Some(door) = self.doors.shards.get(shard) {
-                    door.tell(Post::Mail(mail));
+                    door.tell(Post::Mail(Box::new(mail)));
                 }
             }
             Output::Media(command) => {
-                if !self.doors.pump.send(command) {
+                let taken = self.doors.pump.send(command);
+                if !taken {
                     self.count("media.commands_dropped", 1);
+                }
+                if self.media_stuck == taken {
+                    self.media_stuck = !taken;
+                    let why = "the media pump takes no commands: restart the node if it stays";
+                    let fault = web::Part::Fault(why.to_owned());
+                    self.doors.parts.say("media", if taken { web::Part::Ready } else { fault });
                 }
             }
             Output::Part { name, fault } => self.doors.parts.set(name, index, fault),

@@ -51,9 +51,8 @@ impl Baresip {
         fs::write(folder.path().join("config"), config(folder.path(), account.port))
             .expect("its folder can be written");
         let Account { user, password, server, transport, .. } = account;
-        let line = format!(
-            "<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60\n"
-        );
+        let line =
+            format!("<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60\n");
         fs::write(folder.path().join("accounts"), line).expect("its folder can be written");
         // baresip asks who the user is when this is not there.
         fs::write(folder.path().join("contacts"), "").expect("its folder can be written");

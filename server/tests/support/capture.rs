@@ -25,7 +25,8 @@ impl Capture {
         let words = ["-i", "wire0", "-q", "-w", &file.to_string_lossy()].map(str::to_owned);
         let mut program =
             Launch::installed("tshark").words(words.iter().map(String::as_str)).on(host).start();
-        program.line(STEP, "capture started", |line| line.contains("Capture started").then_some(()));
+        program
+            .line(STEP, "capture started", |line| line.contains("Capture started").then_some(()));
         Self { program, file, _folder: folder }
     }
 

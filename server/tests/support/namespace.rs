@@ -40,12 +40,31 @@ impl Namespace {
         host
     }
 
+    /// A host that has a wire which ends in itself, with [`PHONES`] on it: for programs that want an address besides
+    /// loopback.
+    pub fn with_address() -> Self {
+        let host = Self::alone();
+        host.ip(&["link", "add", "wire0", "type", "veth", "peer", "name", "wire1"]);
+        host.ip(&["address", "add", &format!("{PHONES}/24"), "dev", "wire0"]);
+        host.ip(&["link", "set", "wire0", "up"]);
+        host.ip(&["link", "set", "wire1", "up"]);
+        host
+    }
+
     /// Two hosts on one wire: [`SERVER`] and [`PHONES`].
     pub fn pair() -> (Self, Self) {
         let (server, phones) = (Self::alone(), Self::alone());
         // Both ends are made inside, so nothing ever shows on the machine itself.
         server.ip(&[
-            "link", "add", "wire0", "type", "veth", "peer", "name", "wire0", "netns",
+            "link",
+            "add",
+            "wire0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "wire0",
+            "netns",
             phones.name(),
         ]);
         for (host, address) in [(&server, SERVER), (&phones, PHONES)] {

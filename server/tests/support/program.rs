@@ -25,8 +25,9 @@ pub fn find(name: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     let program = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
-    program
-        .unwrap_or_else(|| panic!("{name} is not installed: run `cargo xtask test`, which installs it"))
+    program.unwrap_or_else(|| {
+        panic!("{name} is not installed: run `cargo xtask test`, which installs it")
+    })
 }
 
 /// What is to be started, and on which host. Can be started again.

@@ -147,7 +147,8 @@ impl Raw {
     pub fn response(&self, method: &str) -> Heard {
         let count = self.count;
         self.hear(&format!("a final response to {method}"), |heard| {
-            let own = heard.field("CSeq").is_some_and(|field| field.starts_with(&format!("{count} ")));
+            let own =
+                heard.field("CSeq").is_some_and(|field| field.starts_with(&format!("{count} ")));
             own && heard.status() >= 200 && heard.method() == method
         })
     }

@@ -15,7 +15,7 @@ use super::program::{Launch, Program};
 use super::{STEP, until};
 
 /// The password of everybody whom a test makes.
-pub const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct-horse";
 
 /// The domain of everybody in a server of `serve`.
 pub const DOMAIN: &str = "example.com";
@@ -46,7 +46,8 @@ impl Server {
     #[track_caller]
     pub fn serve(host: &Namespace, address: &str, sip: &str, more: &str) -> Self {
         Self::serve_by(host, address, sip, more, |file| {
-            Launch::built(env!("CARGO_BIN_EXE_carillon")).words(["serve", "--config", file, "--json"])
+            Launch::built(env!("CARGO_BIN_EXE_carillon"))
+                .words(["serve", "--config", file, "--json"])
         })
     }
 
@@ -73,18 +74,14 @@ impl Server {
         Self::start(launch(&file.to_string_lossy()).on(host), host, folder)
     }
 
-    /// `carillon dev` with SIP and media on `address`.
+    /// `carillon dev` as it comes, on loopback, but for media, which is on `media`.
     #[track_caller]
-    pub fn dev(host: &Namespace, address: &str) -> Self {
+    pub fn dev(host: &Namespace, media: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let data = folder.path().join("data").to_string_lossy().into_owned();
-        let listen = format!("udp://{address}:{SIP},tcp://{address}:{SIP}");
         let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"))
             .words(["dev", "--data", &data, "--json"])
-            .environment("CARILLON_SIP__LISTEN", &listen)
-            .environment("CARILLON_MEDIA__ADDRESS", address)
-            .environment("CARILLON_MEDIA__PORTS", "20000-29999")
-            .environment("CARILLON_HTTP__LISTEN", HTTP)
+            .environment("CARILLON_MEDIA__ADDRESS", media)
             .on(host);
         Self::start(launch, host, folder)
     }
@@ -100,7 +97,9 @@ impl Server {
         let written: BTreeMap<String, String> = written
             .lines()
             .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+            .map(|(name, value)| {
+                (name.trim().to_owned(), value.trim().trim_matches('"').to_owned())
+            })
             .collect();
         let http = text("http");
         let door = Door {
@@ -172,7 +171,9 @@ impl Server {
             let is_it = |record: &Value| record["id"] == id || record["call_id"] == id;
             self.door.items("/v1/records").into_iter().find(is_it)
         });
-        until(STEP, "the end of the call", || self.door.items("/v1/calls").is_empty().then_some(()));
+        until(STEP, "the end of the call", || {
+            self.door.items("/v1/calls").is_empty().then_some(())
+        });
         record
     }
 

@@ -63,7 +63,11 @@ pub fn read(path: &Path) -> Vec<i16> {
     let octets = std::fs::read(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     let field = |at: usize| u16::from_le_bytes([octets[at], octets[at + 1]]);
     assert_eq!(&octets[..4], b"RIFF", "{}", path.display());
-    assert_eq!((field(22), field(24), field(34)), (1, RATE as u16, 16), "one channel, 8 kHz, 16 bit");
+    assert_eq!(
+        (field(22), field(24), field(34)),
+        (1, RATE as u16, 16),
+        "one channel, 8 kHz, 16 bit"
+    );
     let data = octets.windows(4).position(|four| four == b"data").expect("a data chunk") + 8;
     octets[data..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
 }
@@ -73,7 +77,9 @@ pub fn read(path: &Path) -> Vec<i16> {
 pub fn assert_heard(what: &str, heard: &[i16], sent: &[i16], control: &[i16]) {
     let (alike, crossed) = (likeness(sent, heard), likeness(control, heard));
     let seconds = heard.len() as f64 / RATE as f64;
-    println!("{what}: {alike:.4} with what was sent, {crossed:.4} with the control, {seconds:.1} s");
+    println!(
+        "{what}: {alike:.4} with what was sent, {crossed:.4} with the control, {seconds:.1} s"
+    );
     assert!(alike >= 0.95, "{what}: {alike:.3} with what was sent, in {seconds:.1} s");
     assert!(crossed < 0.2, "{what}: {crossed:.3} with what the other side sent");
 }
@@ -89,9 +95,8 @@ pub fn likeness(wanted: &[i16], heard: &[i16]) -> f64 {
         *product = product.times(other.conjugate());
     }
     transform(&mut products, 1.0);
-    let energy = |samples: &[i16]| -> f64 {
-        samples.iter().map(|sample| f64::from(*sample).powi(2)).sum()
-    };
+    let energy =
+        |samples: &[i16]| -> f64 { samples.iter().map(|sample| f64::from(*sample).powi(2)).sum() };
     let own = energy(wanted);
     let mut theirs = energy(&heard[..wanted.len()]);
     let mut best = 0.0_f64;
@@ -141,8 +146,9 @@ fn transform(values: &mut [Complex], sign: f64) {
     let mut half = 1;
     while half < values.len() {
         let step = sign * TAU / (2 * half) as f64;
-        let turns: Vec<Complex> =
-            (0..half).map(|at| Complex((step * at as f64).cos(), (step * at as f64).sin())).collect();
+        let turns: Vec<Complex> = (0..half)
+            .map(|at| Complex((step * at as f64).cos(), (step * at as f64).sin()))
+            .collect();
         for block in values.chunks_exact_mut(2 * half) {
             let (low, high) = block.split_at_mut(half);
             for ((low, high), turn) in low.iter_mut().zip(high).zip(&turns) {

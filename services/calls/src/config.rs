@@ -6,8 +6,8 @@ types::settings! {
     /// Person-to-person calls (`[calls]`).
     pub struct Config {
         /// Longest time a call rings before it counts as missed.
-        ring_max: Seconds = Seconds(120) => live,
+        ring_max: Seconds = Seconds(120) => restart,
         /// Calls at once on one shard; more get `calls.too_many`.
-        calls_max: u32 = 100_000 => live,
+        calls_max: u32 = 100_000 => restart,
     }
 }

@@ -172,11 +172,9 @@ impl Edge {
 
     fn readyz(&self) -> Response {
         let parts = (self.ready)();
-        let ready = parts.iter().all(|(_, fault)| fault.is_none());
-        let parts: serde_json::Map<String, serde_json::Value> = parts
-            .into_iter()
-            .map(|(part, fault)| (part, fault.unwrap_or_else(|| "ok".into()).into()))
-            .collect();
+        let ready = parts.iter().all(|(_, part)| part.is_ready());
+        let parts: serde_json::Map<String, serde_json::Value> =
+            parts.into_iter().map(|(name, part)| (name, part.word().into())).collect();
         let body = serde_json::json!({"ready": ready, "parts": parts}).to_string();
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, text("application/json", body)).into_response()

@@ -61,10 +61,42 @@ pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 pub type Submit = Arc<dyn Fn(usize, ApiRequest) -> Result<(), ()> + Send + Sync>;
 /// Octets of a blob by its hash, if they are kept.
 pub type Blobs = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
-/// Parts of the node, each with what keeps it from being ready.
-pub type Ready = Arc<dyn Fn() -> Vec<(String, Option<String>)> + Send + Sync>;
+/// Parts of the node by name, and how each is.
+pub type Ready = Arc<dyn Fn() -> Vec<(String, Part)> + Send + Sync>;
 /// Counters as Prometheus text.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// How a part of the node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What keeps it, and with it the node, from being ready.
+    Fault(String),
+    /// It does what it should.
+    Ready,
+    /// Nobody asked for it: the node is ready without it.
+    Unused,
+}
+
+impl Part {
+    /// Whether the node can be ready with it.
+    pub fn is_ready(&self) -> bool {
+        !matches!(self, Self::Fault(_))
+    }
+
+    /// What probes and pages say of it.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Fault(why) => why,
+            Self::Ready => "ok",
+            Self::Unused => "not set up",
+        }
+    }
+}
+
+/// The description of the API of these rooms, as `/openapi.json` gives it; `public` as in [`WebConfig`].
+pub fn openapi(manifests: &[&'static Manifest], public: &str) -> serde_json::Value {
+    openapi::describe(manifests, public)
+}
 
 /// What the edge needs from the roof.
 pub struct WebConfig {

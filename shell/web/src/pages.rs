@@ -2,6 +2,8 @@
 
 use switchboard::{Manifest, RefusalRow};
 
+use crate::Part;
+
 /// `/console.css`
 pub const STYLE: &str = include_str!("console.css");
 /// `/icon.svg`
@@ -26,18 +28,19 @@ impl Pages {
     }
 
     /// The first page.
-    pub fn console(&self, ready: &[(String, Option<String>)]) -> String {
+    pub fn console(&self, ready: &[(String, Part)]) -> String {
         let parts: String = ready
             .iter()
-            .map(|(part, fault)| {
-                let (class, word) = match fault {
-                    None => ("good", "ready"),
-                    Some(why) => ("bad", why.as_str()),
+            .map(|(name, part)| {
+                let (class, word) = match part {
+                    Part::Fault(why) => ("bad", why.as_str()),
+                    Part::Ready => ("good", "ready"),
+                    Part::Unused => ("good", part.word()),
                 };
-                format!("<li class=\"{class}\"><b>{}</b> {}</li>\n", escape(part), escape(word))
+                format!("<li class=\"{class}\"><b>{}</b> {}</li>\n", escape(name), escape(word))
             })
             .collect();
-        let state = match ready.iter().any(|(_, fault)| fault.is_some()) {
+        let state = match ready.iter().any(|(_, part)| !part.is_ready()) {
             true => "<p class=\"state bad\">Not ready yet</p>",
             false => "<p class=\"state good\">Ready</p>",
         };

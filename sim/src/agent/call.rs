@@ -10,7 +10,7 @@ use sip::{Framing, Message, Method, Name};
 use types::Instant;
 
 use super::wire::offer;
-use super::{Act, Agent, Alarm, Key, Purpose, RING_MAX};
+use super::{Act, Agent, Alarm, Key, PATIENCE, Purpose, RING_MAX};
 
 /// What a caller is going to do.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +74,8 @@ pub struct Call {
     pub status: u16,
     /// Whether it ever talked.
     pub talked: bool,
+    /// When it was over.
+    pub ended: Option<Instant>,
     /// Call-ID.
     pub call_id: Vec<u8>,
     /// Our tag.
@@ -101,6 +103,13 @@ impl Call {
 }
 
 impl Agent {
+    /// Notes which calls are over now.
+    pub fn note_ends(&mut self, now: Instant) {
+        for call in self.calls.values_mut().filter(|call| !call.is_alive()) {
+            call.ended.get_or_insert(now);
+        }
+    }
+
     /// Calls somebody.
     pub fn call(&mut self, plan: CallPlan, now: Instant) -> u32 {
         self.next += 1;
@@ -116,6 +125,7 @@ impl Agent {
             outgoing: true,
             status: 0,
             talked: false,
+            ended: None,
             call_id,
             tag,
             remote_tag: Vec::new(),
@@ -337,6 +347,12 @@ impl Agent {
         self.send_bye(id, now);
     }
 
+    pub(crate) fn notice(&mut self, id: u32, since: Instant, now: Instant) {
+        let Some(call) = self.calls.get(&id).filter(|call| call.phase == Phase::Up) else { return };
+        self.acts.push(Act::Forgotten { call_id: call.call_id.clone(), since });
+        self.hang_up(id, now);
+    }
+
     fn send_bye(&mut self, id: u32, now: Instant) {
         let (via, branch) = self.via();
         let Some(call) = self.calls.get_mut(&id) else { return };
@@ -427,6 +443,7 @@ impl Agent {
             outgoing: false,
             status: 0,
             talked: false,
+            ended: None,
             call_id: message.call_id().to_vec(),
             tag: tag.clone(),
             remote_tag: from_tag.to_vec(),
@@ -535,6 +552,7 @@ impl Agent {
         if hangs_up {
             self.set_alarm(hang_up, Alarm::HangUp(id), now);
         }
+        self.set_alarm(PATIENCE, Alarm::Notice(id, now), now);
         if reinvites {
             self.set_alarm(hang_up / 2, Alarm::Reinvite(id), now);
         }

@@ -32,6 +32,7 @@ pub struct Registration {
     announced: Vec<String>,
     /// Calls that it accepted by the reply address: their INVITE is answered at once.
     pub(crate) accepted: Vec<String>,
+    hushed: bool,
 }
 
 /// The wait before another try at registering.
@@ -52,7 +53,7 @@ impl Agent {
     }
 
     pub(crate) fn register(&mut self, now: Instant) {
-        if self.awake && !self.registration.call_id.is_empty() {
+        if self.awake && !self.registration.call_id.is_empty() && !self.registration.hushed {
             self.register_for(self.registration.expires, now);
         }
     }
@@ -60,7 +61,6 @@ impl Agent {
     /// It was started again: what it knew of calls and transactions is gone, and it moved to another address.
     pub fn restart(&mut self, address: std::net::SocketAddr, now: Instant) {
         self.address = address;
-        self.calls.clear();
         self.clients.clear();
         self.servers.clear();
         self.alarms.clear();
@@ -70,6 +70,7 @@ impl Agent {
 
     /// It does not register any more.
     pub fn hush(&mut self) {
+        self.registration.hushed = true;
         self.alarms.retain(|_, alarm| *alarm != Alarm::Register);
     }
 

@@ -306,11 +306,17 @@ impl Runner {
         };
         let done = self.answered || (refuses && why == Why::Ours);
         self.leave(if done { 0 } else { FAILED });
-        let binds = self.plan.server.is_some() && self.plan.push.is_none();
         match &self.plan.goal {
-            Goal::Answer { .. } if binds => Some(Event::Unregister),
+            Goal::Answer { .. } if self.unbinds() => Some(Event::Unregister),
             Goal::Answer { .. } | Goal::Call { .. } | Goal::Register { .. } => None,
         }
+    }
+
+    /// Whether the binding ends with this run: a push token of the stand-in is known to nobody
+    /// afterwards, one from the words can wake another run.
+    fn unbinds(&self) -> bool {
+        let kept = self.plan.push.as_ref().is_some_and(|push| push.token.is_some());
+        self.plan.server.is_some() && !kept
     }
 
     fn leave(&mut self, code: u8) {
@@ -342,7 +348,7 @@ impl Runner {
                 say::waited(self.plan.json, what.name(), limit.as_secs());
                 self.leave(FAILED);
                 self.apply(Event::HangUp).await?;
-                if self.plan.server.is_some() && self.plan.push.is_none() {
+                if self.unbinds() {
                     self.apply(Event::Unregister).await?;
                 }
             }
@@ -355,7 +361,7 @@ impl Runner {
         let done = self.answered || matches!(self.plan.goal, Goal::Register { .. });
         self.leave(if done { 0 } else { FAILED });
         self.apply(Event::HangUp).await?;
-        if self.phone.is_registered() && self.plan.push.is_none() {
+        if self.phone.is_registered() && self.unbinds() {
             self.apply(Event::Unregister).await?;
         }
         Ok(())
