@@ -266,7 +266,7 @@ impl Caller {
             let _ = write!(
                 out,
                 "INVITE sip:u{user}@{DOMAIN} SIP/2.0\r\n\
-                 Via: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-i;rport\r\nMax-Forwards: 70\r\n\
+                 Via: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-i{run};rport\r\nMax-Forwards: 70\r\n\
                  From: {from}\r\nTo: <sip:u{user}@{DOMAIN}>\r\nCall-ID: c{key}-{run}\r\nCSeq: 1 INVITE\r\n\
                  Contact: <sip:caller@{own}>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY\r\n\
                  Accept: application/sdp\r\nAllow-Events: talk, hold, refer\r\nSupported: replaces\r\nUser-Agent: Load generator\r\nContent-Type: application/sdp\r\n\
@@ -290,7 +290,7 @@ impl Caller {
             let _ = write!(
                 out,
                 "ACK sip:u{user}@{DOMAIN} SIP/2.0\r\n\
-                 Via: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-i;rport\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: "
+                 Via: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-i{run};rport\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: "
             );
             out.extend_from_slice(to);
             let _ = write!(out, "\r\nCall-ID: c{key}-{run}\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n");
@@ -307,7 +307,7 @@ impl Caller {
             out.extend_from_slice(&call.target);
             let _ = write!(
                 out,
-                " SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-{mark};rport\r\nMax-Forwards: 70\r\n"
+                " SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKc{key}-{mark}{run};rport\r\nMax-Forwards: 70\r\n"
             );
             out.extend_from_slice(&call.routes);
             let _ = write!(out, "From: {from}\r\nTo: ");

@@ -31,7 +31,7 @@ mod track;
 mod words;
 
 pub use engine::Engine;
-pub use ports::{Ports, QUARANTINE};
+pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
 pub use track::{AHEAD_MAX, Track};

@@ -11,6 +11,9 @@ use types::{Instant, Rng};
 /// on their sources.
 pub const QUARANTINE: Duration = Duration::from_secs(4);
 
+/// How long a port that could not be opened is left alone: another program has it.
+pub const SPOILED: Duration = Duration::from_secs(600);
+
 /// The even ports that one shard may give to streams; the odd one above each belongs to it.
 #[derive(Debug)]
 pub struct Ports {
@@ -20,6 +23,7 @@ pub struct Ports {
     /// For each port of the range: where it is. A place in `free`, or one of the two marks below.
     places: Vec<u32>,
     resting: VecDeque<(Instant, u16)>,
+    spoiled: VecDeque<(Instant, u16)>,
     rng: Rng,
 }
 
@@ -38,6 +42,7 @@ impl Ports {
             free: Vec::new(),
             places: vec![TAKEN; span],
             resting: VecDeque::new(),
+            spoiled: VecDeque::new(),
             rng,
         };
         for port in ports.range.clone() {
@@ -71,9 +76,20 @@ impl Ports {
         while let Some((_, rested)) = self.resting.pop_front_if(|(until, _)| *until <= now) {
             self.put(rested);
         }
+        while let Some((_, spoiled)) = self.spoiled.pop_front_if(|(until, _)| *until <= now) {
+            self.put(spoiled);
+        }
         if self.owns(port) && self.place(port) == Some(TAKEN) {
             self.mark(port, RESTING);
             self.resting.push_back((now + QUARANTINE, port));
+        }
+    }
+
+    /// A port that another program has: it comes again only after [`SPOILED`].
+    pub fn spoil(&mut self, port: u16, now: Instant) {
+        if self.owns(port) && self.place(port) == Some(TAKEN) {
+            self.mark(port, RESTING);
+            self.spoiled.push_back((now + SPOILED, port));
         }
     }
 
@@ -106,7 +122,7 @@ impl Ports {
 
     /// How many more streams' sides could be served now.
     pub fn left(&self) -> usize {
-        self.free.len() + self.resting.len()
+        self.free.len() + self.resting.len() + self.spoiled.len()
     }
 
     fn owns(&self, port: u16) -> bool {

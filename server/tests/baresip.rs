@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
-use support::baresip::{Account, Baresip};
+use support::baresip::{Baresip, Login};
 use support::capture::Capture;
 use support::namespace::{Namespace, SERVER};
 use support::phone::Phone;
@@ -41,8 +41,8 @@ impl House {
 
     fn baresip(&self, user: &str, transport: &str, port: u16) -> Baresip {
         let server = self.server.sip.to_string();
-        let account = Account { user, password: PASSWORD, server: &server, transport, port };
-        let phone = Baresip::start(&self.phones, &account, self.says(user));
+        let login = Login { user, password: PASSWORD, server: &server, transport, port };
+        let phone = Baresip::start(&self.phones, &login, self.says(user));
         self.server.bindings(user, 1);
         phone
     }

@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::baresip::{Account, Baresip};
+use support::baresip::{Baresip, Login};
 use support::http::Answer;
 use support::namespace::{Namespace, PHONES};
 use support::phone::Phone;
@@ -49,7 +49,7 @@ impl House {
         let (password, transport) = (self.password(), "udp");
         let phone = Baresip::start(
             &self.host,
-            &Account { user, password, server: &server, transport, port },
+            &Login { user, password, server: &server, transport, port },
             says,
         );
         self.server.bindings(user, 1);

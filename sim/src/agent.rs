@@ -42,6 +42,8 @@ pub enum Act {
         token: String,
         /// The JSON body.
         body: String,
+        /// When it leaves.
+        delay: Duration,
     },
     /// The server granted a registration until then, or ended it (`None`).
     Granted {
@@ -80,6 +82,8 @@ pub(crate) enum Alarm {
     Sleep,
     /// The person notices that nobody is there any more.
     Notice(u32, Instant),
+    /// Up, after the answer over HTTP.
+    Wake,
 }
 
 /// Whom a client transaction serves.
@@ -270,6 +274,7 @@ impl Agent {
             Alarm::Register => self.register(now),
             Alarm::Reinvite(call) => self.reinvite(call, now),
             Alarm::Sleep => self.sleep_again(now),
+            Alarm::Wake => self.wake(now),
             Alarm::Notice(call, since) => self.notice(call, since, now),
         }
     }

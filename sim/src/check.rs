@@ -26,6 +26,9 @@ const GRANT_MARGIN: Duration = Duration::from_secs(8);
 /// What was written is synced after this at the latest, the way to the phone included.
 const UNSYNCED: Duration = Duration::from_secs(2);
 
+/// A BYE that is lost is repeated for so long.
+const BYE_LATE: Duration = Duration::from_secs(33);
+
 /// One INVITE of a caller, by its branch.
 #[derive(Debug)]
 struct Asked {
@@ -43,6 +46,8 @@ struct Asked {
     heard: Option<Instant>,
     /// When the server refused it first.
     refused: Option<Instant>,
+    /// The caller heard something of it.
+    heard_any: bool,
     /// Its refusal died with the server.
     dropped: bool,
     call_id: String,
@@ -120,6 +125,7 @@ impl Checks {
             cut: false,
             heard: None,
             refused: None,
+            heard_any: false,
             dropped: false,
             call_id,
         });
@@ -171,6 +177,7 @@ impl Checks {
         else {
             return;
         };
+        asked.heard_any = true;
         if status < 200 {
             asked.rang |= status > 100;
             return;
@@ -187,7 +194,10 @@ impl Checks {
                 asked.answer = Some(answer);
                 asked.heard = Some(now);
             }
-            Some(known) if *known == answer || asked.cut => (),
+            // A challenge leaves no state: the same INVITE, come again, is judged anew.
+            Some(known) if *known == answer || known.status == 401 || asked.cut => (),
+            // A refused INVITE, come again out of the network after a restart: nobody remembers refusals.
+            Some(known) if known.status >= 300 && asked.runs.len() > 1 => (),
             Some(known) => {
                 let what = format!(
                     "the INVITE of {} got {} and then {status} (or another tag or body)",
@@ -354,6 +364,8 @@ impl Checks {
             .invites
             .values()
             .filter(|asked| asked.answer.is_none() && !asked.cut && !asked.dropped && (!asked.killed || asked.rang))
+            // A caller who hears nothing at all asks seven times and gives up: answers without state were lost.
+            .filter(|asked| asked.heard_any || asked.refused.is_none())
             .map(|asked| {
                 format!(
                     "the INVITE of {} reached the server at {:?} and got no final answer (rang: {}, killed: {})",
@@ -382,7 +394,10 @@ pub fn settle(world: &mut World) {
 /// hung up. That is no fault of the switchboard; these calls are set aside.
 fn undead(world: &mut World) {
     let lost = world.checks.lost.clone();
-    let in_lost = |at: Instant| lost.iter().any(|(from, to)| *from <= at && at <= *to + UNSYNCED);
+    // A BYE may come late by all its repetitions.
+    let in_lost = |at: Instant| {
+        lost.iter().any(|(from, to)| *from <= at + BYE_LATE && at <= *to + UNSYNCED)
+    };
     let ended: Vec<Vec<u8>> = world
         .agents
         .iter()

@@ -120,6 +120,11 @@ impl Summary {
         }
     }
 
+    /// Fewest users and fewest calls of a seed.
+    pub fn least(&self) -> (u64, u64) {
+        (self.users_min.unwrap_or(0), self.calls_min.unwrap_or(0))
+    }
+
     /// The words for people.
     pub fn lines(&self, with_coverage: bool) -> Vec<String> {
         let mut lines = Vec::new();

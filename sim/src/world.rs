@@ -453,9 +453,8 @@ impl World {
         let address = self.agents[agent].address;
         for act in acts {
             match act {
-                Act::Answer { url, token, body } => {
+                Act::Answer { url, token, body, delay } => {
                     let target = url.strip_prefix(PUBLIC).unwrap_or(&url).to_owned();
-                    let delay = Duration::from_millis(20 + self.rng.below(2_500));
                     let (asked, bearer) = (Asked::Reply, token);
                     self.after(
                         delay,

@@ -133,6 +133,8 @@ pub struct Core {
     pub(crate) queue: VecDeque<Work>,
     pub(crate) counters: std::collections::BTreeMap<&'static str, u64>,
     pub(crate) ports: media::Ports,
+    /// Which room has a port: what a room that panicked leaves behind is taken from it.
+    pub(crate) ports_taken: std::collections::BTreeMap<u16, usize>,
     pub(crate) nonces: Nonces,
     pub(crate) guard: Guard,
     /// Outputs of the dispatch at hand wait for this entry.
@@ -166,6 +168,7 @@ impl Core {
             queue: VecDeque::new(),
             counters: std::collections::BTreeMap::new(),
             ports: media::Ports::new(config.media_ports.clone(), share, rng.fork()),
+            ports_taken: std::collections::BTreeMap::new(),
             nonces: Nonces::new(keys.nonces, &mut rng),
             guard: Guard::new(rng.hash_key()),
             after: None,

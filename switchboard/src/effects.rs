@@ -495,6 +495,7 @@ impl Effects<'_> {
         self.core.bridges.insert(bridge, session);
         for port in ports {
             self.core.ports.claim(*port);
+            self.core.ports_taken.insert(*port, self.room);
         }
     }
 
@@ -502,7 +503,10 @@ impl Effects<'_> {
     pub fn ports(&mut self) -> Option<[u16; 2]> {
         let first = self.core.ports.take()?;
         match self.core.ports.take() {
-            Some(second) => Some([first, second]),
+            Some(second) => {
+                self.core.ports_taken.extend([(first, self.room), (second, self.room)]);
+                Some([first, second])
+            }
             None => {
                 self.core.ports.give_back(first, self.core.clock.now);
                 None
@@ -513,7 +517,15 @@ impl Effects<'_> {
     /// Ports that are not used any more.
     pub fn give_back(&mut self, ports: &[u16]) {
         for port in ports {
+            self.core.ports_taken.remove(port);
             self.core.ports.give_back(*port, self.core.clock.now);
+        }
+    }
+
+    /// Ports that another program holds.
+    pub fn spoil(&mut self, ports: &[u16]) {
+        for port in ports {
+            self.core.ports.spoil(*port, self.core.clock.now);
         }
     }
 

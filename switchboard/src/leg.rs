@@ -6,7 +6,7 @@
 //! Rules       A leg stays on the slot where its first message was located; its owner may live elsewhere
 //!             and changes only by `Hand` and `Accept`: the giver owns until the taker accepted.
 //!             Only the owner is obeyed. An event for an owner that is gone ends the leg.
-//! Limits      RING_MAX for a call of ours without a final answer; 64*T1 for ACK.
+//! Limits      RING_MAX for a call of ours without a final answer, CHANGE_MAX for a re-INVITE; 64*T1 for ACK.
 //! Not here    Why a leg rings or ends (rooms), what its description says (pair), octets of SIP (sip).
 //! Spec        RFC 3261 §12 to §15, RFC 3264 §8 for re-INVITE, RFC 6141 for its failure.
 
@@ -19,6 +19,8 @@ use crate::service::RequestId;
 
 /// A call of ours without a final answer ends after this; rooms usually end it earlier.
 pub const RING_MAX: types::Seconds = types::Seconds(180);
+/// A re-INVITE of ours that was heard but not answered is given up after this.
+pub const CHANGE_MAX: types::Seconds = types::Seconds(60);
 
 /// What an owner may tell a leg.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,8 +213,8 @@ pub(crate) enum Change {
     Idle,
     /// Theirs waits for our answer.
     Incoming { request: RequestId },
-    /// Ours is out.
-    Outgoing { offered: bool },
+    /// Ours is out, until then at most.
+    Outgoing { offered: bool, transaction: u64, until: Instant },
 }
 
 /// One side of a call.
@@ -253,10 +255,8 @@ impl Leg {
         };
         let change = match &self.change {
             Change::Answered { retransmit } => retransmit.deadline(),
-            Change::Accepted { .. }
-            | Change::Idle
-            | Change::Incoming { .. }
-            | Change::Outgoing { .. } => None,
+            Change::Outgoing { until, .. } => Some(*until),
+            Change::Accepted { .. } | Change::Idle | Change::Incoming { .. } => None,
         };
         [phase, change].into_iter().flatten().min()
     }

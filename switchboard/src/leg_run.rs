@@ -5,7 +5,7 @@ use sip::transaction::server_invite::{AnswerAction, AnswerEvent};
 use sip::transaction::{AnswerRetransmit, client_invite};
 use sip::write::Writer;
 use sip::{Framing, Message, Method, Name};
-use types::{LegId, SessionId};
+use types::{Flow, LegId, SessionId};
 
 use crate::core::Core;
 use crate::ladder::Lane;
@@ -13,7 +13,7 @@ use crate::leg::{Cancel, Change, InvitePlan, Leg, LegCommand, LegEvent, Phase};
 use crate::service::RequestId;
 use crate::store::Durability;
 use crate::timers::Reason;
-use crate::transactions::ClientMachine;
+use crate::transactions::{ClientMachine, STRAYS_MAX};
 
 /// Methods that we take, for Allow.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER";
@@ -237,9 +237,8 @@ impl Core {
         let flow = leg.flow;
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(mut dialog) = leg.dialog.take() else { return };
-        leg.change = Change::Outgoing { offered: sdp.is_some() };
         let (new_block, owner, apart) = (dialog.reserve(), leg.owner, leg.apart);
-        self.request(flow, id.slot(), Some(id), true, |via| {
+        let transaction = self.request(flow, id.slot(), Some(id), true, |via| {
             let mut out = Vec::with_capacity(800);
             let mut writer = dialog.request(Method::Invite, &mut out, via);
             writer.header(Name::Contact, &contact).header(Name::Allow, ALLOW);
@@ -247,8 +246,10 @@ impl Core {
             finish(&mut writer, sdp.as_deref());
             out
         });
+        let until = self.clock.now + crate::leg::CHANGE_MAX;
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.dialog = Some(dialog);
+            leg.change = Change::Outgoing { offered: sdp.is_some(), transaction, until };
         }
         // The shell writes the log before it sends, so the new block of CSeq numbers is known in time.
         match (new_block, apart) {
@@ -287,7 +288,12 @@ impl Core {
                 self.leg_send_ack(id, cseq, None);
                 self.leg_bye(id, headers);
             }
-            Phase::Established => self.leg_bye(id, headers),
+            Phase::Established => {
+                if let Change::Accepted { cseq } = leg.change {
+                    self.leg_send_ack(id, cseq, None); // Or its answer is repeated.
+                }
+                self.leg_bye(id, headers);
+            }
             Phase::Ending { .. } => (),
         }
     }
@@ -403,7 +409,10 @@ impl Core {
                 let cancel = *cancel;
                 self.leg_calling(id, cancel, status, message);
             }
-            Phase::Established if matches!(leg.change, Change::Outgoing { .. }) => {
+            // Not the INVITE's own success, said again because its ACK was lost.
+            Phase::Established
+                if matches!(leg.change, Change::Outgoing { transaction: ours, .. } if ours == transaction) =>
+            {
                 self.leg_change_answered(id, status, message);
             }
             Phase::Calling { .. } | Phase::Incoming { .. } => (),
@@ -493,18 +502,27 @@ impl Core {
 
     /// A success that nobody wants any more: acknowledged and ended at once (RFC 3261 §13.2.2.4).
     fn leg_stray_success(&mut self, id: LegId, transaction: u64, message: &Message<'_>) {
-        let Some(flow) = self.transactions.clients.get(transaction).map(|entry| entry.flow) else {
-            return;
-        };
         if message.status().is_none_or(|status| status / 100 != 2) {
             return;
         }
         let Ok(mut dialog) = Dialog::uac(message, tag_of_from(message)) else { return };
+        let tag = self.keys.slots.hash_bytes(dialog.remote_tag());
+        let Some(entry) = self.transactions.clients.get_mut(transaction) else { return };
+        let (flow, again) = (entry.flow, entry.strays.contains(&tag));
+        if !again {
+            if entry.strays.len() >= STRAYS_MAX {
+                return;
+            }
+            entry.strays.push(tag);
+        }
         let cseq = message.cseq().map_or(1, |cseq| cseq.number);
         let via = self.via(flow, id.slot(), u64::from(cseq) << 32 | 0xffff_ffff);
         let mut ack = Vec::new();
         dialog.ack(cseq, &mut ack, &via).end();
         self.send(flow, &ack, self.after);
+        if again {
+            return; // The BYE repeats itself.
+        }
         self.request(flow, id.slot(), None, false, |via| {
             let mut out = Vec::new();
             dialog.request(Method::Bye, &mut out, via).end();
@@ -520,7 +538,7 @@ impl Core {
         let cseq = message.cseq().map_or(1, |cseq| cseq.number);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let owner = leg.owner;
-        let Change::Outgoing { offered } = leg.change else { return };
+        let Change::Outgoing { offered, .. } = leg.change else { return };
         leg.change = Change::Idle;
         if status < 300 {
             leg.sdp.clone_from(&sdp);
@@ -537,7 +555,7 @@ impl Core {
         // RFC 3261 §12.2.1.2: these say that the dialog is gone at the other side.
         if matches!(status, 408 | 481) {
             self.tell(owner, id, LegEvent::Ended { why: "gone".into() });
-            self.leg_gone(id);
+            self.leg_bye(id, &[]);
         }
     }
 
@@ -557,13 +575,22 @@ impl Core {
             (Phase::Established, Change::Outgoing { .. }) => {
                 leg.change = Change::Idle;
                 self.tell(owner, id, LegEvent::ChangeAnswered { status, sdp: None });
+                // Without any answer nobody is there (RFC 3261 §14.1, §12.2.1.2).
+                self.tell(owner, id, LegEvent::Ended { why: "timeout".into() });
+                self.leg_bye(id, &[]);
             }
             (_, _) => (),
         }
     }
 
-    /// A request inside of this leg's dialog. `request`: its transaction.
-    pub(crate) fn leg_request(&mut self, id: LegId, request: RequestId, message: &Message<'_>) {
+    /// A request inside of this leg's dialog. `request`: its transaction; `way`: where its peer is reached now.
+    pub(crate) fn leg_request(
+        &mut self,
+        id: LegId,
+        request: RequestId,
+        way: Flow,
+        message: &Message<'_>,
+    ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(dialog) = &mut leg.dialog else { return };
         if let Err(verdict) = dialog.accept(message) {
@@ -592,7 +619,10 @@ impl Core {
                     self.tell(owner, id, LegEvent::Ended { why: "bye".into() });
                 }
             }
-            Method::Invite => self.leg_reinvited(id, request, message),
+            Method::Invite => {
+                leg.flow = way; // A phone that changed networks says so by its re-INVITE.
+                self.leg_reinvited(id, request, message);
+            }
             Method::Options => {
                 self.answer_plainly(request, 200, &[("Allow", ALLOW), ("Accept", SDP)]);
             }
@@ -674,6 +704,15 @@ impl Core {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.armed = None;
         let flow = leg.flow;
+        if let Change::Outgoing { transaction, until, .. } = leg.change
+            && until <= now
+        {
+            leg.change = Change::Idle;
+            let owner = leg.owner;
+            self.change_given_up(flow, transaction);
+            self.tell(owner, id, LegEvent::ChangeAnswered { status: 504, sdp: None });
+            return;
+        }
         let in_change = matches!(leg.change, Change::Answered { .. });
         let retransmit = match (&mut leg.phase, &mut leg.change) {
             (_, Change::Answered { retransmit })
@@ -720,6 +759,25 @@ impl Core {
         self.leg_arm(id);
     }
 
+    /// A re-INVITE of ours that nobody waits for any more: the other side is told, and it ends by itself.
+    fn change_given_up(&mut self, flow: Flow, transaction: u64) {
+        let now = self.clock.now;
+        let Some(entry) = self.transactions.clients.get_mut(transaction) else { return };
+        let ClientMachine::Invite(machine) = &mut entry.machine else { return };
+        let mut cancel = Vec::new();
+        if machine.is_cancellable()
+            && let Ok(invite) = Message::decode(machine.message(), Framing::Datagram)
+        {
+            // What lacks a header gets an empty CANCEL, which is not sent.
+            let _ = sip::transaction::cancel_for(&invite, None, &mut cancel);
+        }
+        machine.handle(client_invite::Event::Cancelled, now);
+        self.drive_client(transaction, None);
+        if !cancel.is_empty() {
+            self.send(flow, &cancel, self.after);
+        }
+    }
+
     pub(crate) fn leg_arm(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if let Some(at) = leg.deadline()
@@ -736,6 +794,9 @@ impl Core {
         // A re-INVITE that still waits gets its answer (RFC 3261 §15.1.2).
         if let Change::Incoming { request } = leg.change {
             self.answer_plainly(request, 487, &[]);
+        }
+        if let Change::Outgoing { transaction, .. } = leg.change {
+            self.change_given_up(leg.flow, transaction);
         }
         if let Some(dialog) = &leg.dialog {
             let key = self.dialog_key(dialog.call_id(), dialog.local_tag(), dialog.remote_tag());

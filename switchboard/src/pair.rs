@@ -164,17 +164,11 @@ impl Pair {
         }
     }
 
-    /// A port could not be had: other ones are taken, before they were told to anybody if possible.
-    pub fn failed(&mut self, index: u8, effects: &mut Effects<'_>) -> bool {
-        let Some(place) = self.ports.get_mut(usize::from(index)) else { return false };
-        if let Some(ports) = place.take() {
-            effects.give_back(&ports);
+    /// A port of this section could not be had: it and its neighbour are left alone for a while.
+    pub fn spoil(&mut self, index: u8, effects: &mut Effects<'_>) {
+        if let Some(ports) = self.ports.get_mut(usize::from(index)).and_then(Option::take) {
+            effects.spoil(&ports);
         }
-        *place = effects.ports();
-        if let Some(open) = self.open.get_mut(usize::from(index)) {
-            *open = false;
-        }
-        place.is_some()
     }
 
     /// As tagged fields.

@@ -1,6 +1,6 @@
 //! Legs that come back after a restart.
 
-use sip::transaction::{AnswerRetransmit, ServerInvite};
+use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, LegId, SessionId, tagged};
 
@@ -91,9 +91,7 @@ impl Core {
                 }
             }
             Phase::Answered { retransmit, .. } => Some(retransmit.message()),
-            Phase::Accepted { .. }
-            | Phase::Ending { .. }
-            | Phase::Established => None,
+            Phase::Accepted { .. } | Phase::Ending { .. } | Phase::Established => None,
         };
         Some(leg.encode(request))
     }
@@ -132,6 +130,7 @@ impl Core {
             // The 200 may never have arrived: it is said again until its ACK comes.
             5 if saved.until > self.clock.unix => {
                 let answer = saved.request.unwrap_or_default();
+                self.absorb_again(saved.id, flow, &answer);
                 let retransmit = AnswerRetransmit::new(answer, self.config.timers, self.clock.now);
                 Phase::Answered { retransmit, until: saved.until, restored: true }
             }
@@ -161,6 +160,27 @@ impl Core {
             },
         );
         self.leg_arm(saved.id);
+    }
+
+    /// The transaction of an INVITE that was answered: the same INVITE, come again, is no new call.
+    fn absorb_again(&mut self, leg: LegId, flow: Flow, answer: &[u8]) {
+        // The answer has the Via of its INVITE, which names the transaction.
+        let Ok(message) = Message::decode(answer, Framing::Datagram) else { return };
+        let key = self.transactions.key(&message, Method::Invite, flow.remote.ip());
+        let tag = message.to().ok().and_then(|to| to.tag()).and_then(|tag| tag.try_into().ok());
+        let mut machine = ServerInvite::new(flow.transport.reliable(), self.config.timers);
+        let event = server_invite::Event::Respond { status: 200, message: answer.to_vec() };
+        machine.handle(event, self.clock.now);
+        // The leg repeats it.
+        while machine.poll().is_some() {}
+        let (machine, tag) = (ServerMachine::Invite(machine), Tag(tag.unwrap_or_default()));
+        let use_number = self.use_number();
+        let new = NewServer { machine, flow, request: Vec::new(), tag };
+        let id = self.transactions.add_server(key, use_number, new);
+        if let Some(entry) = self.transactions.servers.get_mut(id) {
+            entry.leg = Some(leg);
+        }
+        self.drive_server(id, None);
     }
 
     /// The transaction of an INVITE that still waits for our answer.

@@ -221,8 +221,9 @@ impl Ring {
     }
 
     /// The tickets that it waits for: its question, its timer.
-    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
-        [Some(self.ticket), self.timer].into_iter().flatten()
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> + use<> {
+        let question = (self.state == State::Locating).then_some(self.ticket);
+        [question, self.timer].into_iter().flatten()
     }
 
     /// Whether this leg is one of its branches.
@@ -543,6 +544,8 @@ impl Ring {
             // What says something about our own requests is not the caller's business (RFC 3261 §16.7).
             401 | 407 | 503 => (480, "failed"),
             408 => (480, "missed"),
+            // Where the callee went is not followed, and our own caller could not.
+            300..=399 => (480, "failed"),
             status => (status, "failed"),
         };
         Outcome::Failed { status, outcome, text: None }

@@ -24,7 +24,7 @@ use crate::service::{Event, Service, Session};
 use crate::store::{Entry, kinds};
 use crate::timers::Reason;
 
-/// Dispatches that one input may cause.
+/// Dispatches that one input may cause, beside those that its handling left in the queue.
 pub const ROUNDS_MAX: usize = 10_000;
 /// Bindings that ended and failures of the past are looked for this often.
 const SWEEP: types::Seconds = types::Seconds(5);
@@ -182,6 +182,10 @@ impl Shard {
             {
                 return true;
             }
+            // A room that panicked over a session ended it: there is nothing left to offer.
+            if session.is_some_and(|id| !self.core.sessions.contains_key(&id)) {
+                return true;
+            }
         }
         false
     }
@@ -230,12 +234,21 @@ impl Shard {
         let room = self.core.room_names.get(place).copied().unwrap_or("");
         let why = why.to_owned();
         self.core.out.list.push(Output::Crashed { room, session, why });
-        let mut fresh: Vec<_> = (self.open)();
-        if place < fresh.len()
-            && let Some(home) = self.rooms.get_mut(place)
-        {
-            *home = Some(fresh.swap_remove(place));
+        // The room that it asked for attachments was out as well, and is gone with it.
+        let gone: Vec<usize> =
+            (0..self.rooms.len()).filter(|place| self.rooms[*place].is_none()).collect();
+        for (home, fresh) in self.rooms.iter_mut().zip((self.open)()) {
+            home.get_or_insert(fresh);
         }
+        for place in gone {
+            self.adopt_again(place, session);
+        }
+    }
+
+    /// A fresh instance of a room takes over what the old one had saved.
+    fn adopt_again(&mut self, place: usize, session: Option<SessionId>) {
+        let taken = &mut self.core.ports_taken;
+        let had: Vec<u16> = taken.extract_if(.., |_, room| *room == place).map(|(port, _)| port).collect();
         self.visit(place, None, |room, effects| room.on_notice(&Notice::Restarted, effects));
         let own = self.core.sessions.iter().filter(|(_, entry)| entry.room == place);
         let mut own: Vec<_> = own.map(|(id, entry)| (*id, entry.saved.clone())).collect();
@@ -248,15 +261,29 @@ impl Shard {
                 }
                 Some(_) | None => {
                     let Self { core, rooms, .. } = self;
-                    Effects { core, rooms, room: place }.end(id, None);
+                    let bridges = core.bridges.iter().filter(|(_, owner)| **owner == id);
+                    let mut bridges: Vec<_> = bridges.map(|(bridge, _)| *bridge).collect();
+                    bridges.sort_unstable();
+                    let mut effects = Effects { core, rooms, room: place };
+                    for bridge in bridges {
+                        effects.media(media::Command::Close { bridge });
+                    }
+                    effects.end(id, None);
                 }
             }
         }
+        // What nobody claimed again belongs to nobody.
+        let lost: Vec<u16> =
+            had.into_iter().filter(|port| !self.core.ports_taken.contains_key(port)).collect();
+        let Self { core, rooms, .. } = self;
+        Effects { core, rooms, room: place }.give_back(&lost);
     }
 
     /// Lets rooms hear what waits for them, until nothing does.
     fn drain(&mut self) {
-        for _ in 0..ROUNDS_MAX {
+        // What waits already is no talk without end: a sweep may end a hundred thousand bindings.
+        let most = ROUNDS_MAX + self.core.queue.len().saturating_mul(4);
+        for _ in 0..most {
             let Some(work) = self.core.queue.pop_front() else { return };
             self.core.after = None;
             self.dispatch(work);

@@ -3,7 +3,8 @@
 //! Picture     Out --Register--> Asking --200--> In --shortly before it ends--> Asking
 //!             Asking --no answer, 5xx--> Waiting --delay, doubled each time--> Asking
 //!             In, Asking --Unregister--> Leaving --> Out
-//! Rules       One Call-ID and growing numbers for the life of the phone. What cannot get better by
+//! Rules       One Call-ID and growing numbers for the life of the phone. A new address takes the old
+//!             one with it. What cannot get better by
 //!             waiting (wrong password, unknown user) is not tried again.
 //! Limits      RETRY_MIN to RETRY_MAX between two tries.
 //! Not here    Credentials (login.rs), whether the flow is open (phone.rs).
@@ -34,6 +35,8 @@ pub(crate) struct Registration {
     call_id: String,
     tag: Vec<u8>,
     cseq: u32,
+    /// The Contact that the registrar has last confirmed.
+    bound: Option<String>,
     state: State,
 }
 
@@ -57,7 +60,13 @@ enum State {
 
 impl Registration {
     pub fn new(rng: &mut Rng) -> Self {
-        Self { call_id: wire::uuid(rng), tag: wire::tag(rng), cseq: 0, state: State::Out }
+        Self {
+            call_id: wire::uuid(rng),
+            tag: wire::tag(rng),
+            cseq: 0,
+            bound: None,
+            state: State::Out,
+        }
     }
 
     pub fn is_in(&self) -> bool {
@@ -171,8 +180,13 @@ impl Phone {
             cseq: self.registration.next_cseq(),
         };
         let (branch, contact) = (wire::branch(&mut self.rng), self.contact(true));
+        let gone = self.registration.bound.clone().filter(|bound| *bound != contact);
         let mut out = Vec::new();
         let mut writer = self.begin(&outline, &branch, &mut out);
+        if let Some(gone) = gone {
+            // Our old flow is closed: a registrar that knows no instances must not keep it.
+            writer.header_parts(Name::Contact, &[gone.as_bytes(), b";expires=0"]);
+        }
         writer
             .header(Name::Contact, contact)
             .number(Name::Expires, expires.into())
@@ -198,6 +212,7 @@ impl Phone {
         // Asleep, a refresh costs a wake-up; it must not cost one a second.
         let wait = (life - MARGIN_MAX.min(life / 4)).max(Duration::from_secs(1));
         self.registration.state = State::In { refresh: now + wait };
+        self.registration.bound = Some(self.contact(true));
         let push = response.all(Name::FeatureCaps).any(|caps| {
             let caps = String::from_utf8_lossy(caps).to_ascii_lowercase();
             caps.contains("+sip.pns")

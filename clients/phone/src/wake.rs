@@ -8,7 +8,7 @@
 //! Rules       The same call by several channels rings once. A reply that fails falls back to
 //!             registering: whichever comes first wins, for the server too. `call.cancel`,
 //!             `call.answered_elsewhere` and `call.missed` end the ringing.
-//! Limits      It rings until `exp`, at most ring_max.
+//! Limits      It rings until `exp`, at most ring_max; LATE_MAX once they talk.
 //! Not here    HTTP, how a push arrives.
 //! Spec        RFC 8599 §4.1.3 (a push is answered by a REGISTER)
 
@@ -25,8 +25,9 @@ use crate::phone::{Call, Line, Phone, Stage};
 use crate::wire;
 use crate::words::{Action, Event, PhoneEvent, Stream, Why};
 
-/// How long the INVITE of a call may be under way while both sides talk already.
-const LATE_MAX: Duration = Duration::from_secs(4 * 3600);
+/// How long the INVITE of a call may be under way while both sides talk already. Without it nobody
+/// could tell us that they hung up.
+const LATE_MAX: Duration = Duration::from_secs(60);
 
 /// A call that a push told of.
 #[derive(Debug)]
@@ -110,6 +111,11 @@ impl Phone {
             Some(Stage::Woken(woken)) if !woken.is_connected() => {
                 self.forget(&id, 487);
                 self.end_woken(why, 0);
+            }
+            // The caller hung up before our INVITE was there.
+            Some(Stage::Woken(_)) if why != Why::AnsweredElsewhere => {
+                self.forget(&id, 487);
+                self.end_woken(Why::Theirs, 0);
             }
             Some(Stage::Calling(_) | Stage::Talking { .. } | Stage::Woken(_)) => (),
             // Slept through from beginning to end.
@@ -238,9 +244,9 @@ impl Phone {
 
     pub(crate) fn woken_passed(&mut self) {
         let Some(woken) = self.woken() else { return };
-        let id = woken.invite.call_id.clone();
+        let (id, connected) = (woken.invite.call_id.clone(), woken.is_connected());
         self.forget(&id, 480);
-        self.end_woken(Why::NoAnswer, 0);
+        self.end_woken(if connected { Why::Unreachable } else { Why::NoAnswer }, 0);
     }
 
     fn woken(&mut self) -> Option<&mut Woken> {

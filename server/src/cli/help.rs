@@ -16,7 +16,13 @@ pub fn main(asked: &str) -> ExitCode {
         let verdict = row.verdict;
         println!(
             "CAR-{:04}  {}\n\n{}\n\n{}\n\nTo do      {}\nAnswers    SIP {}, HTTP {}",
-            verdict.number, verdict.code, row.sentence, row.page, verdict.fix, verdict.sip, verdict.http
+            verdict.number,
+            verdict.code,
+            row.sentence,
+            row.page,
+            verdict.fix,
+            verdict.sip,
+            verdict.http
         );
         return ExitCode::SUCCESS;
     }

@@ -46,11 +46,18 @@ fn section_page(page: &mut String, section: &str, rows: &[Setting]) {
     if rows.is_empty() {
         return;
     }
-    let _ = write!(page, "\n## `[{section}]`\n\n| key | type | default | change | meaning |\n|---|---|---|---|---|\n");
+    let _ = write!(
+        page,
+        "\n## `[{section}]`\n\n| key | type | default | change | meaning |\n|---|---|---|---|---|\n"
+    );
     for row in rows {
         let (kind, default) = (cell(row.kind), cell(&shown(row.default)));
         let meaning = cell(row.meaning.trim());
-        let _ = writeln!(page, "| `{}` | `{kind}` | `{default}` | {} | {meaning} |", row.key, row.change);
+        let _ = writeln!(
+            page,
+            "| `{}` | `{kind}` | `{default}` | {} | {meaning} |",
+            row.key, row.change
+        );
     }
 }
 

@@ -86,11 +86,10 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
         return Err(places.fault("sip.shards", &format!("wants 1 to {SHARDS_MAX}")));
     }
     let (media, media_advertised) = media(tree, places)?;
-    let http: SocketAddr = tree
-        .http
-        .listen
-        .parse()
-        .map_err(|_| places.fault("http.listen", "wants ADDRESS:PORT, as \"127.0.0.1:8088\""))?;
+    let http: SocketAddr =
+        tree.http.listen.parse().map_err(|_| {
+            places.fault("http.listen", "wants ADDRESS:PORT, as \"127.0.0.1:8088\"")
+        })?;
     let public = &tree.http.public;
     if !public.is_empty() && !public.starts_with("https://") && !public.starts_with("http://") {
         return Err(places.fault("http.public", "wants a base that begins with https://"));
@@ -197,7 +196,8 @@ fn listeners(
 }
 
 fn unnamed(places: &Places<'_>, key: &str, text: &str) -> Fault {
-    places.fault(key, &format!("`{text}` is every address and none is found to name: set advertise"))
+    places
+        .fault(key, &format!("`{text}` is every address and none is found to name: set advertise"))
 }
 
 /// The host of an address; for every address the one that reaches others.
@@ -206,8 +206,11 @@ fn named(ip: IpAddr) -> Option<String> {
 }
 
 fn media(tree: &Tree, places: &Places<'_>) -> Result<(IpAddr, IpAddr), Fault> {
-    let bound: IpAddr =
-        tree.media.address.parse().map_err(|_| places.fault("media.address", "wants an address"))?;
+    let bound: IpAddr = tree
+        .media
+        .address
+        .parse()
+        .map_err(|_| places.fault("media.address", "wants an address"))?;
     if bound == IpAddr::V6(Ipv6Addr::UNSPECIFIED) || bound.is_unspecified() {
         if tree.media.advertise.is_empty() {
             let found = outward(bound.is_ipv6());

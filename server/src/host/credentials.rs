@@ -158,8 +158,7 @@ fn write_lines(path: &Path, lines: &BTreeMap<String, String>) -> io::Result<()> 
 fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let _ = fs::remove_file(&unfinished);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(octets)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)

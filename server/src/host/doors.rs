@@ -2,16 +2,16 @@
 //!
 //! Rules       Nothing here waits. Each ticket is answered exactly once, by the shard's box for facts; what cannot be
 //!             asked is answered with a fault at once.
-//! Limits      ASKED_MAX tickets of one shard at one time; DIALLED_MAX connections.
+//! Limits      ASKED_MAX tickets of one shard at one time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use blobs::Blobs;
 use blobs::picture::Pictures;
 use media_io::Pump;
-use net::stream::{Streams, Unsent};
+use net::stream::Unsent;
 use push_io::Sender;
 use store::Store;
 use switchboard::input::{EventLine, Picture};
@@ -23,13 +23,12 @@ use types::Flow;
 use web::Web;
 
 use super::health::Health;
+use super::lines::Lines;
 use super::parts::Parts;
 use super::post::{Door, Post};
 
 /// Tickets of one shard that may wait for the outside at one time.
 pub const ASKED_MAX: usize = 65_536;
-/// Connections of ours that are remembered as such; the oldest are forgotten first.
-pub const DIALLED_MAX: usize = 4_096;
 /// Ids of our own API requests begin here; those of the web do not come so far.
 const OWN_IDS: u64 = 1 << 63;
 
@@ -42,15 +41,13 @@ pub struct Doors {
     pub runtime: Handle,
     pub pump: Pump,
     /// Set once the listeners of streams run.
-    pub streams: OnceLock<Streams>,
+    pub lines: OnceLock<Lines>,
     /// Set once the HTTP door is open.
     pub web: OnceLock<Web>,
     pub parts: Parts,
     pub health: Arc<Health>,
     pub shards: Vec<Door>,
     pub asked: Vec<Arc<AtomicUsize>>,
-    /// Connections that we began: their far end listens, so that another may take their place.
-    dialled: Mutex<BTreeSet<u64>>,
     own: Mutex<HashMap<u64, oneshot::Sender<ApiResponse>>>,
     next_own: AtomicU64,
 }
@@ -77,11 +74,10 @@ impl Doors {
             sender,
             runtime,
             pump,
-            streams: OnceLock::new(),
+            lines: OnceLock::new(),
             web: OnceLock::new(),
             parts,
             health,
-            dialled: Mutex::default(),
             asked: shards.iter().map(|_| Arc::default()).collect(),
             shards,
             own: Mutex::default(),
@@ -111,7 +107,7 @@ impl Doors {
             Some(asked) => {
                 let health = Arc::clone(&self.health);
                 let done = move |done| {
-                    health.note(done);
+                    health.note(&done);
                     asked.answer(Reply::Written(done));
                 };
                 self.store.write(batch, Box::new(done));
@@ -131,7 +127,11 @@ impl Doors {
 
     pub fn render(&self, shard: usize, ticket: Ticket, bytes: Vec<u8>, content_type: &str) {
         let Some(asked) = self.ask(shard, ticket) else {
-            return self.refuse(shard, ticket, Reply::Picture(Err("too many pictures wait".into())));
+            return self.refuse(
+                shard,
+                ticket,
+                Reply::Picture(Err("too many pictures wait".into())),
+            );
         };
         let blobs = self.blobs.clone();
         let done = move |rendered: Result<blobs::picture::Rendered, _>| {
@@ -152,34 +152,9 @@ impl Doors {
         });
     }
 
-    /// Sends on a stream. A flow without a connection is dialled; one that we had dialled and that is gone, or whose
-    /// peer did not read, is dialled again, once.
+    /// Sends on a stream.
     pub fn stream(&self, flow: Flow, bytes: Vec<u8>) -> Result<(), Unsent> {
-        let Some(streams) = self.streams.get() else { return Err(Unsent::Closed) };
-        if flow.connection == 0 {
-            return streams.send(self.dial(streams, flow)?, bytes);
-        }
-        let ours = lock(&self.dialled).contains(&flow.connection);
-        if !ours {
-            return streams.send(flow, bytes);
-        }
-        let kept = bytes.clone();
-        match streams.send(flow, bytes) {
-            Ok(()) => Ok(()),
-            Err(Unsent::Closed | Unsent::Full) => streams.send(self.dial(streams, flow)?, kept),
-        }
-    }
-
-    /// A connection to where the flow goes: one that stands, or a new one.
-    fn dial(&self, streams: &Streams, flow: Flow) -> Result<Flow, Unsent> {
-        let fresh = streams.connect(flow.listener, flow.remote)?;
-        let mut dialled = lock(&self.dialled);
-        dialled.insert(fresh.connection);
-        // Their numbers only grow.
-        while dialled.len() > DIALLED_MAX {
-            dialled.pop_first();
-        }
-        Ok(fresh)
+        self.lines.get().ok_or(Unsent::Closed)?.send(flow, bytes)
     }
 
     pub fn answer(&self, id: u64, response: ApiResponse) {

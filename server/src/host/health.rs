@@ -41,13 +41,14 @@ impl Health {
     }
 
     /// What came of a request that changes something.
-    pub fn note(&self, result: Result<(), StoreFault>) {
+    pub fn note(&self, result: &Result<(), StoreFault>) {
         match result {
             Err(StoreFault::Unreachable) => {
                 self.fail("the database does not take writes: look at its disk and at who else has it open");
             }
             // Every other answer is one.
-            Ok(()) | Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
+            Ok(())
+            | Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
                 if self.doubt.swap(false, Ordering::AcqRel) {
                     tracing::info!("store_reachable_again");
                     self.parts.say(STORE, Part::Ready);
@@ -79,7 +80,7 @@ pub async fn watch(health: Arc<Health>, store: Store, projector: Arc<Mutex<Proje
         // Who asked may have given up.
         store.write(health.probe(behind), Box::new(move |result| drop(sender.send(result))));
         match tokio::time::timeout(PROBE_MAX, answer).await {
-            Ok(Ok(result)) => health.note(result),
+            Ok(Ok(result)) => health.note(&result),
             Ok(Err(_)) | Err(_) => health.fail("the database does not answer in time"),
         }
     }
@@ -95,10 +96,10 @@ mod tests {
         let health = Health::new(parts.clone());
         assert!(health.probe(false).statements.is_empty());
         assert_eq!(health.probe(true).statements.len(), 1);
-        health.note(Err(StoreFault::Unreachable));
+        health.note(&Err(StoreFault::Unreachable));
         assert!(!parts.ready());
         assert_eq!(health.probe(false).statements.len(), 1);
-        health.note(Err(StoreFault::Conflict));
+        health.note(&Err(StoreFault::Conflict));
         assert!(parts.ready());
         assert!(health.probe(false).statements.is_empty());
     }

@@ -12,6 +12,7 @@ mod credentials;
 mod doors;
 mod health;
 mod held;
+mod lines;
 mod listen;
 mod meters;
 mod parts;
@@ -44,6 +45,7 @@ use crate::config::{Base, Loaded, Place};
 use crate::rooms;
 use doors::{Doors, Outside};
 use health::Health;
+use lines::Lines;
 use meters::Meters;
 use parts::Parts;
 use post::{Door, Post};
@@ -139,6 +141,9 @@ impl Fault {
     }
 }
 
+/// Opens the rooms of one shard, in corridor order. Called again for a room that panicked.
+pub type Rooms = fn(&services::Config) -> Vec<Box<dyn switchboard::Service>>;
+
 /// How a node is to run, beside its file.
 #[derive(Clone, Debug)]
 pub struct How {
@@ -148,6 +153,8 @@ pub struct How {
     pub record: Option<PathBuf>,
     /// Where `.env.carillon` lies when nothing else is kept.
     pub env_folder: PathBuf,
+    /// The corridor: `services::open`, but in tests of the middle.
+    pub rooms: Rooms,
 }
 
 /// A node that runs.
@@ -182,22 +189,17 @@ impl Host {
             Place::Memory => how.env_folder.clone(),
         };
         let fresh_vapid = || push_io_vapid();
-        let credentials =
-            credentials::open(&folder, &tree.admin, &tree.node.domain, fresh_vapid)?;
+        let credentials = credentials::open(&folder, &tree.admin, &tree.node.domain, fresh_vapid)?;
         let keys = Keys::new(credentials.secret);
         let tape = how.record.as_deref().map(record).transpose()?;
         let mut bound = listen::bind(resolved)?;
         let sip = bound.first().unwrap_or(resolved.http);
         let shards = usize::from(resolved.shards);
         let kept = Kept::open(&resolved.data, resolved.shards)?;
-        let (push_config, stand_ins) =
-            pushes::config(tree, how.base, &credentials.vapid).await?;
+        let (push_config, stand_ins) = pushes::config(tree, how.base, &credentials.vapid).await?;
         let parts = Parts::new(shards);
-        let has_push = [
-            push_config.apns.is_some(),
-            push_config.fcm.is_some(),
-            push_config.webpush.is_some(),
-        ];
+        let has_push =
+            [push_config.apns.is_some(), push_config.fcm.is_some(), push_config.webpush.is_some()];
         parts.say("push", if has_push.contains(&true) { Part::Ready } else { Part::Unused });
         let health = Arc::new(Health::new(parts.clone()));
         let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
@@ -221,7 +223,7 @@ impl Host {
         let meters = Meters::new(shards);
         let streams = streams(&doors, keys, &bound.tcp)?;
         // Set once, here.
-        let _ = doors.streams.set(streams.clone());
+        let _ = doors.lines.set(Lines::new(streams.clone()));
         for (place, listener) in (0..).zip(&mut bound.listeners) {
             if let Some(address) = streams.local(place) {
                 listener.1 = address;
@@ -244,7 +246,9 @@ impl Host {
                 let meters = meters.clone();
                 Arc::new(move || meters.text(&parts.list()))
             },
-            dev: stand_ins.as_ref().map(|services| crate::role::dev_routes(Arc::clone(services), credentials.token.clone())),
+            dev: stand_ins.as_ref().map(|services| {
+                crate::role::dev_routes(Arc::clone(services), credentials.token.clone())
+            }),
         };
         let web = Web::start(resolved.http, web_config).map_err(Fault::Web)?;
         let http = web.address();
@@ -279,6 +283,7 @@ impl Host {
             let parts = shard::Parts {
                 index,
                 config,
+                open: how.rooms,
                 rooms,
                 keys,
                 sockets,
@@ -390,10 +395,8 @@ impl Kept {
             Place::Folder(folder) => folder.join(name),
             Place::Memory => PathBuf::from(":memory:"),
         };
-        let (keeper, recovered) =
-            Keeper::open(at(KEEPER_FOLDER), shards).map_err(Fault::Store)?;
-        let store =
-            Store::open(at(DATABASE_FILE), &rooms::migrations()).map_err(Fault::Store)?;
+        let (keeper, recovered) = Keeper::open(at(KEEPER_FOLDER), shards).map_err(Fault::Store)?;
+        let store = Store::open(at(DATABASE_FILE), &rooms::migrations()).map_err(Fault::Store)?;
         let blobs = Blobs::open(at(BLOBS_FOLDER)).map_err(Fault::Blobs)?;
         Ok(Self { keeper, entries: recovered.entries, store, blobs })
     }

@@ -45,6 +45,7 @@ struct Socket {
 pub struct Parts {
     pub index: usize,
     pub config: switchboard::Config,
+    pub open: super::Rooms,
     pub rooms: services::Config,
     pub keys: Keys,
     pub sockets: Vec<(u8, Udp)>,
@@ -91,17 +92,20 @@ pub struct Loop {
 impl Loop {
     /// Opens the rooms, which stay on this thread, and watches the sockets. Errors: no descriptor left.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { index, config, rooms, keys, sockets, writer, doors, meters, clock, head } =
+        let Parts { index, config, open, rooms, keys, sockets, writer, doors, meters, clock, head } =
             parts;
         let (mut writer, mut clock) = (writer, clock);
-        let shard = Shard::new(config, Box::new(move || services::open(&rooms)));
+        let shard = Shard::new(config, Box::new(move || open(&rooms)));
         let none = || std::io::Error::other("a shard without a door");
         let door = doors.shards.get(index).ok_or_else(none)?.clone();
         let poll = Poll::new(&door.waker)?;
         let sockets: Vec<_> = sockets
             .into_iter()
-            .map(|(listener, udp)| {
-                Socket { listener, udp, outbox: Outbox::new(), asks_to_write: false }
+            .map(|(listener, udp)| Socket {
+                listener,
+                udp,
+                outbox: Outbox::new(),
+                asks_to_write: false,
             })
             .collect();
         for (token, socket) in (0..).zip(&sockets) {
@@ -316,13 +320,7 @@ impl Loop {
         }
     }
 
-    fn hold_or_do(
-        &mut self,
-        output: Output,
-        bytes: &[u8],
-        gate: Option<Gate>,
-        flow: Option<Flow>,
-    ) {
+    fn hold_or_do(&mut self, output: Output, bytes: &[u8], gate: Option<Gate>, flow: Option<Flow>) {
         let behind = self.held.len() > 0 && flow.is_some_and(|flow| self.held.holds_flow(flow));
         if gate.is_none() && !behind {
             self.act(output, bytes);
@@ -337,11 +335,17 @@ impl Loop {
     }
 
     fn write(&mut self) {
-        self.retry = None;
+        let again = self.retry.take().is_some();
         match self.writer.write() {
-            Ok(_) => self.doors.parts.set("keeper", self.index, None),
+            Ok(_) if again => {
+                tracing::info!(shard = self.index, "keeper_written_again");
+                self.doors.parts.set("keeper", self.index, None);
+            }
+            Ok(_) => (),
             Err(fault) => {
-                tracing::error!(%fault, shard = self.index, "keeper_write_failed");
+                if !again {
+                    tracing::error!(%fault, shard = self.index, "keeper_write_failed");
+                }
                 if self.writer.failed() {
                     return self.fail_log();
                 }
@@ -350,6 +354,9 @@ impl Loop {
                     let why = "the log cannot be written: look at the disk of node.data";
                     self.doors.parts.set("keeper", self.index, Some(why));
                     self.retry = Some(self.clock.read().now + WRITE_RETRY);
+                } else if again {
+                    // One entry was refused, and the others are written.
+                    self.doors.parts.set("keeper", self.index, None);
                 }
             }
         }
@@ -462,7 +469,8 @@ impl Loop {
         self.next_housekeeping = now + HOUSEKEEPING;
         let mut counters = self.shard.counters().clone();
         counters.extend(self.counters.iter().map(|(name, value)| (*name, *value)));
-        let total = |of: fn(&Outbox) -> u64| self.sockets.iter().map(|s| of(&s.outbox)).sum::<u64>();
+        let total =
+            |of: fn(&Outbox) -> u64| self.sockets.iter().map(|s| of(&s.outbox)).sum::<u64>();
         counters.insert("sip.datagrams_sent", total(Outbox::sent));
         counters.insert("sip.datagrams_refused", total(Outbox::failed));
         counters.insert("sip.outbox_full", total(Outbox::dropped));

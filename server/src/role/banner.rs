@@ -1,14 +1,17 @@
 //! What a server says when it is ready. Never a secret.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use types::Transport;
 
 use super::dev::PEOPLE;
 use crate::config::{Base, Loaded, Place};
-use crate::host::Host;
+use crate::host::{ENV_FILE, Host};
+
+/// The port that a phone takes when none is said.
+const SIP_PORT: u16 = 5060;
 
 /// What scripts read, in this order.
 #[derive(serde::Serialize)]
@@ -50,12 +53,13 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -> String {
     let resolved = &loaded.resolved;
     let version = env!("CARGO_PKG_VERSION");
+    let env = near(env);
     let (mode, reach) = match base {
         Base::Dev => ("development", " · this computer only"),
         Base::Serve => ("server", ""),
     };
     let data = match &resolved.data {
-        Place::Folder(folder) => format!("data in {}", folder.display()),
+        Place::Folder(folder) => format!("data in {}", near(folder).display()),
         Place::Memory => "keeps nothing".to_owned(),
     };
     let mut transports: Vec<_> = resolved
@@ -67,29 +71,85 @@ fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -
     transports.dedup();
     let (first, last) = (resolved.ports.start(), resolved.ports.end());
     let http = reachable(host.http);
-    let people = match base {
-        Base::Dev => format!("      people {} · password in .env.carillon", PEOPLE.join(" ")),
-        Base::Serve => String::new(),
-    };
-    let next = match base {
-        Base::Dev => format!(
-            "  Next   carillon phone --help\n         carillon ready --url http://{http}\n         \
-             curl -H \"Authorization: Bearer $CARILLON_TOKEN\" http://{http}/v1/bindings\n\n"
-        ),
-        Base::Serve => String::new(),
+    let sip = reachable(host.sip);
+    let (people, next) = match base {
+        Base::Dev => {
+            (format!("      people {} · password in {ENV_FILE}", PEOPLE.join(" ")), next(sip, &env))
+        }
+        Base::Serve => Default::default(),
     };
     format!(
         "\ncarillon {version} · {mode}{reach} · {data}\n\n  \
          Console    {}\n  \
-         API        http://{http}/v1             described by /openapi.json\n  \
-         SIP        sip:{}  {}{people}\n  \
+         API        http://{http}/v1      described by /openapi.json\n  \
+         SIP        sip:{sip}  {}{people}\n  \
          Media      udp {first}-{last}\n\n  \
          Keys are in {} (only you can read it).\n\n\
          {next}Ready in {:.1} s. Ctrl-C stops; Ctrl-C twice does not wait for calls.\n",
         host.public,
-        reachable(host.sip),
         transports.join(" "),
         env.display(),
         took.as_secs_f64(),
     )
+}
+
+/// What to try, each in a terminal of its own, as it can be pasted.
+fn next(sip: SocketAddr, env: &Path) -> String {
+    let program = quoted(&program());
+    let env = quoted(env);
+    let server = if sip.port() == SIP_PORT { String::new() } else { format!(" --server {sip}") };
+    let (caller, callee) = (PEOPLE[0], PEOPLE[1]);
+    let lines = [
+        format!("{program} phone answer --user {callee} --env {env}{server}"),
+        format!("{program} phone call {callee} --user {caller} --for 5s --env {env}{server}"),
+        format!(
+            "(. {env}; curl -H \"Authorization: Bearer $CARILLON_TOKEN\" $CARILLON_URL/v1/dev/pushes)"
+        ),
+    ];
+    format!("  Next   {}\n\n", lines.join("\n         "))
+}
+
+/// How this program was called, so that it can be called so again.
+fn program() -> PathBuf {
+    std::env::args_os()
+        .next()
+        .map_or_else(|| PathBuf::from("carillon"), |word| near(Path::new(&word)))
+}
+
+/// The path from here, when it leads down; a word that a `.` or a shell takes for a path.
+fn near(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
+    match below.unwrap_or_else(|| path.to_owned()) {
+        // Without a slash, a shell would look elsewhere.
+        bare if path.is_absolute() && bare.components().count() == 1 => Path::new(".").join(bare),
+        found => found,
+    }
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+,:@%".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_tried_can_be_pasted() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(near(&here.join("data/x")), Path::new("data/x"));
+        assert_eq!(near(&here.join("x")), Path::new("./x"));
+        assert_eq!(near(Path::new("carillon")), Path::new("carillon"));
+        assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
+        assert_eq!(quoted(Path::new("/my data/it's")), "'/my data/it'\\''s'");
+        let env = Path::new("data/.env.carillon");
+        assert!(!next("127.0.0.1:5060".parse().unwrap(), env).contains("--server"));
+        assert!(
+            next("127.0.0.1:5070".parse().unwrap(), env).contains(" --server 127.0.0.1:5070\n")
+        );
+    }
 }

@@ -15,9 +15,13 @@ pub fn start(level: &str) -> Result<Log, String> {
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if std::io::stderr().is_terminal() {
-        registry.with(fmt::layer().compact().with_target(false).with_writer(std::io::stderr)).try_init()
+        registry
+            .with(fmt::layer().compact().with_target(false).with_writer(std::io::stderr))
+            .try_init()
     } else {
-        registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        registry
+            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .try_init()
     };
     started.map_err(|why| why.to_string())?;
     Ok(Log(handle))

@@ -110,10 +110,8 @@ fn run(plan: Plan) -> ExitCode {
     for what in &loaded.resolved.ignored {
         tracing::info!(what, "not_in_this_version_and_ignored");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(why) => return failed(&format!("the system gives no threads: {why}")),
@@ -128,7 +126,7 @@ fn run(plan: Plan) -> ExitCode {
 async fn live(plan: &Plan, loaded: Loaded, log: &log::Log, begun: Instant) -> ExitCode {
     let ephemeral = loaded.resolved.data == Place::Memory;
     let env_folder = std::env::temp_dir().join(format!("carillon-{}", std::process::id()));
-    let how = How { base: plan.base, record: plan.record.clone(), env_folder: env_folder.clone() };
+    let how = How { base: plan.base, record: plan.record.clone(), env_folder: env_folder.clone(), rooms: services::open };
     let mut signals = match signals::Signals::new() {
         Ok(signals) => signals,
         Err(why) => return failed(&format!("signals cannot be heard: {why}")),

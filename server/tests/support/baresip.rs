@@ -18,7 +18,7 @@ use super::wave::RATE;
 use super::{STEP, until};
 
 /// Who it is and how it speaks.
-pub struct Account<'a> {
+pub struct Login<'a> {
     pub user: &'a str,
     pub password: &'a str,
     /// HOST:PORT of the server.
@@ -41,23 +41,23 @@ pub struct Baresip {
 impl Baresip {
     /// Starts it on the phones' host and waits until it is registered. It says `signal` in every call.
     #[track_caller]
-    pub fn start(host: &Namespace, account: &Account<'_>, signal: &[i16]) -> Self {
+    pub fn start(host: &Namespace, login: &Login<'_>, signal: &[i16]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for baresip");
         super::wave::write(&folder.path().join("says.wav"), signal);
         let program = Launch::installed("baresip")
             .words(["-4", "-f", &folder.path().to_string_lossy()])
             .folder(folder.path())
             .on(host);
-        fs::write(folder.path().join("config"), config(folder.path(), account.port))
+        fs::write(folder.path().join("config"), config(folder.path(), login.port))
             .expect("its folder can be written");
-        let Account { user, password, server, transport, .. } = account;
+        let Login { user, password, server, transport, .. } = login;
         let line =
             format!("<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60\n");
         fs::write(folder.path().join("accounts"), line).expect("its folder can be written");
         // baresip asks who the user is when this is not there.
         fs::write(folder.path().join("contacts"), "").expect("its folder can be written");
         let mut program = program.start();
-        let door = ("127.0.0.1", account.port + 1);
+        let door = ("127.0.0.1", login.port + 1);
         let commands = until(STEP, "baresip's door for commands", || {
             assert!(program.poll_end().is_none(), "baresip ended at once");
             host.enter(|| TcpStream::connect(door)).ok()

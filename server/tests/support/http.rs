@@ -48,7 +48,7 @@ impl Door {
         let mut page = path.to_owned();
         loop {
             let mut list = self.get(&page);
-            items.extend(list["items"].as_array_mut().expect("a list").drain(..));
+            items.append(list["items"].as_array_mut().expect("a list"));
             let Some(next) = list["next"].as_str() else { return items };
             page = if next.starts_with('/') {
                 next.to_owned()

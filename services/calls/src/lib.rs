@@ -233,9 +233,21 @@ impl Room {
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         let (State::Ringing(ring) | State::TalkingAhead(ring)) = &mut call.state else { return };
+        let old = ring.tickets();
         let outcome = tell(ring, effects);
+        for ticket in old {
+            self.tickets.remove(&ticket);
+        }
         self.index(session);
         self.outcome(session, outcome, effects);
+    }
+
+    /// Forgets what led to a ring.
+    fn unindex(&mut self, ring: &Ring) {
+        for ticket in ring.tickets() {
+            self.tickets.remove(&ticket);
+        }
+        self.replies.remove(ring.call_id());
     }
 
     fn outcome(&mut self, session: SessionId, outcome: Outcome, effects: &mut Effects<'_>) {
@@ -294,13 +306,15 @@ impl Room {
             (Some(sdp), Some(_)) => call.pair.offer(Side::B, sdp, effects).map(Some),
             (None, _) => Ok(None),
         };
-        call.state = State::Talking { b };
+        let before = std::mem::replace(&mut call.state, State::Talking { b });
+        if let State::Ringing(ring) | State::TalkingAhead(ring) = before {
+            self.unindex(&ring);
+        }
         let Ok(towards_a) = towards_a else {
             // What the callee said cannot be used: both sides are ended.
             self.finish(session, End::failed(488, "failed", "server"), effects);
             return;
         };
-        self.replies.retain(|_, owner| *owner != session);
         let Some(call) = self.calls.get_mut(&session) else { return };
         if ahead {
             // The caller has had his answer; only the callee's address may be new.
@@ -383,9 +397,7 @@ impl Room {
         if let State::Ringing(ring) | State::TalkingAhead(ring) = &mut call.state
             && ring.has(leg)
         {
-            let outcome = ring.leg(leg, event, effects);
-            self.index(session);
-            self.outcome(session, outcome, effects);
+            self.ringing(session, effects, |ring, effects| ring.leg(leg, event, effects));
             return;
         }
         let Some(side) = call.side(leg) else { return };
@@ -441,6 +453,9 @@ impl Room {
         call.late = None;
         let Some(other) = call.leg(side.other()) else { return };
         let answer = sdp.and_then(|sdp| call.pair.answer(side, &sdp, effects).ok());
+        if answer.is_none() {
+            call.pair.rollback(effects);
+        }
         effects.leg(session, other, LegCommand::Ack { sdp: answer });
         effects.save(session, call.encode(), Durability::Written);
     }
@@ -514,6 +529,9 @@ impl Room {
     fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
         let media::Event::Failed { stream, .. } = event else { return };
         effects.count("calls.port_not_free");
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.pair.spoil(stream.index, effects);
+        }
         let words = format!("port of media section {} could not be opened", stream.index);
         effects.ladder(CallId(session.0), Lane::Note, &words);
         // Both sides were told this port: the call cannot be heard and is ended, which frees the others.
@@ -525,15 +543,14 @@ impl Room {
         let Some(mut call) = self.calls.remove(&session) else { return };
         match &mut call.state {
             State::Ringing(ring) | State::TalkingAhead(ring) => {
+                self.unindex(ring);
                 ring.cancel(effects);
-                self.replies.remove(ring.call_id());
             }
             State::Talking { b } => {
                 let command = LegCommand::End { status: 487, headers: Vec::new() };
                 effects.leg(session, *b, command);
             }
         }
-        self.replies.retain(|_, owner| *owner != session);
         let command = LegCommand::End { status: end.status, headers: Vec::new() };
         effects.leg(session, call.a, command);
         call.pair.close(effects);

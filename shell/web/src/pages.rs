@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn hostile_words_stay_words() {
-        let parts = [("<img src=x>".to_owned(), Some("\"'><script>".to_owned()))];
+        let parts = [("<img src=x>".to_owned(), Part::Fault("\"'><script>".to_owned()))];
         let page = Pages::new(&[], "http://x/?<b>").console(&parts);
         assert!(
             !page.contains("<script") && !page.contains("<img src=x") && !page.contains("<b>\"")

@@ -6,6 +6,7 @@ use sip::write::Writer;
 use sip::{Message, Name};
 use types::Instant;
 
+use super::wire::offer;
 use super::{Act, Agent, Alarm, Purpose};
 
 /// How a sleeping agent is woken.
@@ -167,16 +168,35 @@ impl Agent {
                 1 => "busy",
                 _ => "accept",
             };
+            let mut body = serde_json::json!({ "action": action });
+            if action == "accept" && self.rng.percent(30) {
+                let sdp = offer(self, 1).encode();
+                body["sdp"] = String::from_utf8_lossy(&sdp).into_owned().into();
+            }
+            let delay = Duration::from_millis(20 + self.rng.below(600));
             self.acts.push(Act::Answer {
                 url: invite.reply_url.clone(),
                 token: invite.reply_token.clone(),
-                body: format!("{{\"action\":\"{action}\"}}"),
+                body: body.to_string(),
+                delay,
             });
             if action != "accept" {
                 return;
             }
             self.registration.accepted.push(invite.call_id);
+            // As a rule it registers when the answer is out; some do both at once, and some too late.
+            let wait = match self.rng.below(10) {
+                0 | 1 => Duration::ZERO,
+                2 => Duration::from_secs(9 + self.rng.below(4)),
+                _ => delay + Duration::from_millis(self.rng.below(1_500)),
+            };
+            self.set_alarm(wait, Alarm::Wake, now);
+            return;
         }
+        self.wake(now);
+    }
+
+    pub(crate) fn wake(&mut self, now: Instant) {
         self.awake = true;
         self.register(now);
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use types::{Instant, UnixTime};
 
-use super::script::{Bench, SDP, config, header, request};
+use super::script::{Bench, SDP, config, request};
 use crate::{Action, AnswerBy, Event, Media, PhoneEvent, Push, Why};
 
 const AT: UnixTime = UnixTime::seconds(1_800_000_000);
@@ -69,7 +69,7 @@ fn answered_by_registering() {
     bench.event(pushed("call.invite", "one"));
     assert_eq!((bench.done.len(), bench.said.len()), (0, 0)); // By a second channel.
     bench.event(opened());
-    assert!(header(bench.one(), "Contact").contains("@192.0.2.9:7000;pn-provider=fcm"));
+    assert!(bench.one().contains("\r\nContact: <sip:1001@192.0.2.9:7000;pn-provider=fcm"));
     bench.respond(200, "Expires: 3600\r\n");
     bench.event(Event::Answer);
     assert_eq!(bench.sent.len(), 0);
@@ -127,6 +127,36 @@ fn answered_by_a_reply_with_a_description() {
         bench.receive(&request("INVITE", "one", "1", "", SDP));
         assert!(bench.sent[1].starts_with("SIP/2.0 200"));
         assert_eq!((bench.said.len(), bench.done.len()), (0, 0)); // They talk already.
+    }
+}
+
+#[test]
+fn who_talks_without_an_invite_still_hears_the_end() {
+    for (kind, expected) in [
+        (Some("call.cancel"), Why::Theirs),
+        (Some("call.missed"), Why::Theirs),
+        (None, Why::Unreachable),
+    ] {
+        let mut bench = asleep(AnswerBy::ReplySdp);
+        bench.event(pushed("call.invite", "one"));
+        bench.event(Event::Answer);
+        bench.event(Event::Fetched { status: 200, body: SDP.as_bytes().to_vec() });
+        bench.event(Event::ReplyAnswered { status: 200 });
+        bench.event(pushed("call.answered_elsewhere", "one")); // That was us.
+        assert!(bench.phone.is_talking());
+        match kind {
+            Some(kind) => bench.event(pushed(kind, "one")),
+            None => {
+                while why(&bench).is_none() {
+                    bench.pass();
+                }
+            }
+        }
+        assert_eq!(why(&bench), Some(expected));
+        assert!(bench.done.contains(&Action::Media(Media::Stop)));
+        bench.event(opened());
+        bench.receive(&request("INVITE", "one", "1", "", SDP));
+        assert!(bench.sent.iter().any(|sent| sent.starts_with("SIP/2.0 48")));
     }
 }
 

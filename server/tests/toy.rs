@@ -1,0 +1,138 @@
+//! The gate of the middle, over real sockets: the toy room joins two legs that live on different shards, is handed one,
+//! and survives SIGKILL.
+//!
+//! The server of this test has the toy room in its corridor. It is this very program, started once more: only what is a
+//! process of its own can be killed.
+
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use std::path::Path;
+use std::{env, fs};
+
+use server::config::{self, Base};
+use server::host::{Host, How};
+use support::namespace::Namespace;
+use support::program::Launch;
+use support::raw::{Ask, Heard, Raw};
+use support::server::Server;
+use support::turn;
+use switchboard::Keys;
+
+/// Names the configuration for the program that plays the server.
+const PLAYS: &str = "CARILLON_TEST_PLAYS_SERVER";
+
+const SHARDS: usize = 2;
+
+/// No test by itself: the server, when this program is started as one.
+#[test]
+fn play_the_server() {
+    let Some(file) = env::var_os(PLAYS) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("threads").block_on(serve(Path::new(&file)));
+}
+
+async fn serve(file: &Path) {
+    let loaded = config::load(Some(file), Base::Serve, &[]).expect("a file that can be read");
+    let how = How {
+        base: Base::Serve,
+        record: None,
+        env_folder: env::temp_dir(),
+        rooms: |config| {
+            let mut rooms = services::open(config);
+            rooms.insert(0, sim::toy::room());
+            rooms
+        },
+    };
+    let host = Host::start(&loaded, &how).await.expect("a server");
+    while !host.ready() {
+        tokio::task::yield_now().await;
+    }
+    let line = serde_json::json!({
+        "ready": true,
+        "http": format!("http://{}", host.http),
+        "sip": host.sip.to_string(),
+        "env": host.credentials.env_file,
+    });
+    println!("{line}");
+    std::future::pending().await
+}
+
+#[test]
+fn two_callers_on_two_shards_meet_and_the_meeting_survives_a_kill() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let own = env::current_exe().expect("this program has a path");
+    let sip = format!("require_auth = false\nshards = {SHARDS}");
+    let mut server = Server::serve_by(&host, "127.0.0.1", &sip, "", |file| {
+        Launch::built(&own.to_string_lossy())
+            .words(["--exact", "play_the_server", "--nocapture", "--test-threads=1"])
+            .environment(PLAYS, file)
+    });
+    let secret = fs::read(server.folder().join("data/secret")).expect("the node's secret");
+    let keys = Keys::new(secret.try_into().expect("32 octets"));
+
+    let mut guests: Vec<Guest> = (0..SHARDS)
+        .map(|shard| Guest {
+            raw: Raw::new(&host, "127.0.0.1", server.sip),
+            call_id: on_shard(&keys, shard),
+            answer: None,
+        })
+        .collect();
+    for guest in &mut guests {
+        let sdp = guest.raw.sdp();
+        guest.say("INVITE", "sip:meet-noon@example.com", &sdp);
+    }
+    for guest in &mut guests {
+        let answer = guest.raw.response("INVITE");
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+        guest.raw.acknowledge(&answer);
+        guest.answer = Some(answer);
+        // Answered on the same shard behind the ACK.
+        guest.say("OPTIONS", "sip:example.com", "");
+        assert_eq!(guest.raw.response("OPTIONS").status(), 200);
+    }
+
+    server.kill_and_restart();
+
+    let [first, second] = guests.as_mut_slice() else { panic!("two guests") };
+    let contact = first.answer.as_ref().expect("it was answered").contact();
+    first.say("BYE", &contact, "");
+    let over = first.raw.response("BYE");
+    assert_eq!(over.status(), 200, "{}", over.text);
+    let heard = second.raw.hear("the BYE for the other", |heard| {
+        // The ACK may have died with the server, which then says its answer again and holds the BYE until it has one.
+        // Spec: RFC 3261 §13.2.2.4, §15.1.1
+        if heard.status() == 200 && heard.method() == "INVITE" {
+            second.raw.acknowledge(heard);
+        }
+        heard.status() == 0 && heard.method() == "BYE"
+    });
+    assert_eq!(heard.field("Call-ID"), Some(&*second.call_id));
+    second.raw.answer(&heard, "200 OK", "", "", "");
+    server.assert_alive();
+}
+
+/// One who comes to the meeting.
+struct Guest {
+    raw: Raw,
+    call_id: String,
+    answer: Option<Heard>,
+}
+
+impl Guest {
+    fn say(&mut self, method: &str, uri: &str, body: &str) {
+        let answered = self.answer.as_ref().and_then(|answer| answer.field("To"));
+        let to = answered.filter(|_| method == "BYE").unwrap_or("<sip:meet-noon@example.com>");
+        let (from, call_id) = ("<sip:guest@example.com>;tag=guest", &*self.call_id);
+        let text = self.raw.text(&Ask { method, uri, from, to, call_id, more: "", body });
+        self.raw.send(text);
+    }
+}
+
+/// A Call-ID whose calls begin on this shard.
+fn on_shard(keys: &Keys, shard: usize) -> String {
+    let mut names = (0..1_000).map(|number| format!("guest-{number}"));
+    let fits = |name: &String| keys.slot(name.as_bytes()).shard(SHARDS) == shard;
+    names.find(fits).expect("one of a thousand falls on each shard")
+}

@@ -1,0 +1,8 @@
+//! What hostile and unlucky peers get, shown on one shard with all its rooms.
+
+mod calls;
+mod forks;
+mod house;
+mod mutator;
+mod rig;
+mod strangers;
