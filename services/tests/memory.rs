@@ -60,6 +60,8 @@ fn live(rig: &mut Rig) -> usize {
 
 fn talk(rig: &mut Rig) -> Talk {
     let talk = rig.talk();
+    // Not all in one moment, or what is measured is the room for transactions.
+    rig.wait(Duration::from_millis(50));
     rig.sent.clear();
     rig.others.clear();
     talk
@@ -86,12 +88,9 @@ fn calls_and_bindings_are_small_and_leave_nothing() {
     let first = talk(&mut rig);
     hang_up(&mut rig, vec![first]);
     let before = live(&mut rig);
-    let mut names = 0;
     let mut rounds = Vec::new();
     for _ in 0..3 {
-        let start = LIVE.load(Relaxed);
         let talks: Vec<_> = (0..CALLS).map(|_| talk(&mut rig)).collect();
-        names = LIVE.load(Relaxed) - start;
         let size = |talk: &Talk| talk.invite.capacity() + talk.ok.capacity();
         let ours = talks.iter().map(size).sum::<usize>() + talks.capacity() * size_of::<Talk>();
         let fresh = (live(&mut rig) - before - ours) / CALLS;
@@ -102,7 +101,6 @@ fn calls_and_bindings_are_small_and_leave_nothing() {
         println!("octets a call: {fresh} when just answered, {running} later; {left} left of all");
         rounds.push((running, left));
     }
-    assert!(names > 0);
     assert!(rounds.iter().all(|(running, _)| *running <= CALL_MAX), "{rounds:?}");
     let grown = rounds[2].1.saturating_sub(rounds[1].1) / CALLS;
     assert!(grown <= LEFT_MAX, "{grown} octets of each call stay");
@@ -115,6 +113,7 @@ fn bindings() {
     for n in 0..BINDINGS {
         let who = format!("10.2.{}.{}:5060", n / 250, n % 250 + 1);
         rig.register(&crowd_name(n), &who);
+        rig.wait(Duration::from_millis(20));
         rig.sent.clear();
         rig.others.clear();
     }

@@ -122,7 +122,8 @@ pub struct Core {
     pub(crate) rng: Rng,
     pub(crate) directory: Directory,
     pub(crate) transactions: Transactions,
-    pub(crate) legs: Map<LegId, Leg>,
+    /// Boxed: half of a table's places may be free.
+    pub(crate) legs: Map<LegId, Box<Leg>>,
     pub(crate) dialogs: Map<u64, LegId>,
     pub(crate) sessions: Map<SessionId, SessionEntry>,
     pub(crate) bridges: Map<BridgeId, SessionId>,
@@ -337,9 +338,10 @@ impl Core {
         } else {
             ClientMachine::Other(Client::start(bytes, reliable, timers, now))
         };
-        self.transactions
-            .clients
-            .insert(use_number, ClientEntry { machine, flow, leg, armed: None, strays: Vec::new() });
+        self.transactions.clients.insert(
+            use_number,
+            ClientEntry { machine, flow, leg, armed: None, strays: Vec::new() },
+        );
         self.drive_client(id, None);
         id
     }

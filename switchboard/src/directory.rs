@@ -199,6 +199,7 @@ impl Directory {
                 || (!binding.instance.is_empty() && known.instance == binding.instance)
         };
         home.bindings.retain(|known| !same(known));
+        home.bindings.reserve_exact(1); // Most people have one phone: a hundred thousand spare places add up.
         home.bindings.push(binding);
     }
 
@@ -221,6 +222,7 @@ impl Directory {
         if home.devices.len() >= DEVICES_MAX {
             home.devices.remove(0);
         }
+        home.devices.reserve_exact(1);
         home.devices.push(device);
     }
 
@@ -243,6 +245,9 @@ impl Directory {
     pub(crate) fn unwatch(&mut self, user: &str, session: SessionId) {
         if let Some(home) = self.homes.get_mut(user) {
             home.watchers.retain(|(known, _)| *known != session);
+            if home.watchers.is_empty() {
+                home.watchers = Vec::new();
+            }
         }
         self.tidy(user);
     }

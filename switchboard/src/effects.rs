@@ -380,8 +380,9 @@ impl Effects<'_> {
     }
 
     /// Keeps the state of a session and of its legs here. What this room says afterwards waits for it.
-    pub fn save(&mut self, session: SessionId, state: Vec<u8>, durability: Durability) {
+    pub fn save(&mut self, session: SessionId, mut state: Vec<u8>, durability: Durability) {
         let Some(entry) = self.core.sessions.get_mut(&session) else { return };
+        state.shrink_to_fit(); // It stays as long as the session.
         entry.saved = Some(state);
         self.core.save_session(session, durability);
     }

@@ -105,7 +105,9 @@ mod tests {
             assert!(guard.admits(thief, "alice", false, now));
             guard.failed(thief, "alice", now);
         }
-        assert!(!guard.admits(thief, "alice", false, now) && !guard.admits(thief, "bob", false, now));
+        assert!(
+            !guard.admits(thief, "alice", false, now) && !guard.admits(thief, "bob", false, now)
+        );
         assert!(guard.admits(home, "alice", false, now));
         guard.proved(home, "alice");
         for n in 0..200u8 {

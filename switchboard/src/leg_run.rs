@@ -113,7 +113,7 @@ impl Core {
             armed: None,
             apart: plan.session.slot() != id.slot(),
         };
-        self.legs.insert(id, leg);
+        self.legs.insert(id, Box::new(leg));
         if let Some(entry) = self.sessions.get_mut(&plan.session) {
             entry.legs.push(id);
         }
@@ -201,6 +201,10 @@ impl Core {
         let until = self.clock.unix + self.config.timers.give_up();
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.phase = Phase::Answered { retransmit, until, restored: false };
+            // Its owner's entry does not contain it: after a restart it must not wait for an answer again.
+            if leg.apart {
+                self.save_leg(id);
+            }
         }
     }
 
@@ -410,8 +414,7 @@ impl Core {
                 self.leg_calling(id, cancel, status, message);
             }
             // Not the INVITE's own success, said again because its ACK was lost.
-            Phase::Established
-                if matches!(leg.change, Change::Outgoing { transaction: ours, .. } if ours == transaction) =>
+            Phase::Established if matches!(leg.change, Change::Outgoing { transaction: ours, .. } if ours == transaction) =>
             {
                 self.leg_change_answered(id, status, message);
             }

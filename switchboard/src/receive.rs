@@ -483,7 +483,7 @@ impl Core {
         let sdp = (!message.body().is_empty()).then(|| message.body().to_vec());
         self.legs.insert(
             leg,
-            Leg {
+            Box::new(Leg {
                 id: leg,
                 owner: session,
                 call: types::CallId(session.0),
@@ -497,7 +497,7 @@ impl Core {
                 sdp,
                 armed: None,
                 apart: false,
-            },
+            }),
         );
         self.note_in(leg, flow, message);
         self.trying(request);

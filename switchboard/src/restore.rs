@@ -143,7 +143,7 @@ impl Core {
         }
         self.legs.insert(
             saved.id,
-            Leg {
+            Box::new(Leg {
                 id: saved.id,
                 owner: saved.owner,
                 call: saved.call,
@@ -157,7 +157,7 @@ impl Core {
                 sdp: None,
                 armed: None,
                 apart: saved.apart,
-            },
+            }),
         );
         self.leg_arm(saved.id);
     }

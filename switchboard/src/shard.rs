@@ -248,7 +248,8 @@ impl Shard {
     /// A fresh instance of a room takes over what the old one had saved.
     fn adopt_again(&mut self, place: usize, session: Option<SessionId>) {
         let taken = &mut self.core.ports_taken;
-        let had: Vec<u16> = taken.extract_if(.., |_, room| *room == place).map(|(port, _)| port).collect();
+        let had: Vec<u16> =
+            taken.extract_if(.., |_, room| *room == place).map(|(port, _)| port).collect();
         self.visit(place, None, |room, effects| room.on_notice(&Notice::Restarted, effects));
         let own = self.core.sessions.iter().filter(|(_, entry)| entry.room == place);
         let mut own: Vec<_> = own.map(|(id, entry)| (*id, entry.saved.clone())).collect();

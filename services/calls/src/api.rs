@@ -106,7 +106,7 @@ impl Room {
 
     fn find(&self, id: &str) -> Result<(SessionId, &Call), Refusal> {
         let session = CallId::parse(id).map(|id| SessionId(id.0)).ok_or(Refusal::NoSuchCall)?;
-        self.calls.get(&session).map(|call| (session, call)).ok_or(Refusal::NoSuchCall)
+        self.calls.get(&session).map(|call| (session, &**call)).ok_or(Refusal::NoSuchCall)
     }
 
     fn hang_up(&mut self, id: &str, effects: &mut Effects<'_>) -> Result<ApiResponse, Refusal> {

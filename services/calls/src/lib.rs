@@ -33,7 +33,8 @@ pub use refusal::Refusal;
 #[derive(Debug)]
 pub struct Room {
     config: Config,
-    calls: Map<SessionId, Call>,
+    /// Boxed: half of a table's places may be free.
+    calls: Map<SessionId, Box<Call>>,
     /// Calls by the Call-ID of their callee's side, while a push may be answered.
     replies: Map<String, SessionId>,
     /// Tickets and timers of rings.
@@ -115,7 +116,7 @@ impl Service for Room {
     }
 
     fn save(&self, session: SessionId) -> Option<Vec<u8>> {
-        self.calls.get(&session).map(Call::encode)
+        self.calls.get(&session).map(|call| call.encode())
     }
 
     fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
@@ -128,13 +129,13 @@ impl Service for Room {
             effects.leg(session, a, LegCommand::End { status: 480, headers });
             let state = State::Talking { b: LegId::default() };
             let call = Call { facts, a, pair, state, late: None, changing: None };
-            self.calls.insert(session, call);
+            self.calls.insert(session, Box::new(call));
             self.finish(session, End::failed(480, "failed", "server"), effects);
             return;
         };
         let state = State::Talking { b };
         let call = Call { facts, a, pair, state, late: None, changing: None };
-        self.calls.insert(session, call);
+        self.calls.insert(session, Box::new(call));
     }
 }
 
@@ -207,7 +208,8 @@ impl Room {
         let ring = Ring::start(plan, effects);
         let late = offer.is_none().then_some(Side::A);
         let state = State::Ringing(Box::new(ring));
-        self.calls.insert(session, Call { facts, a: leg, pair, state, late, changing: None });
+        let call = Call { facts, a: leg, pair, state, late, changing: None };
+        self.calls.insert(session, Box::new(call));
         self.index(session);
         Ok(())
     }

@@ -30,7 +30,11 @@ fn strangers_do_not_reach_into_a_call() {
         let right = talk.alice(method, 10, &format!("m{method}"), "", &body);
         let rows = [
             ("a made-up tag of ours", MALLORY, right.replace(&tag, "00112233445566778")),
-            ("a made-up tag of ours, from the right address", ALICE, right.replace(&tag, "00ffffffffffffffff")),
+            (
+                "a made-up tag of ours, from the right address",
+                ALICE,
+                right.replace(&tag, "00ffffffffffffffff"),
+            ),
             ("a made-up tag of theirs", MALLORY, right.replace("tag=f", "tag=g")),
             ("another Call-ID", ALICE, right.replace("Call-ID: c", "Call-ID: d")),
         ];
@@ -48,8 +52,16 @@ fn strangers_do_not_reach_into_a_call() {
         assert_eq!(rig.status(MALLORY, &text), 481, "{method}");
     }
     let ask = invite("bob", talk.number);
-    for (who, branch) in [(ALICE, "z9hG4bKguess".to_owned()), (MALLORY, format!("{}p", ask.branch))] {
-        let cancel = Ask { method: "CANCEL".into(), cseq: 2, branch, lines: String::new(), body: String::new(), ..ask.clone() };
+    for (who, branch) in [(ALICE, "z9hG4bKguess".to_owned()), (MALLORY, format!("{}p", ask.branch))]
+    {
+        let cancel = Ask {
+            method: "CANCEL".into(),
+            cseq: 2,
+            branch,
+            lines: String::new(),
+            body: String::new(),
+            ..ask.clone()
+        };
         assert_eq!(rig.status(who, &cancel.text()), 481);
     }
     assert!(rig.seen(BOB).is_empty());
@@ -178,7 +190,15 @@ fn a_callee_who_says_nothing_is_given_up() {
 fn cancel_of(number: u32) -> String {
     let ask = invite("bob", number);
     let branch = format!("{}p", ask.branch);
-    Ask { method: "CANCEL".into(), cseq: 2, branch, lines: String::new(), body: String::new(), ..ask }.text()
+    Ask {
+        method: "CANCEL".into(),
+        cseq: 2,
+        branch,
+        lines: String::new(),
+        body: String::new(),
+        ..ask
+    }
+    .text()
 }
 
 #[test]
@@ -340,7 +360,8 @@ fn a_change_that_is_refused_changes_nothing() {
     assert_eq!(status(&rig.one(ALICE, "SIP/2.0 488")), 488);
     let answers = rig.say(ALICE, &talk.alice("INVITE", 11, "r2", "", "hello\n"));
     assert_eq!(status(answers.last().unwrap()), 488, "{answers:?}");
-    let answers = rig.say(ALICE, &talk.alice("INVITE", 12, "r3", "Require: x\n", &sdp(ALICE, 4_000)));
+    let answers =
+        rig.say(ALICE, &talk.alice("INVITE", 12, "r3", "Require: x\n", &sdp(ALICE, 4_000)));
     assert_eq!(status(&answers[0]), 420, "{answers:?}");
     assert_eq!(rig.status(ALICE, &talk.alice("INVITE", 9, "r4", "", &sdp(ALICE, 4_000))), 100);
     assert_eq!(rig.status(ALICE, &talk.alice("INFO", 14, "r5", "", "")), 405);

@@ -37,7 +37,8 @@ fn the_best_answer_of_many() {
             let sent = rig.say(PHONES[place], &reply(&invites[place], code, PHONES[place], ""));
             assert!(sent.iter().any(|text| text.starts_with("ACK")), "{answers:?}: {sent:?}");
         }
-        let finals: Vec<u16> = rig.seen(ALICE).iter().map(|text| status(text)).filter(|code| *code >= 200).collect();
+        let finals: Vec<u16> =
+            rig.seen(ALICE).iter().map(|text| status(text)).filter(|code| *code >= 200).collect();
         assert_eq!(finals, [wants], "{answers:?}");
         rig.is_clean();
     }
@@ -104,7 +105,10 @@ fn a_proxy_behind_us_forks_and_both_answer() {
 #[test]
 fn early_media_and_then_another_phone_answers() {
     let (mut rig, number, invites) = ring(2);
-    rig.say(PHONES[0], &reply(&invites[0], "183 Session Progress", PHONES[0], &sdp(PHONES[0], 5_000)));
+    rig.say(
+        PHONES[0],
+        &reply(&invites[0], "183 Session Progress", PHONES[0], &sdp(PHONES[0], 5_000)),
+    );
     let early = rig.one(ALICE, "SIP/2.0 183");
     assert!(body(&early).contains("10.0.0.100"));
     rig.say(PHONES[1], &reply(&invites[1], "200 OK", PHONES[1], &sdp(PHONES[1], 6_000)));

@@ -1,7 +1,7 @@
 //! Rooms that fail, and hours that are long.
 
 use sip::Method;
-use switchboard::{Attachment, Effects, LegPlan, Manifest, Service, Session};
+use switchboard::{Attachment, Effects, LegPlan, Manifest, Output, Service, Session};
 
 use crate::rig::*;
 
@@ -69,4 +69,23 @@ fn a_session_that_a_room_broke_is_not_offered_to_the_next() {
     assert_eq!(rig.api("calls", 0, &[]), 200);
     let calls = rig.last_api();
     assert!(calls.contains("\"items\":[]"), "{calls}");
+}
+
+/// More of them than one input may cause dispatches by talk.
+const CROWD: usize = 10_500;
+
+#[test]
+fn bindings_that_end_together_are_all_told_of() {
+    let mut rig = Rig::crowd(config(true, vec![sip::digest::Algorithm::Md5]), CROWD);
+    for n in 0..CROWD {
+        let who = format!("10.2.{}.{}:5060", n / 250, n % 250 + 1);
+        rig.register(&crowd_name(n), &who);
+        rig.sent.clear();
+        rig.others.clear();
+    }
+    rig.wait(std::time::Duration::from_secs(3_700));
+    let gone =
+        |output: &&Output| matches!(output, Output::Event(line) if line.kind == "binding.gone");
+    assert_eq!(rig.others.iter().filter(gone).count(), CROWD);
+    assert_eq!(rig.counted("switchboard.rounds_cut_off"), 0);
 }

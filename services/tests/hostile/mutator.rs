@@ -11,9 +11,32 @@ const MESSAGES: usize = 20_000;
 
 /// What parsers and states trip over.
 const WORDS: [&str; 26] = [
-    "\r\n", "\r\n\r\n", "\0", "%00", "%0d%0a", "<", ">", "\"", ";tag=", ";tag=00ffffffffffffffff", "sip:",
-    "sips:", "tel:+1", "*", "0", "-1", "4294967296", "99999999999999999999", "z9hG4bK", "INVITE", "BYE",
-    "Require: 100rel\r\n", "Content-Length: 0\r\n", "Expires: 0\r\n", "Route: <sip:10.9.9.9;lr>\r\n", "\u{fffd}",
+    "\r\n",
+    "\r\n\r\n",
+    "\0",
+    "%00",
+    "%0d%0a",
+    "<",
+    ">",
+    "\"",
+    ";tag=",
+    ";tag=00ffffffffffffffff",
+    "sip:",
+    "sips:",
+    "tel:+1",
+    "*",
+    "0",
+    "-1",
+    "4294967296",
+    "99999999999999999999",
+    "z9hG4bK",
+    "INVITE",
+    "BYE",
+    "Require: 100rel\r\n",
+    "Content-Length: 0\r\n",
+    "Expires: 0\r\n",
+    "Route: <sip:10.9.9.9;lr>\r\n",
+    "\u{fffd}",
 ];
 
 /// Everything that Alice and Bob say in a legal evening.
@@ -35,7 +58,13 @@ fn conversation(require_auth: bool) -> Vec<(String, Vec<u8>)> {
     let (number, invite) = rig.ring();
     rig.say(BOB, &reply(&invite, "180 Ringing", BOB, ""));
     let asked = Ask { branch: format!("z9hG4bK{number}p"), ..crate::rig::invite("bob", number) };
-    let cancel = Ask { method: "CANCEL".into(), cseq: 2, lines: String::new(), body: String::new(), ..asked };
+    let cancel = Ask {
+        method: "CANCEL".into(),
+        cseq: 2,
+        lines: String::new(),
+        body: String::new(),
+        ..asked
+    };
     rig.say(ALICE, &cancel.text());
     rig.say(BOB, &reply(&invite, "487 Request Terminated", BOB, ""));
     rig.record.take().unwrap()
@@ -72,7 +101,8 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
 }
 
 fn swap_lines(rng: &mut Rng, bytes: &mut Vec<u8>) {
-    let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|octet| *octet == b'\n').map(<[u8]>::to_vec).collect();
+    let mut lines: Vec<Vec<u8>> =
+        bytes.split_inclusive(|octet| *octet == b'\n').map(<[u8]>::to_vec).collect();
     let count = lines.len() as u64;
     let (a, b) = (rng.below(count) as usize, rng.below(count) as usize);
     if rng.percent(50) {
@@ -85,13 +115,31 @@ fn swap_lines(rng: &mut Rng, bytes: &mut Vec<u8>) {
 }
 
 /// What a phone says next to what it got, or starts by itself.
-fn next(rng: &mut Rng, rig: &mut Rig, talk: &mut Option<Talk>, cseq: &mut u32) -> (String, Vec<u8>) {
+fn next(
+    rng: &mut Rng,
+    rig: &mut Rig,
+    talk: &mut Option<Talk>,
+    cseq: &mut u32,
+) -> (String, Vec<u8>) {
     *cseq += 1;
     let who = [ALICE, BOB][rng.below(2) as usize];
     let heard: Vec<_> = rig.seen(who);
     let requests = ["INVITE", "BYE", "CANCEL"];
     let asked = heard.iter().rev().find(|text| requests.iter().any(|name| text.starts_with(name)));
-    let codes = ["100 Trying", "180 Ringing", "183 Progress", "200 OK", "302 Moved", "408 X", "481 X", "486 X", "487 X", "491 X", "503 X", "603 X"];
+    let codes = [
+        "100 Trying",
+        "180 Ringing",
+        "183 Progress",
+        "200 OK",
+        "302 Moved",
+        "408 X",
+        "481 X",
+        "486 X",
+        "487 X",
+        "491 X",
+        "503 X",
+        "603 X",
+    ];
     if let Some(asked) = asked
         && rng.percent(80)
     {
@@ -177,5 +225,7 @@ fn broken_messages_break_nothing() {
 }
 
 fn answers_invite(text: &str) -> bool {
-    text.starts_with("SIP/2.0 200") && text.contains("\r\nContact: ") && text.contains(" INVITE\r\n")
+    text.starts_with("SIP/2.0 200")
+        && text.contains("\r\nContact: ")
+        && text.contains(" INVITE\r\n")
 }

@@ -66,7 +66,6 @@ impl Rig {
     }
 
     /// With this many more users.
-    #[allow(dead_code, reason = "for the measurement of memory")]
     pub fn crowd(config: Config, crowd: usize) -> Self {
         Self::filled(config, || services::open(&services::Config::default()), crowd)
     }
@@ -76,7 +75,8 @@ impl Rig {
         let shard = Shard::new(config, Box::new(open));
         let (record, crashes) = (None, None);
         let (sent, others) = (Vec::new(), Vec::new());
-        let mut rig = Self { shard, clock, sent, others, record, crashes, crowd, ports: 0, number: 0 };
+        let mut rig =
+            Self { shard, clock, sent, others, record, crashes, crowd, ports: 0, number: 0 };
         rig.ports = rig.gauge("ports_left");
         rig.handle(Input::Begin);
         assert!(rig.gauge("users") >= USERS.len() as u64);
@@ -158,7 +158,8 @@ impl Rig {
     /// The messages to one peer since the last look.
     pub fn seen(&mut self, who: &str) -> Vec<String> {
         let who: SocketAddr = who.parse().unwrap();
-        let (found, rest) = std::mem::take(&mut self.sent).into_iter().partition(|sent| sent.0 == who);
+        let (found, rest) =
+            std::mem::take(&mut self.sent).into_iter().partition(|sent| sent.0 == who);
         self.sent = rest;
         let found: Vec<_> = found;
         found.into_iter().map(|(_, text)| text).collect()
@@ -199,7 +200,14 @@ impl Rig {
     }
 
     /// A proof for a request, from the challenge in this answer.
-    pub fn proof(&self, challenge: &str, user: &str, word: &str, method: &str, uri: &str) -> String {
+    pub fn proof(
+        &self,
+        challenge: &str,
+        user: &str,
+        word: &str,
+        method: &str,
+        uri: &str,
+    ) -> String {
         let value = header(challenge, "WWW-Authenticate");
         let challenge = Challenge::decode(value.as_bytes()).unwrap();
         let login = Login {
@@ -267,11 +275,11 @@ impl Rig {
     }
 
     fn answer(&self) -> &ApiResponse {
-        let answers = self.others.iter().filter_map(|output| match output {
+        let mut answers = self.others.iter().filter_map(|output| match output {
             Output::Api { response, .. } => Some(response),
             _ => None,
         });
-        answers.last().expect("an answer")
+        answers.next_back().expect("an answer")
     }
 }
 
@@ -445,7 +453,16 @@ impl Talk {
         let uri = header(&self.invite, "Contact").trim_matches(['<', '>']);
         let from = format!("{};tag=t2", header(&self.invite, "To"));
         let id = header(&self.invite, "Call-ID");
-        within(method, uri, BOB, branch, (&from, header(&self.invite, "From"), id), cseq, lines, body)
+        within(
+            method,
+            uri,
+            BOB,
+            branch,
+            (&from, header(&self.invite, "From"), id),
+            cseq,
+            lines,
+            body,
+        )
     }
 
     pub fn ack(&self) -> String {
@@ -513,7 +530,7 @@ impl Rig {
     pub fn hangs_up(&mut self, talk: &Talk, cseq: u32) {
         let branch = format!("bye{}x{cseq}", talk.number);
         let answers = self.say(ALICE, &talk.alice("BYE", cseq, &branch, "", ""));
-        assert_eq!(status(&answers[0]), 200, "{answers:?}");
+        assert!(answers.iter().any(|answer| status(answer) == 200), "{answers:?}");
         let bye = self.one(BOB, "BYE");
         self.say(BOB, &reply(&bye, "200 OK", BOB, ""));
         self.is_clean();

@@ -91,17 +91,24 @@ fn a_proof_is_good_once_here_and_for_this() {
         .with(&format!("Contact: <sip:alice@{ALICE}>\n"));
     let refused = rig.say(ALICE, &ask.text()).remove(0);
     let proof = rig.proof(&refused, "alice", &word("alice"), "REGISTER", "sip:localhost");
-    let with = |branch: &str, cseq, ask: &Ask| {
-        Ask { branch: format!("z9hG4bK{branch}"), cseq, ..ask.clone().with(&proof) }
+    let with = |branch: &str, cseq, ask: &Ask| Ask {
+        branch: format!("z9hG4bK{branch}"),
+        cseq,
+        ..ask.clone().with(&proof)
     };
     // What it does not fit.
     let rows = [
         ("another address", MALLORY, with("1", 2, &ask), 401),
         ("another URI", ALICE, with("2", 2, &ask.clone().at("sip:bob@localhost")), 401),
-        ("another method", ALICE, {
-            let method = "MESSAGE".to_owned();
-            with("3", 2, &Ask { method, ..ask.clone() })
-        }, 401),
+        (
+            "another method",
+            ALICE,
+            {
+                let method = "MESSAGE".to_owned();
+                with("3", 2, &Ask { method, ..ask.clone() })
+            },
+            401,
+        ),
         ("itself", ALICE, with("4", 2, &ask), 200),
         ("the same count again", ALICE, with("5", 3, &ask), 401),
         ("and from elsewhere", MALLORY, with("6", 4, &ask), 401),
@@ -131,15 +138,20 @@ fn a_proof_is_good_once_here_and_for_this() {
         assert!(matches!(code, 400 | 401), "{value}: {code}");
     }
     let many = format!("Authorization: {}\n", odd[1]).repeat(100);
-    assert_eq!(rig.status(ALICE, &Ask { branch: "z9hG4bKm".into(), ..ask.with(&many) }.text()), 401);
+    assert_eq!(
+        rig.status(ALICE, &Ask { branch: "z9hG4bKm".into(), ..ask.with(&many) }.text()),
+        401
+    );
     rig.is_clean();
 }
 
 #[test]
 fn a_registration_is_for_oneself_and_within_bounds() {
     let mut rig = Rig::new(true);
-    let many: String = (0..500).map(|n| format!("Contact: <sip:a@10.0.0.1:{}>\n", 6_000 + n)).collect();
-    let few: String = (0..200).map(|n| format!("Contact: <sip:a@10.0.0.1:{}>\n", 6_000 + n)).collect();
+    let many: String =
+        (0..500).map(|n| format!("Contact: <sip:a@10.0.0.1:{}>\n", 6_000 + n)).collect();
+    let few: String =
+        (0..200).map(|n| format!("Contact: <sip:a@10.0.0.1:{}>\n", 6_000 + n)).collect();
     let contact = format!("Contact: <sip:alice@{ALICE}>\n");
     let rows: [(&str, &str, &str, &[u16]); 12] = [
         ("bob", "sip:localhost", &contact, &[403]),
@@ -196,11 +208,13 @@ fn nothing_is_relayed() {
                 .body("application/sdp", &sdp(MALLORY, 4_000));
             let code = rig.status(MALLORY, &ask.text());
             assert!(wants.contains(&code), "{method} {uri} {lines}: {code}");
-            let cancel = Ask { method: "CANCEL".into(), lines: String::new(), body: String::new(), ..ask };
+            let cancel =
+                Ask { method: "CANCEL".into(), lines: String::new(), body: String::new(), ..ask };
             rig.say(MALLORY, &cancel.text());
         }
         // Whatever left for others left for those who registered.
-        let known: Vec<_> = [BOB, MALLORY, ALICE, CAROL].iter().map(|who| who.parse().unwrap()).collect();
+        let known: Vec<_> =
+            [BOB, MALLORY, ALICE, CAROL].iter().map(|who| who.parse().unwrap()).collect();
         assert!(rig.sent.iter().all(|(to, _)| known.contains(to)), "{:?}", rig.sent);
         rig.is_clean();
     }
@@ -211,7 +225,9 @@ fn odd_requests_get_their_answers() {
     let mut rig = Rig::new(false);
     rig.all_register();
     let base = |method: &str| {
-        Ask::new(method, "alice", ALICE, 1).to("bob").with(&format!("Contact: <sip:alice@{ALICE}>\n"))
+        Ask::new(method, "alice", ALICE, 1)
+            .to("bob")
+            .with(&format!("Contact: <sip:alice@{ALICE}>\n"))
     };
     let long = "X".repeat(3_000);
     let rows: [(&str, Ask, &[u16]); 22] = [
@@ -229,7 +245,13 @@ fn odd_requests_get_their_answers() {
         ("no such user", base("INVITE").to("nobody"), &[100, 404]),
         ("a body of another kind", base("INVITE").body("text/plain", "hello\n"), &[415]),
         ("many parts", base("INVITE").body("multipart/mixed;boundary=x", "--x\n\n--x--\n"), &[415]),
-        ("a packed body", base("INVITE").with("Content-Encoding: gzip\n").body("application/sdp", &sdp(ALICE, 4_000)), &[415]),
+        (
+            "a packed body",
+            base("INVITE")
+                .with("Content-Encoding: gzip\n")
+                .body("application/sdp", &sdp(ALICE, 4_000)),
+            &[415],
+        ),
         ("a dialog that is not", base("BYE").with("").to_tag("made-up"), &[481]),
         ("a dialog of ours that is not", base("INVITE").to_tag("00ffffffffffffffff"), &[481]),
         ("an update of nothing", base("UPDATE").to_tag("00ffffffffffffffff"), &[481]),
@@ -239,13 +261,15 @@ fn odd_requests_get_their_answers() {
         ("a foreign user with NUL", base("INVITE").at("sip:bob%00x@localhost"), &[100, 404]),
     ];
     for (place, (what, ask, wants)) in rows.into_iter().enumerate() {
-        let ask = Ask { branch: format!("z9hG4bKodd{place}"), call_id: format!("odd{place}"), ..ask };
+        let ask =
+            Ask { branch: format!("z9hG4bKodd{place}"), call_id: format!("odd{place}"), ..ask };
         let answers = rig.say(ALICE, &ask.text());
         let code = answers.first().map_or(0, |answer| status(answer));
         assert!(wants.contains(&code), "{what}: {answers:?}");
     }
     assert!(rig.seen(BOB).is_empty(), "nothing of it reaches a phone");
-    for bytes in [&b""[..], b"\r\n\r\n", &[0; 600], &[0xff; 1_200], b"x", b"GET / HTTP/1.1\r\n\r\n"] {
+    for bytes in [&b""[..], b"\r\n\r\n", &[0; 600], &[0xff; 1_200], b"x", b"GET / HTTP/1.1\r\n\r\n"]
+    {
         rig.bytes(MALLORY, bytes);
         assert!(rig.seen(MALLORY).is_empty());
     }

@@ -125,11 +125,8 @@ fn house_with(
             (hash == "ab12").then(|| b"\x89PNG\r\n\x1a\nrest".to_vec())
         }),
         ready: Arc::new(move || {
-            let store = match fault.load(Ordering::Relaxed) {
-                false => Part::Ready,
-                true => Part::Fault("disk <full>".into()),
-            };
-            vec![("push".into(), Part::Unused), ("sip".into(), Part::Ready), ("store".into(), store)]
+            let store = fault.load(Ordering::Relaxed).then(|| Part::Fault("disk <full>".into()));
+            vec![("push".into(), Part::Unused), ("store".into(), store.unwrap_or(Part::Ready))]
         }),
         metrics: Arc::new(|| "carillon_calls 1".into()),
         dev: Some(dev),
@@ -636,7 +633,7 @@ fn probes_and_pages() {
         let house = house(echo);
         let bare = |path: &str| house.client.get(format!("{}{path}", house.base)).send();
         let value: Value = bare("/readyz").await.unwrap().json().await.unwrap();
-        assert_eq!(value, json!({"ready": true, "parts": {"push": "not set up", "sip": "ok", "store": "ok"}}));
+        assert_eq!(value, json!({"ready": true, "parts": {"push": "not set up", "store": "ok"}}));
         problem(bare("/none").await.unwrap(), 404, "web.not_found").await;
         let metrics = bare("/metrics").await.unwrap().text().await.unwrap();
         assert!(metrics.starts_with("carillon_calls 1\n# TYPE"));
@@ -679,7 +676,7 @@ fn a_part_that_is_not_ready_is_named() {
         let response = house.get("/readyz").await;
         assert_eq!(response.status(), 503);
         let value: Value = response.json().await.unwrap();
-        assert_eq!(value, json!({"ready": false, "parts": {"push": "not set up", "sip": "ok", "store": "disk <full>"}}));
+        assert_eq!(value, json!({"ready": false, "parts": {"push": "not set up", "store": "disk <full>"}}));
         assert_eq!(house.get("/livez").await.status(), 200);
         let page = house.get("/").await.text().await.unwrap();
         assert!(page.contains("Not ready yet") && page.contains("<b>store</b> disk &lt;full&gt;"));
