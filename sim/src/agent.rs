@@ -23,7 +23,7 @@ use sip::{Framing, Message, Method};
 use types::{Instant, Rng};
 
 pub use call::{Call, CallPlan, Conduct, Phase};
-pub use register::{PushAccount, Registration};
+pub use register::{PushToken, BindingState};
 
 /// A call without a final answer is given up after this.
 pub const RING_MAX: Duration = Duration::from_secs(215);
@@ -157,9 +157,9 @@ pub struct Agent {
     /// Whether it hears datagrams.
     pub awake: bool,
     /// How it can be woken.
-    pub push: Option<PushAccount>,
+    pub push: Option<PushToken>,
     /// What it knows of its registration.
-    pub registration: Registration,
+    pub registration: BindingState,
     /// All its calls, by number.
     pub calls: BTreeMap<u32, Call>,
     /// What is to be done, in order.
@@ -185,7 +185,7 @@ impl Agent {
             manners: Manners::default(),
             awake: true,
             push: None,
-            registration: Registration::default(),
+            registration: BindingState::default(),
             calls: BTreeMap::new(),
             acts: Vec::new(),
             instance,
@@ -258,7 +258,11 @@ impl Agent {
             return;
         }
         let Ok(message) = Message::decode(bytes, Framing::Datagram) else { return };
-        if message.is_request() { self.request(&message, now) } else { self.response(&message, now) }
+        if message.is_request() {
+            self.request(&message, now)
+        } else {
+            self.response(&message, now)
+        }
     }
 
     pub(crate) fn set_alarm(&mut self, after: Duration, alarm: Alarm, now: Instant) {
@@ -301,12 +305,7 @@ impl Agent {
         self.drive_client(&key, Some(message), now);
     }
 
-    pub(crate) fn drive_client(
-        &mut self,
-        key: &Key,
-        message: Option<&Message<'_>>,
-        now: Instant,
-    ) {
+    pub(crate) fn drive_client(&mut self, key: &Key, message: Option<&Message<'_>>, now: Instant) {
         loop {
             let Some(entry) = self.clients.get_mut(key) else { return };
             let purpose = entry.purpose;

@@ -74,7 +74,9 @@ impl Coverage {
     pub fn lines(&self) -> Vec<String> {
         self.pairs
             .iter()
-            .map(|((state, event), count)| format!("{:<14} {event:<22} {count}", format!("{state:?}")))
+            .map(|((state, event), count)| {
+                format!("{:<14} {event:<22} {count}", format!("{state:?}"))
+            })
             .collect()
     }
 
@@ -104,9 +106,12 @@ impl Coverage {
             // Legs that we began share a tag within one fork: the phone's address parts them.
             Some(tag) if ours_first => {
                 let mut key = tag.to_vec();
-                let far = if request { message.request_uri() } else { message.first(Name::Contact) };
+                let far =
+                    if request { message.request_uri() } else { message.first(Name::Contact) };
                 let _ = far;
-                key.extend_from_slice(message.via().ok().and_then(|via| via.branch()).unwrap_or_default());
+                key.extend_from_slice(
+                    message.via().ok().and_then(|via| via.branch()).unwrap_or_default(),
+                );
                 let dialog = to.tag().unwrap_or_default();
                 if cseq.method != Method::Invite || !dialog.is_empty() {
                     key = tag.to_vec();

@@ -85,7 +85,8 @@ impl Host {
                 let mut seed = [0; 32];
                 rng.fill(&mut seed);
                 let rooms = Arc::clone(&setup.rooms);
-                let shard = Shard::new(config(setup, index, shards, seed), Box::new(move || rooms()));
+                let shard =
+                    Shard::new(config(setup, index, shards, seed), Box::new(move || rooms()));
                 let writer = keeper.writer(index as u16);
                 Seat { shard, writer, marks: Vec::new(), held: VecDeque::new() }
             })
@@ -147,9 +148,8 @@ impl Host {
                 | Output::Part { .. }
                 | Output::Crashed { .. } => None,
             };
-            let after = after.and_then(|mark| {
-                seat.marks.get((mark.0 as usize).wrapping_sub(1)).copied()
-            });
+            let after =
+                after.and_then(|mark| seat.marks.get((mark.0 as usize).wrapping_sub(1)).copied());
             let leaving = match output {
                 Output::Send { flow, range, .. } => {
                     Leaving::Packet(flow, outputs.arena.get(range).unwrap_or_default().to_vec())
@@ -166,7 +166,8 @@ impl Host {
         let mut leaving = Vec::with_capacity(listed.len());
         for (after, output) in listed {
             let position = after.filter(|position| *position > seat.writer.synced());
-            let behind = seat.held.iter().filter(|(_, held)| same_way(held, &output)).map(|held| held.0);
+            let behind =
+                seat.held.iter().filter(|(_, held)| same_way(held, &output)).map(|held| held.0);
             // Outputs of one flow leave in the order in which they were made.
             match position.into_iter().chain(behind).max() {
                 None => leaving.push(output),

@@ -19,8 +19,11 @@ fn main() -> ExitCode {
         Some("seeds") => seeds(
             number("--from").unwrap_or(0),
             number("--count").unwrap_or(200),
-            flag("--trace"),
-            !flag("--short"),
+            Manner {
+                trace: flag("--trace"),
+                with_coverage: !flag("--short"),
+                until_first: flag("--first"),
+            },
         ),
         Some("replay") => match words.get(1) {
             Some(file) => replay(file),
@@ -31,11 +34,22 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("sim seeds [--from N] [--count N] [--trace] [--short]\nsim replay FILE");
+    eprintln!("sim seeds [--from N] [--count N] [--trace] [--short] [--first]\nsim replay FILE");
     ExitCode::from(2)
 }
 
-fn seeds(from: u64, count: u64, trace: bool, with_coverage: bool) -> ExitCode {
+/// How seeds are run and told.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Prints what happens.
+    trace: bool,
+    /// Prints the pairs that were met.
+    with_coverage: bool,
+    /// Stops at the first failure.
+    until_first: bool,
+}
+
+fn seeds(from: u64, count: u64, manner: Manner) -> ExitCode {
     // A room that panics is a finding of its own; its stack is of no use here.
     std::panic::set_hook(Box::new(|_| ()));
     let next = AtomicU64::new(from);
@@ -46,23 +60,25 @@ fn seeds(from: u64, count: u64, trace: bool, with_coverage: bool) -> ExitCode {
             if seed >= from + count {
                 return reports;
             }
-            let report = guarded(seed, trace);
+            let report = guarded(seed, manner.trace);
             if !report.violations.is_empty() {
+                if manner.until_first {
+                    next.store(from + count, Ordering::Relaxed);
+                }
                 println!("seed {seed}: {}", report.violations[0]);
             }
             reports.push(report);
         }
     };
     let mut reports: Vec<Report> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..THREADS.min(count.max(1))).map(|_| scope.spawn(worker)).collect();
+        let threads: Vec<_> = (0..THREADS.min(count.max(1))).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
     });
     reports.sort_by_key(|report| report.seed);
     let mut summary = Summary::default();
     reports.into_iter().for_each(|report| summary.add(report));
     let whole = summary.seeds == count && summary.failed.is_empty();
-    summary.lines(with_coverage).iter().for_each(|line| println!("{line}"));
+    summary.lines(manner.with_coverage).iter().for_each(|line| println!("{line}"));
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use types::{Instant, Rng};
 
-use crate::agent::{Agent, CallPlan, PushAccount};
+use crate::agent::{Agent, CallPlan, PushToken};
 use crate::host::{DOMAIN, Setup};
 use crate::network::Network;
 use crate::providers::TokenState;
@@ -88,7 +88,7 @@ fn people(world: &mut World, rng: &mut Rng) -> Users {
                 world.providers.set(&prid, state);
                 let (provider, param) =
                     *pick(&[("fcm", "project"), ("apns", "TEAM.org.example.voip")], rng);
-                agent.push = Some(PushAccount { provider, prid, param: param.into() });
+                agent.push = Some(PushToken { provider, prid, param: param.into() });
             }
             let place = world.add(agent);
             if !sleeps {

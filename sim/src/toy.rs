@@ -151,7 +151,9 @@ impl Service for Meet {
                 }
                 if let Some((bridge, ports)) = table.bridge {
                     writer.number(6, bridge.0);
-                    ports.into_iter().for_each(|port| { writer.number(7, port.into()); });
+                    ports.into_iter().for_each(|port| {
+                        writer.number(7, port.into());
+                    });
                 }
                 &mut writer
             }
@@ -172,7 +174,9 @@ impl Service for Meet {
                 3 => table = Some(Table { key: text(), ..Table::default() }),
                 4 => {
                     let guest = Guest { leg: LegId(number), sdp: Vec::new() };
-                    table.iter_mut().for_each(|table| table.guests.push(Guest { sdp: Vec::new(), ..guest }));
+                    table
+                        .iter_mut()
+                        .for_each(|table| table.guests.push(Guest { sdp: Vec::new(), ..guest }));
                 }
                 5 => {
                     if let Some(guest) = table.as_mut().and_then(|table| table.guests.last_mut()) {
@@ -224,8 +228,7 @@ impl Meet {
                 let legs: Vec<_> = table.guests.iter().map(|guest| guest.leg).collect();
                 let meet = table.guests.len() == 2;
                 for leg in legs {
-                    let ring =
-                        LegCommand::Ring { status: 180, sdp: None, headers: Vec::new() };
+                    let ring = LegCommand::Ring { status: 180, sdp: None, headers: Vec::new() };
                     effects.leg(session, leg, ring);
                 }
                 if meet {
@@ -246,13 +249,8 @@ impl Meet {
             return;
         }
         let until = effects.unix();
-        let plan = LegPlan {
-            session,
-            call: CallId(session.0),
-            callee: &table.key,
-            caller: None,
-            until,
-        };
+        let plan =
+            LegPlan { session, call: CallId(session.0), callee: &table.key, caller: None, until };
         let headers = effects
             .attachments(&plan)
             .into_iter()
@@ -291,8 +289,7 @@ impl Meet {
             let sdp = sdp::relay(&theirs, &plan).ok();
             effects.leg(session, leg, LegCommand::Answer { sdp });
         }
-        let facts =
-            CallFacts { session, outcome: "answered".into(), ..CallFacts::default() };
+        let facts = CallFacts { session, outcome: "answered".into(), ..CallFacts::default() };
         effects.publish(Notice::CallAnswered(facts));
     }
 

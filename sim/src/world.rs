@@ -15,9 +15,7 @@ use store::Sqlite;
 use store::keeper::MemoryDisk;
 use store::projector::{Next, POSITIONS, Projection};
 use switchboard::store::{Batch, Query, StoreFault};
-use switchboard::{
-    Access, ApiResponse, Clock, Input, Mail, Manifest, Output, Reply, Ticket,
-};
+use switchboard::{Access, ApiResponse, Clock, Input, Mail, Manifest, Output, Reply, Ticket};
 use types::{Flow, Instant, Rng, UnixTime};
 
 use crate::agent::{Act, Agent, CallPlan};
@@ -507,8 +505,7 @@ impl World {
         self.offset = Duration::from_secs(self.rng.below(1_000_000));
         self.say(|| format!("the server starts with {shards} shards"));
         let clock = self.clock();
-        let (host, entries) =
-            Host::start(&self.setup, &self.disk, shards, &mut self.rng, clock);
+        let (host, entries) = Host::start(&self.setup, &self.disk, shards, &mut self.rng, clock);
         self.say(|| format!("{} entries adopted", entries.len()));
         let manifests = self.manifests.clone();
         let mut projection = Projection::new(host.keeper().clone(), move |entry| {
@@ -686,8 +683,7 @@ impl World {
     fn plan_sync(&mut self) {
         let Some(host) = &self.host else { return };
         let waits = (0..host.shards()).any(|shard| host.held(shard) > 0);
-        let delay =
-            if waits { self.micros(9_000) } else { Duration::from_millis(100) };
+        let delay = if waits { self.micros(9_000) } else { Duration::from_millis(100) };
         let at = self.now + delay;
         // A round that is planned for later does not keep one from coming earlier.
         if self.sync_planned.is_none_or(|planned| waits && planned > at) {
@@ -853,8 +849,7 @@ impl World {
 fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|octet| *octet == b'\r').next().unwrap_or_default();
     let text = String::from_utf8_lossy(bytes);
-    let pick = |name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").to_owned()
-    };
+    let pick =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").to_owned();
     format!("{} [{} | {}]", String::from_utf8_lossy(line), pick("CSeq: "), pick("Call-ID: "))
 }

@@ -10,7 +10,6 @@ use sim::toy;
 use sim::world::{Step, World};
 use types::{Instant, Rng};
 
-
 fn setup() -> Setup {
     Setup {
         rooms: Arc::new(|| vec![toy::sign(), toy::room()]),
@@ -71,7 +70,11 @@ fn quiet(world: &mut World) {
                 "timers" => continue,
                 _ => 0,
             };
-            let close = if name == "ports_left" { value.abs_diff(expected) <= 1 } else { value == expected };
+            let close = if name == "ports_left" {
+                value.abs_diff(expected) <= 1
+            } else {
+                value == expected
+            };
             assert!(close, "shard {shard}: {name} is {value}, expected {expected}");
         }
     }
@@ -96,9 +99,13 @@ fn two_callers_on_different_shards_meet_and_each_may_end_it() {
 
 #[test]
 fn a_kill_after_they_met_changes_nothing() {
-    for (seed, first_hangs_up, power, shards) in
-        [(1, true, false, 2), (2, false, false, 2), (3, true, true, 2), (4, true, false, 3), (5, false, false, 1)]
-    {
+    for (seed, first_hangs_up, power, shards) in [
+        (1, true, false, 2),
+        (2, false, false, 2),
+        (3, true, true, 2),
+        (4, true, false, 3),
+        (5, false, false, 1),
+    ] {
         let mut world = meet(seed, Network::PERFECT, 2, first_hangs_up);
         world.at(Instant::seconds(10), Step::Kill { power, shards });
         world.run_until(Instant::seconds(20));
@@ -114,7 +121,13 @@ fn a_kill_after_they_met_changes_nothing() {
 
 #[test]
 fn a_kill_at_any_moment_leaves_no_orphan() {
-    let full = Network { lost: 5, doubled: 10, delay_min: Duration::from_millis(5), jitter: Duration::from_millis(40), late: 5 };
+    let full = Network {
+        lost: 5,
+        doubled: 10,
+        delay_min: Duration::from_millis(5),
+        jitter: Duration::from_millis(40),
+        late: 5,
+    };
     for seed in 0..600 {
         let mut world = meet(seed, full, 1 + seed as usize % 3, seed % 2 == 0);
         // Both callers hang up in the end, however far they came.
@@ -163,7 +176,10 @@ fn a_third_caller_is_refused_and_a_lonely_one_may_leave() {
     lonely.cancel_after = Some(Duration::from_secs(3));
     world.at(Instant::seconds(30), Step::Call(third, lonely));
     world.run_until(Instant::seconds(20));
-    assert_eq!(world.agents[third].calls.values().map(|call| call.status).collect::<Vec<_>>(), [486]);
+    assert_eq!(
+        world.agents[third].calls.values().map(|call| call.status).collect::<Vec<_>>(),
+        [486]
+    );
     world.run_until(Instant::seconds(150));
     let ends: Vec<u16> = world.agents[third].calls.values().map(|call| call.status).collect();
     assert_eq!(ends, [486, 487]);

@@ -32,7 +32,10 @@ pub struct Ticket(pub u64);
 pub struct Mark(pub u64);
 
 /// Everything that can happen to a shard.
-#[expect(clippy::large_enum_variant, reason = "mail is rare beside messages, and lives for one call")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "mail is rare beside messages, and lives for one call"
+)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// An entry of the keeper, before anything else happens.
@@ -74,7 +77,10 @@ pub enum Input<'a> {
 }
 
 /// What a shard wants done, in order.
-#[expect(clippy::large_enum_variant, reason = "the list is used again: its memory is not given back")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the list is used again: its memory is not given back"
+)]
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Appends to the keeper. Outputs that name `mark` wait for it.

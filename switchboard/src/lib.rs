@@ -17,6 +17,7 @@ mod guard;
 pub mod input;
 pub mod ladder;
 pub mod leg;
+mod leg_change;
 mod leg_run;
 pub mod link;
 pub mod notice;

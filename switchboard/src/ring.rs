@@ -88,7 +88,10 @@ enum WakeState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// A device accepted by reply and is expected to register.
-    Accepted { prid: String, until: Instant },
+    Accepted {
+        prid: String,
+        until: Instant,
+    },
     Done,
     Locating,
     Trying,
@@ -248,7 +251,8 @@ impl Ring {
                 Some(target) => {
                     // The API may know more of the same device: keys of Web Push, a second token.
                     let known = located.devices.iter().find(|device| {
-                        device.target.provider == target.provider && device.target.prid == target.prid
+                        device.target.provider == target.provider
+                            && device.target.prid == target.prid
                     });
                     let device = known.cloned().unwrap_or_else(|| Device {
                         name: String::new(),
@@ -263,7 +267,10 @@ impl Ring {
             self.wake(device, effects);
         }
         if self.branches.is_empty() && self.wakes.is_empty() {
-            self.tried.push((self.plan.user.clone(), "no device is registered and none can be woken".into()));
+            self.tried.push((
+                self.plan.user.clone(),
+                "no device is registered and none can be woken".into(),
+            ));
         }
         self.arm(effects);
         let waking = self.wakes.iter().any(|wake| wake.state == WakeState::Waiting);
@@ -298,10 +305,10 @@ impl Ring {
     }
 
     fn woken(&mut self, binding: &Binding, prid: Option<String>, effects: &mut Effects<'_>) {
-        let known = self
-            .branches
-            .iter()
-            .any(|branch| branch.live && (branch.contact == binding.contact || (prid.is_some() && branch.prid == prid)));
+        let known = self.branches.iter().any(|branch| {
+            branch.live
+                && (branch.contact == binding.contact || (prid.is_some() && branch.prid == prid))
+        });
         if known {
             return;
         }
@@ -391,7 +398,8 @@ impl Ring {
         if let State::Accepted { until, .. } = &self.state
             && *until <= now
         {
-            self.tried.push((self.plan.user.clone(), "accepted, but did not register in time".into()));
+            self.tried
+                .push((self.plan.user.clone(), "accepted, but did not register in time".into()));
             self.settle(None, WakeOver::Cancelled, None, effects);
             return Outcome::Failed { status: 480, outcome: "unreachable", text: None };
         }
@@ -562,10 +570,8 @@ impl Ring {
             caller: self.plan.caller_user.as_deref(),
             until: self.began + self.plan.ring,
         });
-        let headers = attachments
-            .into_iter()
-            .map(|Attachment::Header(name, value)| (name, value))
-            .collect();
+        let headers =
+            attachments.into_iter().map(|Attachment::Header(name, value)| (name, value)).collect();
         let leg = effects.invite(InvitePlan {
             session: self.plan.session,
             flow: binding.flow,

@@ -126,7 +126,12 @@ fn run(plan: Plan) -> ExitCode {
 async fn live(plan: &Plan, loaded: Loaded, log: &log::Log, begun: Instant) -> ExitCode {
     let ephemeral = loaded.resolved.data == Place::Memory;
     let env_folder = std::env::temp_dir().join(format!("carillon-{}", std::process::id()));
-    let how = How { base: plan.base, record: plan.record.clone(), env_folder: env_folder.clone(), rooms: services::open };
+    let how = How {
+        base: plan.base,
+        record: plan.record.clone(),
+        env_folder: env_folder.clone(),
+        rooms: services::open,
+    };
     let mut signals = match signals::Signals::new() {
         Ok(signals) => signals,
         Err(why) => return failed(&format!("signals cannot be heard: {why}")),

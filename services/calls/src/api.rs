@@ -83,7 +83,9 @@ impl Room {
     pub(crate) fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> bool {
         let answer = match request.endpoint {
             0 => Ok(self.list()),
-            1 => self.find(request.arg(0)).map(|(id, call)| ApiResponse::json(200, &shown(id, call))),
+            1 => {
+                self.find(request.arg(0)).map(|(id, call)| ApiResponse::json(200, &shown(id, call)))
+            }
             2 => self.hang_up(request.arg(0), effects),
             3 => self.ladder(request.arg(0), effects),
             4 => self.offer_of(request, effects),
@@ -141,11 +143,12 @@ impl Room {
                 })
             })
             .collect();
-        let tried: Vec<&str> = items
-            .iter()
-            .filter_map(|line| line["text"].as_str()?.strip_prefix("tried "))
-            .collect();
-        Ok(ApiResponse::json(200, &json!({ "id": id, "items": items, "tried": tried, "next": null })))
+        let tried: Vec<&str> =
+            items.iter().filter_map(|line| line["text"].as_str()?.strip_prefix("tried ")).collect();
+        Ok(ApiResponse::json(
+            200,
+            &json!({ "id": id, "items": items, "tried": tried, "next": null }),
+        ))
     }
 
     fn by_reply(&self, request: &ApiRequest) -> Result<(SessionId, String), Refusal> {

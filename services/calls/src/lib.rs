@@ -183,13 +183,18 @@ impl Room {
             session,
             user: target.to_owned(),
             from: who.header(),
-            to: format!("<sip:{}@{}>", sip::write::escape_user(target.as_bytes()), effects.domain()),
+            to: format!(
+                "<sip:{}@{}>",
+                sip::write::escape_user(target.as_bytes()),
+                effects.domain()
+            ),
             caller_uri: who.uri.clone(),
             caller_name: who.name.clone(),
             caller_user: who.user.clone(),
-            caller_addr: message.name_addr(Name::Contact).ok().map(|contact| {
-                String::from_utf8_lossy(contact.uri).into_owned()
-            }),
+            caller_addr: message
+                .name_addr(Name::Contact)
+                .ok()
+                .map(|contact| String::from_utf8_lossy(contact.uri).into_owned()),
             offer: towards_b,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
             wake: effects.push_wait(),
@@ -388,13 +393,7 @@ impl Room {
 
 /// Talking and ending.
 impl Room {
-    fn leg(
-        &mut self,
-        session: SessionId,
-        leg: LegId,
-        event: LegEvent,
-        effects: &mut Effects<'_>,
-    ) {
+    fn leg(&mut self, session: SessionId, leg: LegId, event: LegEvent, effects: &mut Effects<'_>) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         if let State::Ringing(ring) | State::TalkingAhead(ring) = &mut call.state
             && ring.has(leg)
@@ -596,27 +595,33 @@ impl Identity {
 /// A user who proved himself goes out as himself, whatever his From says. A caller who was let in without proof
 /// keeps what he claims, but never counts as one of our people.
 fn identity(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Identity {
-    let display = message.from().ok().map(|from| from.display_text()).filter(|name| !name.is_empty());
+    let display =
+        message.from().ok().map(|from| from.display_text()).filter(|name| !name.is_empty());
     match caller {
         Caller::User(user) => {
             let known = effects.directory().user(user).map(|user| user.display_name.clone());
             Identity {
                 name: known.filter(|name| !name.is_empty()).or(display),
-                uri: format!("sip:{}@{}", sip::write::escape_user(user.as_bytes()), effects.domain()),
+                uri: format!(
+                    "sip:{}@{}",
+                    sip::write::escape_user(user.as_bytes()),
+                    effects.domain()
+                ),
                 user: Some(user.clone()),
             }
         }
         Caller::Claimed(uri) => {
             let claimed = sip::Uri::decode(uri.as_bytes()).ok().filter(|uri| effects.is_ours(uri));
-            let user = claimed.and_then(|uri| {
-                Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned())
-            });
+            let user = claimed
+                .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
             // Without proof a name of ours is worth as much as `sip.require_auth = false` says: on loopback
             // it is believed.
             let known = user.as_deref().and_then(|user| effects.directory().user(user));
             match known {
                 Some(user) => Identity {
-                    name: Some(user.display_name.clone()).filter(|name| !name.is_empty()).or(display),
+                    name: Some(user.display_name.clone())
+                        .filter(|name| !name.is_empty())
+                        .or(display),
                     uri: format!(
                         "sip:{}@{}",
                         sip::write::escape_user(user.name.as_bytes()),

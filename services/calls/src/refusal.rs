@@ -35,22 +35,74 @@ pub enum Refusal {
     WrongToken,
 }
 
-const fn verdict(code: &'static str, number: u16, sip: u16, http: u16, fix: &'static str) -> Verdict {
+const fn verdict(
+    code: &'static str,
+    number: u16,
+    sip: u16,
+    http: u16,
+    fix: &'static str,
+) -> Verdict {
     Verdict { code, number, sip, http, fix }
 }
 
 impl Refuse for Refusal {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::BadBody => verdict("calls.bad_body", 1301, 400, 400, "send JSON such as {\"action\":\"accept\"}; actions are accept, decline, busy, text and hangup"),
-            Self::Interrupted => verdict("calls.interrupted", 1302, 480, 503, "call again: established calls were kept, calls in set-up were not"),
-            Self::NobodyReachable => verdict("calls.nobody_reachable", 1303, 480, 409, "register a phone for this user, or add a device with a push token: PUT /v1/users/NAME/devices/DEVICE"),
-            Self::NoSuchCall => verdict("calls.no_such_call", 1304, 481, 404, "list live calls with GET /v1/calls; ended ones with GET /v1/records"),
-            Self::NoSuchUser => verdict("calls.no_such_user", 1305, 404, 404, "check the spelling, or make the user: PUT /v1/users/NAME"),
-            Self::Starting => verdict("calls.starting", 1306, 503, 503, "wait until /readyz answers 200"),
-            Self::TooLate => verdict("calls.too_late", 1307, 481, 409, "nothing to do: another device answered, or the caller gave up"),
-            Self::TooMany => verdict("calls.too_many", 1308, 503, 503, "raise `calls.calls_max`, or add a node"),
-            Self::WrongToken => verdict("calls.wrong_token", 1309, 403, 401, "use the token that came with the push of this very call"),
+            Self::BadBody => verdict(
+                "calls.bad_body",
+                1301,
+                400,
+                400,
+                "send JSON such as {\"action\":\"accept\"}; actions are accept, decline, busy, text and hangup",
+            ),
+            Self::Interrupted => verdict(
+                "calls.interrupted",
+                1302,
+                480,
+                503,
+                "call again: established calls were kept, calls in set-up were not",
+            ),
+            Self::NobodyReachable => verdict(
+                "calls.nobody_reachable",
+                1303,
+                480,
+                409,
+                "register a phone for this user, or add a device with a push token: PUT /v1/users/NAME/devices/DEVICE",
+            ),
+            Self::NoSuchCall => verdict(
+                "calls.no_such_call",
+                1304,
+                481,
+                404,
+                "list live calls with GET /v1/calls; ended ones with GET /v1/records",
+            ),
+            Self::NoSuchUser => verdict(
+                "calls.no_such_user",
+                1305,
+                404,
+                404,
+                "check the spelling, or make the user: PUT /v1/users/NAME",
+            ),
+            Self::Starting => {
+                verdict("calls.starting", 1306, 503, 503, "wait until /readyz answers 200")
+            }
+            Self::TooLate => verdict(
+                "calls.too_late",
+                1307,
+                481,
+                409,
+                "nothing to do: another device answered, or the caller gave up",
+            ),
+            Self::TooMany => {
+                verdict("calls.too_many", 1308, 503, 503, "raise `calls.calls_max`, or add a node")
+            }
+            Self::WrongToken => verdict(
+                "calls.wrong_token",
+                1309,
+                403,
+                401,
+                "use the token that came with the push of this very call",
+            ),
         }
     }
 
@@ -66,27 +118,57 @@ const fn row(refusal: Verdict, sentence: &'static str, page: &'static str) -> Re
 /// The rows for help pages, in the order of their numbers.
 pub const ROWS: &[RefusalRow] = &[
     row(
-        verdict("calls.bad_body", 1301, 400, 400, "send JSON such as {\"action\":\"accept\"}; actions are accept, decline, busy, text and hangup"),
+        verdict(
+            "calls.bad_body",
+            1301,
+            400,
+            400,
+            "send JSON such as {\"action\":\"accept\"}; actions are accept, decline, busy, text and hangup",
+        ),
         "The request body cannot be used.",
         "The body is not JSON, or its `action` is not one of accept, decline, busy, text and hangup, or `sdp` is not a session description that answers the offer.",
     ),
     row(
-        verdict("calls.interrupted", 1302, 480, 503, "call again: established calls were kept, calls in set-up were not"),
+        verdict(
+            "calls.interrupted",
+            1302,
+            480,
+            503,
+            "call again: established calls were kept, calls in set-up were not",
+        ),
         "The server restarted while the call was being set up.",
         "A call that still rang when the process ended is given up after the restart, so that its caller is not left hanging.",
     ),
     row(
-        verdict("calls.nobody_reachable", 1303, 480, 409, "register a phone for this user, or add a device with a push token: PUT /v1/users/NAME/devices/DEVICE"),
+        verdict(
+            "calls.nobody_reachable",
+            1303,
+            480,
+            409,
+            "register a phone for this user, or add a device with a push token: PUT /v1/users/NAME/devices/DEVICE",
+        ),
         "No phone of this user is registered, and none can be woken.",
         "Look at GET /v1/bindings?user=NAME: it is empty, or every binding has expired. Devices that sleep need a push token: `pn-provider`, `pn-prid` and `pn-param` in their REGISTER (RFC 8599), or an entry made by the API. The ladder of the call lists what was tried and why it failed.",
     ),
     row(
-        verdict("calls.no_such_call", 1304, 481, 404, "list live calls with GET /v1/calls; ended ones with GET /v1/records"),
+        verdict(
+            "calls.no_such_call",
+            1304,
+            481,
+            404,
+            "list live calls with GET /v1/calls; ended ones with GET /v1/records",
+        ),
         "There is no such call.",
         "The id is misspelled, or the call is over and its ladder has given way to newer ones (`ladder.memory`).",
     ),
     row(
-        verdict("calls.no_such_user", 1305, 404, 404, "check the spelling, or make the user: PUT /v1/users/NAME"),
+        verdict(
+            "calls.no_such_user",
+            1305,
+            404,
+            404,
+            "check the spelling, or make the user: PUT /v1/users/NAME",
+        ),
         "There is no user of this name.",
         "Nobody of this name exists in this domain. Strangers are not told so: they see the same challenge for every name.",
     ),
@@ -96,7 +178,13 @@ pub const ROWS: &[RefusalRow] = &[
         "The people are read from the store at the start. If this stays, the store does not answer: /readyz names the part.",
     ),
     row(
-        verdict("calls.too_late", 1307, 481, 409, "nothing to do: another device answered, or the caller gave up"),
+        verdict(
+            "calls.too_late",
+            1307,
+            481,
+            409,
+            "nothing to do: another device answered, or the caller gave up",
+        ),
         "The call does not wait for an answer any more.",
         "An answer came over the reply address of a push after the call had been answered, declined or cancelled.",
     ),
@@ -106,7 +194,13 @@ pub const ROWS: &[RefusalRow] = &[
         "The limit `calls.calls_max` protects the running calls.",
     ),
     row(
-        verdict("calls.wrong_token", 1309, 403, 401, "use the token that came with the push of this very call"),
+        verdict(
+            "calls.wrong_token",
+            1309,
+            403,
+            401,
+            "use the token that came with the push of this very call",
+        ),
         "This token does not belong to this call.",
         "Each push carries a token of its own, good for one call and one device.",
     ),
@@ -119,7 +213,17 @@ mod tests {
     #[test]
     fn every_refusal_has_its_row() {
         use Refusal::*;
-        let all = [BadBody, Interrupted, NobodyReachable, NoSuchCall, NoSuchUser, Starting, TooLate, TooMany, WrongToken];
+        let all = [
+            BadBody,
+            Interrupted,
+            NobodyReachable,
+            NoSuchCall,
+            NoSuchUser,
+            Starting,
+            TooLate,
+            TooMany,
+            WrongToken,
+        ];
         assert_eq!(all.len(), ROWS.len());
         for (refusal, row) in all.iter().zip(ROWS) {
             assert_eq!(refusal.verdict(), row.verdict);

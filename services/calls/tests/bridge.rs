@@ -41,7 +41,8 @@ fn a_call_is_two_legs_and_ends_with_either() {
     let to_bob = rig.seen(BOB);
     assert!(to_bob[0].starts_with("BYE "), "{to_bob:?}");
     rig.from(BOB, &answer(&to_bob[0], "200 OK", ""));
-    let ended = rig.others.iter().any(|output| matches!(output, Output::Save { entry, .. } if entry.last));
+    let ended =
+        rig.others.iter().any(|output| matches!(output, Output::Save { entry, .. } if entry.last));
     assert!(ended);
     rig.wait(Duration::from_secs(120));
     for name in ["sessions", "legs", "server_transactions", "client_transactions"] {
@@ -83,7 +84,10 @@ fn a_cancelled_call_stops_ringing_everywhere() {
     let cancel = invite("bob").split("Contact").next().unwrap().replace("INVITE", "CANCEL");
     rig.from(ALICE, &format!("{cancel}Content-Length: 0\n\n"));
     let to_alice = rig.seen(ALICE);
-    assert!(to_alice[0].starts_with("SIP/2.0 200 OK") && header(&to_alice[0], "CSeq").ends_with("CANCEL"));
+    assert!(
+        to_alice[0].starts_with("SIP/2.0 200 OK")
+            && header(&to_alice[0], "CSeq").ends_with("CANCEL")
+    );
     assert!(to_alice[1].starts_with("SIP/2.0 487"), "{to_alice:?}");
     let to_bob = rig.seen(BOB);
     assert!(to_bob[0].starts_with("CANCEL "), "{to_bob:?}");
@@ -139,7 +143,11 @@ fn a_killed_process_keeps_its_call() {
     next.handle(Input::Adopt(entries.last().unwrap().clone()));
     next.handle(Input::Begin);
     assert_eq!(next.gauge("legs"), 2);
-    assert!(next.others.iter().any(|output| matches!(output, Output::Media(media::Command::Open { .. }))));
+    assert!(
+        next.others
+            .iter()
+            .any(|output| matches!(output, Output::Media(media::Command::Open { .. })))
+    );
     next.from(ALICE, &in_dialog("BYE", &ok, 2, "a3"));
     assert!(next.seen(ALICE)[0].starts_with("SIP/2.0 200 OK"));
     assert!(next.seen(BOB)[0].starts_with("BYE "));

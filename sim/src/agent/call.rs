@@ -169,7 +169,11 @@ impl Agent {
         if let Some(proof) = proof {
             writer.header(Name::Authorization, proof);
         }
-        if call.plan.offerless { writer.end() } else { writer.body("application/sdp", &sdp) }
+        if call.plan.offerless {
+            writer.end()
+        } else {
+            writer.body("application/sdp", &sdp)
+        }
         self.start_client(branch, "INVITE", out, Purpose::Invite(id), now);
     }
 

@@ -11,7 +11,7 @@ use super::{Act, Agent, Alarm, Purpose};
 
 /// How a sleeping agent is woken.
 #[derive(Clone, Debug)]
-pub struct PushAccount {
+pub struct PushToken {
     /// `apns`, `fcm` or `webpush`.
     pub provider: &'static str,
     /// The token.
@@ -22,7 +22,7 @@ pub struct PushAccount {
 
 /// What an agent knows of its registration.
 #[derive(Debug, Default)]
-pub struct Registration {
+pub struct BindingState {
     /// Seconds that it asks for; 0 while it never registered.
     pub expires: u32,
     call_id: String,

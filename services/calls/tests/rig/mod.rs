@@ -48,7 +48,12 @@ impl Service for Seed {
             effects.event("wake", "", &told);
             let (session, prid) = (wake.session, wake.device.target.prid.clone());
             let accepted = wake.user != "eve";
-            effects.publish(Notice::WakeEnded { session, prid, accepted, why: "token gone".into() });
+            effects.publish(Notice::WakeEnded {
+                session,
+                prid,
+                accepted,
+                why: "token gone".into(),
+            });
         }
         if let Notice::WakeOver { why, .. } = notice {
             effects.event("over", "", &serde_json::json!(format!("{why:?}")));
@@ -244,7 +249,9 @@ pub fn header<'a>(message: &'a str, name: &str) -> &'a str {
 }
 
 pub fn sdp(port: u16) -> String {
-    format!("v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n")
+    format!(
+        "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n"
+    )
 }
 
 pub fn invite(user: &str) -> String {
@@ -285,4 +292,3 @@ pub fn in_dialog(method: &str, response: &str, cseq: u32, branch: &str) -> Strin
         header(response, "To"),
     )
 }
-
