@@ -23,7 +23,7 @@ use sip::{Framing, Message, Method};
 use types::{Instant, Rng};
 
 pub use call::{Call, CallPlan, Conduct, Phase};
-pub use register::{PushToken, BindingState};
+pub use register::{BindingState, PushToken};
 
 /// A call without a final answer is given up after this.
 pub const RING_MAX: Duration = Duration::from_secs(215);

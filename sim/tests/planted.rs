@@ -74,7 +74,11 @@ fn apply(patch: &str, to: &Path) {
         if let Some(name) = line.strip_prefix("+++ b/") {
             file = Some(PathBuf::from(name));
         } else if line.starts_with("@@") {
-            hunks.push((file.clone().expect("a file before its hunk"), String::new(), String::new()));
+            hunks.push((
+                file.clone().expect("a file before its hunk"),
+                String::new(),
+                String::new(),
+            ));
         } else if let Some((_, before, after)) = hunks.last_mut() {
             let (sign, text) = line.split_at_checked(1).unwrap_or((" ", ""));
             let whole = format!("{text}\n");
