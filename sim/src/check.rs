@@ -192,10 +192,7 @@ impl Checks {
             }
             // A challenge leaves no state: the same INVITE, come again, is judged anew.
             Some(known)
-                if *known == answer || known.status == 401 || status == 401 || asked.cut =>
-            {
-                ()
-            }
+                if *known == answer || known.status == 401 || status == 401 || asked.cut => {}
             // A refused INVITE, come again out of the network after a restart: nobody remembers refusals.
             Some(known) if known.status >= 300 && asked.runs.len() > 1 => (),
             Some(known) => {
