@@ -66,6 +66,11 @@ pub fn ci() -> Result<()> {
     steps.step("reference", || reference::run(reference::Mode::Check, reference::Binary::AsBuilt));
     let mut count = Count::default();
     steps.step("tests", || run_counted(&mut test(&[]), Show::Always, &mut count));
+    // The thousand seeds; `cargo test` has run a few. Built with the tests, so that it is the same profile.
+    steps.step("seeds", || {
+        let words = ["seeds", "--from", "0", "--count", "1000"];
+        run(Command::new(target_folder().join("debug/sim")).args(words))
+    });
     let outside = steps.step("outside data", outside_data);
     steps.step("docs", || {
         let words = ["doc", "--workspace", "--no-deps"];
