@@ -18,10 +18,15 @@ fn survives(shards: u16) {
         let (status, said) = node.http("PUT", &format!("/v1/users/u{user}"), body);
         assert_eq!(status, 201, "{said}");
     }
-    for number in 0..REGISTRATIONS {
-        let user = format!("u{}", number % USERS);
-        assert_eq!(Registrant::new(node.sip).register(&user, "secret-word"), 200, "{number}");
-    }
+    // Their sockets stay open: a port that was given back may be the next phone's, and then its contact is not a new one.
+    let phones: Vec<_> = (0..REGISTRATIONS)
+        .map(|number| {
+            let mut phone = Registrant::new(node.sip);
+            let user = format!("u{}", number % USERS);
+            assert_eq!(phone.register(&user, "secret-word"), 200, "{number}");
+            phone
+        })
+        .collect();
     let count = |node: &Node| -> usize {
         let bindings = |user| {
             let (status, body) = node.http("GET", &format!("/v1/bindings?user=u{user}"), "");
@@ -33,7 +38,7 @@ fn survives(shards: u16) {
     };
     assert_eq!(count(&node), REGISTRATIONS);
     node.kill();
-    assert_eq!(count(&Node::start("serve", &path)), REGISTRATIONS);
+    assert_eq!(count(&Node::start("serve", &path)), phones.len());
 }
 
 #[test]
