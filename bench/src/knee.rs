@@ -45,7 +45,8 @@ impl Step {
 }
 
 /// Raises the rate from below `capacity` (what a closed loop reached) until a step fails, then halves the gap. Gives the
-/// best step that passed, `None` if none did within `steps_max`.
+/// best step that passed, `None` if none did within `steps_max`. A step that fails is run once more before it counts:
+/// one hiccup of the machine would otherwise bound the whole search, for whichever server it happened to.
 pub fn search(
     capacity: f64,
     steps_max: usize,
@@ -54,7 +55,8 @@ pub fn search(
     let (mut best, mut ceiling): (Option<Step>, Option<f64>) = (None, None);
     let mut rate = capacity * 0.7;
     for _ in 0..steps_max {
-        let step = run(rate)?;
+        let first = run(rate)?;
+        let step = if first.passed() { first } else { run(rate)? };
         if step.passed() {
             best = Some(step);
         } else {
@@ -92,6 +94,16 @@ mod tests {
             let rate = found.unwrap().unwrap().rate;
             assert!((2_800.0..3_000.0).contains(&rate), "{rate} after {steps}");
         }
+    }
+
+    #[test]
+    fn one_hiccup_bounds_nothing() {
+        let mut steps = 0;
+        let found = search(1_000.0, 14, |rate| {
+            steps += 1;
+            Ok(step(rate, steps != 1 && rate < 3_000.0))
+        });
+        assert!(found.unwrap().unwrap().rate > 2_800.0);
     }
 
     #[test]

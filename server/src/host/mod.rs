@@ -423,6 +423,13 @@ fn by_shard(
     sorted
 }
 
+/// Half of the descriptors that we may have: the others are for people, providers and files.
+fn idle_sockets() -> usize {
+    use nix::sys::resource::{Resource, getrlimit};
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(soft / 2).unwrap_or(usize::MAX)
+}
+
 /// The pump, whose words go to the shard that hosts the bridge.
 fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
@@ -437,7 +444,7 @@ fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
             door.tell(Post::Media(event));
         }
     };
-    Pump::start(address, tell).map_err(Fault::Pump)
+    Pump::start(address, idle_sockets(), tell).map_err(Fault::Pump)
 }
 
 /// Listeners and connections; messages go to the shard that they are located on.

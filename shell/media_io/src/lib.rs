@@ -79,17 +79,21 @@ impl Doorbell {
 }
 
 impl Pump {
-    /// Starts a pump whose sockets are bound to `address`. `events` runs on the pump's thread and
-    /// must not wait.
+    /// Starts a pump whose sockets are bound to `address`. At most `idle_max` of them, and never more than
+    /// [`IDLE_MAX`], stay open without a stream. `events` runs on the pump's thread and must not wait.
     ///
     /// Errors: [`Fault`], when the kernel has no descriptor or thread left.
-    pub fn start(address: IpAddr, events: impl Fn(Event) + Send + 'static) -> Result<Self, Fault> {
+    pub fn start(
+        address: IpAddr,
+        idle_max: usize,
+        events: impl Fn(Event) + Send + 'static,
+    ) -> Result<Self, Fault> {
         let wake = sys::Wake::new().map_err(Fault::Poll)?;
         let (rung, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         let doorbell = Arc::new(Doorbell { wake, rung, stop });
         let (commands, queue) = sync_channel(COMMANDS_MAX);
-        let mut turn =
-            pump::Turn::new(address, queue, Arc::clone(&doorbell), events).map_err(Fault::Poll)?;
+        let mut turn = pump::Turn::new(address, idle_max, queue, Arc::clone(&doorbell), events)
+            .map_err(Fault::Poll)?;
         let thread = std::thread::Builder::new()
             .name("pump".to_owned())
             .spawn(move || turn.run())

@@ -31,11 +31,12 @@ pub(crate) struct Turn<F> {
 impl<F: Fn(Event)> Turn<F> {
     pub(crate) fn new(
         address: IpAddr,
+        idle_max: usize,
         queue: Receiver<Command>,
         doorbell: Arc<Doorbell>,
         events: F,
     ) -> std::io::Result<Self> {
-        let sockets = Sockets::new(address, doorbell.wake.fd())?;
+        let sockets = Sockets::new(address, idle_max, doorbell.wake.fd())?;
         Ok(Self {
             engine: Engine::new(),
             sockets,

@@ -59,7 +59,8 @@ fn free_pairs<const N: usize>() -> [u16; N] {
 
 fn start() -> (Pump, Receiver<Event>) {
     let (sender, events) = channel();
-    let pump = Pump::start(HERE, move |event| sender.send(event).unwrap_or(())).unwrap();
+    let pump = Pump::start(HERE, media_io::IDLE_MAX, move |event| sender.send(event).unwrap_or(()))
+        .unwrap();
     (pump, events)
 }
 
@@ -187,7 +188,8 @@ fn a_dual_stack_pump_reaches_old_addresses() {
     let (sender, events) = channel();
     let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
     let Ok(_) = UdpSocket::bind((any, 0)) else { return }; // A machine without IPv6.
-    let pump = Pump::start(any, move |event| sender.send(event).unwrap_or(())).unwrap();
+    let pump = Pump::start(any, media_io::IDLE_MAX, move |event| sender.send(event).unwrap_or(()))
+        .unwrap();
     let [a, b] = open(&pump, &events);
     let (alice, bob) = (Peer::new(), Peer::new());
     pump.send(alice.aim(Side::A));
