@@ -154,9 +154,12 @@ impl Push {
         }
         let size = item["size"].as_u64().expect("a size") as usize;
         let provider = item["provider"].as_str().expect("a provider").to_owned();
-        assert_eq!(item["status"], 200, "the provider refused: {item}");
-        if provider == "fcm" {
-            assert_fcm(payload, data);
+        let taken = if provider == "webpush" { 201 } else { 200 };
+        assert_eq!(item["status"], taken, "the provider refused: {item}");
+        match &*provider {
+            "fcm" => assert_fcm(payload, data),
+            "webpush" => assert_webpush(item),
+            _ => {}
         }
         Self { provider, size, fields }
     }
@@ -193,8 +196,12 @@ impl Push {
             parts == [8, 4, 4, 4, 12]
         };
         assert!(is_uuid(self.call_id()), "{self:?}");
-        // The wire form of FCM has the frame around what is counted.
-        let budget = if self.provider == "apns" { 5_120 } else { 4_096 + 512 };
+        let budget = match &*self.provider {
+            "apns" => 5_120,
+            // The wire form of FCM has the frame around what is counted.
+            "fcm" => 4_096 + 512,
+            _ => 4_096,
+        };
         assert!(self.size <= budget, "{self:?}");
     }
 }
@@ -210,6 +217,24 @@ fn assert_fcm(payload: &Value, data: &Value) {
     let reserved =
         |key: &String| key == "from" || key.starts_with("google") || key.starts_with("gcm");
     assert!(!data.keys().any(reserved), "{payload}");
+}
+
+/// The stand-in could read it, so it was sealed for the browser that subscribed and signed with our key; here: how it was
+/// labelled.
+///
+/// Spec: RFC 8030 §5, RFC 8188 §2, RFC 8292 §3
+fn assert_webpush(item: &Value) {
+    let header = |name: &str| item["headers"][name].as_str().unwrap_or_default();
+    assert_eq!(header("content-encoding"), "aes128gcm", "{item}");
+    assert_eq!(header("urgency"), "high", "{item}");
+    let life: u64 = header("ttl").parse().expect("seconds to live");
+    assert!(life <= 60, "a call is not told of minutes later: {item}");
+    assert!((1..=32).contains(&header("topic").len()), "{item}");
+    let payload = &item["payload"];
+    assert!(payload.is_object(), "{item}");
+    let plain = payload.to_string().len();
+    let size = item["size"].as_u64().expect("a size") as usize;
+    assert!(plain <= 3_993 && plain < size, "{plain} octets: {item}");
 }
 
 /// The path of an address that must be one of ours.
@@ -294,6 +319,21 @@ fn apns_wakes_a_phone_that_answers_by_reply() {
 #[test]
 fn apns_wakes_a_phone_that_answers_with_its_description() {
     a_sleeper_is_woken("apns", "reply-sdp");
+}
+
+#[test]
+fn web_push_wakes_a_browser_that_answers_by_registering() {
+    a_sleeper_is_woken("webpush", "register");
+}
+
+#[test]
+fn web_push_wakes_a_browser_that_answers_by_reply() {
+    a_sleeper_is_woken("webpush", "reply");
+}
+
+#[test]
+fn web_push_wakes_a_browser_that_answers_with_its_description() {
+    a_sleeper_is_woken("webpush", "reply-sdp");
 }
 
 #[test]

@@ -62,8 +62,7 @@ fn talk(rig: &mut Rig) -> Talk {
     let talk = rig.talk();
     // Not all in one moment, or what is measured is the room for transactions.
     rig.wait(Duration::from_millis(50));
-    rig.sent.clear();
-    rig.others.clear();
+    rig.forget();
     talk
 }
 
@@ -114,8 +113,7 @@ fn bindings() {
         let who = format!("10.2.{}.{}:5060", n / 250, n % 250 + 1);
         rig.register(&crowd_name(n), &who);
         rig.wait(Duration::from_millis(20));
-        rig.sent.clear();
-        rig.others.clear();
+        rig.forget();
     }
     rig.wait(Duration::from_secs(600));
     rig.register("alice", ALICE);

@@ -106,6 +106,9 @@ serde.workspace = true
 switchboard.workspace = true
 types.workspace = true
 
+[dev-dependencies]
+driver.workspace = true
+
 [lints]
 workspace = true
 "#;
@@ -183,12 +186,18 @@ meaning. A step that was released is never edited; the next one mends it.
 const TEST: &str = r#"//! The room NAME through its doors.
 
 use NAME::{Config, Room};
-use switchboard::Service;
+use driver::Alone;
+use switchboard::{Input, Service};
+
+fn room() -> Box<dyn Service> {
+    Box::new(Room::new(Config::default()))
+}
 
 #[test]
-fn the_manifest_names_the_room() {
-    let room = Room::new(Config::default());
-    assert_eq!(room.manifest().name, "NAME");
+fn the_room_opens() {
+    assert_eq!(room().manifest().name, "NAME");
+    let out = Alone::new(room).give(Input::Begin);
+    assert!(out.sent().is_empty());
 }
 "#;
 

@@ -1,8 +1,6 @@
 //! The room `people` as a script.
 
-mod common;
-
-use common::{House, UNREACHABLE, rows, written};
+use driver::{Alone, UNREACHABLE, rows, written};
 use people::{Config, REFUSALS, Refusal, Room};
 use pns::{Provider, Target};
 use serde_json::json;
@@ -21,8 +19,8 @@ fn room() -> Box<dyn Service> {
 }
 
 /// A house that has read its (empty) store.
-fn house() -> House {
-    let mut house = House::new(room);
+fn house() -> Alone {
+    let mut house = Alone::new(room);
     let out = house.give(Input::Begin);
     let out = house.reply(out.loads()[0].0, rows(Vec::new()));
     let out = house.reply(out.loads()[0].0, rows(Vec::new()));
@@ -30,7 +28,7 @@ fn house() -> House {
     house
 }
 
-fn make(house: &mut House, name: &str) {
+fn make(house: &mut Alone, name: &str) {
     let body = json!({"password": "secret", "display_name": "Ann"}).to_string();
     let out = house.api(USER, &[name], body.as_bytes());
     let out = house.reply(out.writes()[0].0, written());
@@ -139,7 +137,7 @@ fn a_store_that_is_away_changes_nothing() {
 
 #[test]
 fn reading_goes_page_by_page_and_waits_for_the_store() {
-    let mut house = House::new(room);
+    let mut house = Alone::new(room);
     let out = house.give(Input::Begin);
     assert!(matches!(out.list[0], Output::Part { fault: Some("loading"), .. }));
     assert_eq!(house.api("GET /v1/users", &[], b"").answer().1["code"], "people.loading");
@@ -177,7 +175,7 @@ fn reading_goes_page_by_page_and_waits_for_the_store() {
 fn a_picture_is_made_written_and_attached() {
     let mut house = house();
     make(&mut house, "1001");
-    let ask = |house: &mut House| {
+    let ask = |house: &mut Alone| {
         let out = house.api(IMAGE, &["1001"], b"octets");
         let Output::Render { ticket, .. } = &out.list[0] else { panic!("{out:?}") };
         *ticket
@@ -258,7 +256,7 @@ fn one_token_is_one_device_whoever_says_it() {
     for (ticket, _) in out.writes() {
         house.reply(ticket, written());
     }
-    let items = |house: &mut House, user: &str| {
+    let items = |house: &mut Alone, user: &str| {
         let out = house.api("GET /v1/users/{name}/devices", &[user], b"");
         out.answer().1["items"].as_array().unwrap().len()
     };

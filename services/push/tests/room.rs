@@ -1,10 +1,8 @@
 //! The room `push` as a script.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{House, Out};
+use driver::{Alone, Out};
 use pns::{Notification, Outcome, Provider, Target};
 use push::{Config, REFUSALS, Refusal, Room};
 use switchboard::directory::Device;
@@ -18,14 +16,14 @@ fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
 }
 
-fn house() -> House {
-    let mut house = House::new(room);
+fn house() -> Alone {
+    let mut house = Alone::new(room);
     house.give(Input::Begin);
     house.heard();
     house
 }
 
-fn wake(house: &House, provider: Provider, prid: &str) -> Notice {
+fn wake(house: &Alone, provider: Provider, prid: &str) -> Notice {
     let target = Target {
         provider,
         prid: prid.into(),
@@ -45,7 +43,7 @@ fn wake(house: &House, provider: Provider, prid: &str) -> Notice {
             to: "sip:1002@example.org".into(),
             reply_url: "http://example.org/r".into(),
             reply_token: "t".into(),
-            iat: common::START,
+            iat: driver::START,
             exp: until.as_seconds(),
             ..pns::Invite::default()
         },
@@ -58,7 +56,7 @@ fn over(why: WakeOver, answered_by: Option<&str>) -> Notice {
     Notice::WakeOver { user: "1002".into(), call_id: CALL.into(), why, answered_by }
 }
 
-fn answer(house: &mut House, ticket: Ticket, outcome: Outcome) -> Out {
+fn answer(house: &mut Alone, ticket: Ticket, outcome: Outcome) -> Out {
     house.reply(ticket, Reply::Push(outcome))
 }
 
@@ -75,7 +73,7 @@ fn only(out: &Out) -> (Ticket, &'static str) {
 }
 
 /// What wakes came to since the last look.
-fn ends(house: &House) -> Vec<(bool, String)> {
+fn ends(house: &Alone) -> Vec<(bool, String)> {
     let found = house.heard().into_iter().filter_map(|notice| match notice {
         Notice::WakeEnded { accepted, why, .. } => Some((accepted, why)),
         _ => None,

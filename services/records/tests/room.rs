@@ -1,8 +1,6 @@
 //! The room `records` as a script.
 
-mod common;
-
-use common::{House, UNREACHABLE, phone, rows};
+use driver::{Alone, UNREACHABLE, phone, rows};
 use records::{Config, REFUSALS, Refusal, Room, store};
 use serde_json::json;
 use switchboard::directory::Binding;
@@ -15,8 +13,8 @@ fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
 }
 
-fn house() -> House {
-    let mut house = House::new(room);
+fn house() -> Alone {
+    let mut house = Alone::new(room);
     house.give(Input::Begin);
     house
 }

@@ -1,10 +1,8 @@
 //! The room `registrar` as a script, with real REGISTERs and their proof.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{House, Out, phone};
+use driver::{Alone, Out, phone};
 use registrar::{Config, REFUSALS, Refusal, Room};
 use sip::digest::{Challenge, Login, Password, Target, answer};
 use sip::{Framing, Message, Name};
@@ -16,8 +14,8 @@ fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
 }
 
-fn house() -> House {
-    let mut house = House::new(room);
+fn house() -> Alone {
+    let mut house = Alone::new(room);
     house.give(Input::Begin);
     for name in ["1001", "1002"] {
         let verifiers = Verifier::all(name, "example.org", "secret");
@@ -43,7 +41,7 @@ impl Phone {
     }
 
     /// Sends a REGISTER with these header lines, once bare and once with the proof. Gives the answer.
-    fn register(&mut self, house: &mut House, lines: &[&str]) -> (String, Out) {
+    fn register(&mut self, house: &mut Alone, lines: &[&str]) -> (String, Out) {
         self.cseq += 2;
         let bare = self.text(self.cseq - 1, lines, "");
         let out = house.give(Input::Message { flow: self.flow, bytes: bare.as_bytes() });
@@ -86,7 +84,7 @@ fn check(lines: &[&str], status: u16, wants: &str) {
     assert!(answer.contains(wants), "{lines:?} wants {wants}\n{answer}");
 }
 
-fn bindings(house: &mut House) -> Vec<serde_json::Value> {
+fn bindings(house: &mut Alone) -> Vec<serde_json::Value> {
     let out = house.ask("GET /v1/bindings", &[], &[("user", "1001")], b"");
     out.answer().1["items"].as_array().unwrap().clone()
 }
@@ -202,7 +200,7 @@ fn an_old_request_does_not_undo_a_new_one() {
     let mut house = house();
     let line = "Contact: <sip:1001@192.0.2.7>";
     Phone { cseq: 10, ..Phone::new() }.register(&mut house, &[line]);
-    let late = |house: &mut House, call_id, cseq| {
+    let late = |house: &mut Alone, call_id, cseq| {
         let mut phone = Phone { call_id, cseq, flow: phone(5061), ..Phone::new() };
         phone.register(house, &["Contact: <sip:1001@192.0.2.7>;expires=0"]).0
     };

@@ -67,7 +67,7 @@ fn a_session_that_a_room_broke_is_not_offered_to_the_next() {
     assert!(rig.seen(CAROL).is_empty());
     rig.is_clean();
     assert_eq!(rig.api("calls", 0, &[]), 200);
-    let calls = rig.last_api();
+    let calls = &rig.last_api;
     assert!(calls.contains("\"items\":[]"), "{calls}");
 }
 
@@ -80,8 +80,7 @@ fn bindings_that_end_together_are_all_told_of() {
     for n in 0..CROWD {
         let who = format!("10.2.{}.{}:5060", n / 250, n % 250 + 1);
         rig.register(&crowd_name(n), &who);
-        rig.sent.clear();
-        rig.others.clear();
+        rig.forget();
     }
     rig.wait(std::time::Duration::from_secs(3_700));
     let gone =

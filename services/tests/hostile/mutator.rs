@@ -197,8 +197,7 @@ fn run(seed: u64, require_auth: bool) {
         }
         if round % 50 == 0 {
             most = most.max(rig.gauge("legs"));
-            rig.sent.clear();
-            rig.others.clear();
+            rig.forget();
             assert!(rig.gauge("legs") <= 2_000 && rig.gauge("sessions") <= 1_000);
             assert!(rig.gauge("server_transactions") <= 5_000);
         }

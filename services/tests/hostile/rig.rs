@@ -1,15 +1,15 @@
 //! A whole shard with all rooms, by script: SIP text in and out, virtual time, a store that answers at once.
 
-use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+pub use driver::text::*;
+use driver::{House, Wire};
 use sip::digest::{Algorithm, Challenge, Login, Password, Target, answer};
 use switchboard::directory::Verifier;
 use switchboard::store::{Query, Row, Value};
-use switchboard::{
-    ApiRequest, ApiResponse, Clock, Config, Input, Listener, Output, Reply, Service, Shard, Ticket,
-};
-use types::{Flow, Instant, Transport, UnixTime};
+use switchboard::{ApiRequest, Config, Listener, Service};
+use types::Transport;
 
 pub const ALICE: &str = "10.0.0.1:5060";
 pub const BOB: &str = "10.0.0.2:5060";
@@ -19,36 +19,38 @@ pub const US: &str = "10.0.0.100:5060";
 pub const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 pub struct Rig {
-    pub shard: Shard,
-    pub clock: Clock,
-    pub sent: Vec<(SocketAddr, String)>,
-    pub others: Vec<Output>,
-    /// Every message that was said, when it is there.
-    pub record: Option<Vec<(String, Vec<u8>)>>,
-    /// Rooms that panicked, when they may.
-    pub crashes: Option<Vec<String>>,
-    crowd: usize,
+    wire: Wire,
     ports: u64,
     number: u32,
+    /// The body of the last answer of the API.
+    pub last_api: String,
 }
 
 pub fn config(require_auth: bool, digest: Vec<Algorithm>) -> Config {
     Config {
-        index: 0,
-        shards: 1,
-        seed: [1; 32],
-        secret: [2; 32],
         domain: "localhost".into(),
         hosts: vec![US.into(), "10.0.0.100".into()],
         listeners: vec![Listener { transport: Transport::Udp, sent_by: US.into() }],
         require_auth,
         digest,
-        media_address: "10.0.0.100".parse().unwrap(),
+        media_address: [10, 0, 0, 100].into(),
         media_ports: 20_000..=20_999,
         public: "http://10.0.0.100:8088".into(),
-        push_wait: Duration::from_secs(20),
-        ladder_memory: 1 << 20,
-        timers: sip::transaction::Timers::default(),
+        ..driver::config()
+    }
+}
+
+impl Deref for Rig {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.wire
+    }
+}
+
+impl DerefMut for Rig {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.wire
     }
 }
 
@@ -71,114 +73,15 @@ impl Rig {
     }
 
     fn filled(config: Config, open: fn() -> Vec<Box<dyn Service>>, crowd: usize) -> Self {
-        let clock = Clock { now: Instant::seconds(1), unix: UnixTime::seconds(1_800_000_000) };
-        let shard = Shard::new(config, Box::new(open));
-        let (record, crashes) = (None, None);
-        let (sent, others) = (Vec::new(), Vec::new());
-        let mut rig =
-            Self { shard, clock, sent, others, record, crashes, crowd, ports: 0, number: 0 };
-        rig.ports = rig.gauge("ports_left");
-        rig.handle(Input::Begin);
-        assert!(rig.gauge("users") >= USERS.len() as u64);
-        rig.sent.clear();
-        rig.others.clear();
-        rig
-    }
-
-    pub fn handle(&mut self, input: Input<'_>) {
-        self.shard.handle(input, self.clock);
-        let mut replies = self.collect();
-        while let Some((ticket, reply)) = replies.pop() {
-            self.shard.handle(Input::Reply { ticket, reply }, self.clock);
-            replies.extend(self.collect());
-        }
-    }
-
-    /// Outputs of the last input; gives what the store says to them.
-    fn collect(&mut self) -> Vec<(Ticket, Reply)> {
-        let mut replies = Vec::new();
-        let outputs = self.shard.outputs();
-        for output in outputs.list.drain(..) {
-            match output {
-                Output::Send { flow, range, .. } => {
-                    let text = String::from_utf8_lossy(&outputs.arena[range]).into_owned();
-                    self.sent.push((flow.remote, text));
-                }
-                Output::Load { ticket, query } => {
-                    let users = query.sql.contains("people_users");
-                    let rows = if users { page(&query, self.crowd) } else { vec![] };
-                    replies.push((ticket, Reply::Rows(Ok(rows))));
-                }
-                Output::Write { ticket, .. } => replies.push((ticket, Reply::Written(Ok(())))),
-                Output::Crashed { room, why, .. } => match &mut self.crashes {
-                    Some(crashes) => crashes.push(room.to_owned()),
-                    None => panic!("{room} crashed: {why}"),
-                },
-                other => self.others.push(other),
-            }
-        }
-        outputs.clear();
-        replies
-    }
-
-    /// One message from there; gives what went back to there.
-    pub fn say(&mut self, who: &str, text: &str) -> Vec<String> {
-        self.bytes(who, crlf(text).as_bytes());
-        self.seen(who)
-    }
-
-    /// The first status that a message gets.
-    pub fn status(&mut self, who: &str, text: &str) -> u16 {
-        self.say(who, text).first().map_or(0, |answer| status(answer))
-    }
-
-    pub fn bytes(&mut self, who: &str, bytes: &[u8]) {
-        let flow = Flow::udp(who.parse().unwrap());
-        if let Some(record) = &mut self.record {
-            record.push((who.to_owned(), bytes.to_vec()));
-        }
-        self.handle(Input::Message { flow, bytes });
-    }
-
-    /// Virtual time goes on, deadline by deadline.
-    pub fn wait(&mut self, span: Duration) {
-        let end = self.clock.now + span;
-        while let Some(at) = self.shard.deadline().filter(|at| *at <= end) {
-            self.to(at.max(self.clock.now));
-            self.handle(Input::Tick);
-        }
-        self.to(end);
-    }
-
-    fn to(&mut self, at: Instant) {
-        self.clock.unix = self.clock.unix + at.since(self.clock.now);
-        self.clock.now = at;
-    }
-
-    /// The messages to one peer since the last look.
-    pub fn seen(&mut self, who: &str) -> Vec<String> {
-        let who: SocketAddr = who.parse().unwrap();
-        let (found, rest) =
-            std::mem::take(&mut self.sent).into_iter().partition(|sent| sent.0 == who);
-        self.sent = rest;
-        let found: Vec<_> = found;
-        found.into_iter().map(|(_, text)| text).collect()
-    }
-
-    /// The message to one peer that begins so, since the last look.
-    #[track_caller]
-    pub fn one(&mut self, who: &str, begin: &str) -> String {
-        let seen = self.seen(who);
-        let found = seen.iter().find(|text| text.starts_with(begin));
-        found.unwrap_or_else(|| panic!("no {begin} to {who} in {seen:#?}")).clone()
-    }
-
-    pub fn gauge(&self, name: &str) -> u64 {
-        self.shard.gauges().iter().find(|(known, _)| *known == name).unwrap().1
-    }
-
-    pub fn counted(&self, name: &str) -> u64 {
-        self.shard.counters().get(name).copied().unwrap_or(0)
+        let house = House::new(config, open);
+        let ports = house.gauge("ports_left");
+        let store = move |query: &Query| {
+            let users = query.sql.contains("people_users");
+            if users { page(query, crowd) } else { vec![] }
+        };
+        let wire = Wire::begin(house, store);
+        assert!(wire.gauge("users") >= USERS.len() as u64);
+        Self { wire, ports, number: 0, last_api: String::new() }
     }
 
     /// Five minutes later nothing of it is left.
@@ -190,8 +93,7 @@ impl Rig {
         }
         assert!(self.gauge("timers") <= 1, "{} timers are left", self.gauge("timers"));
         assert_eq!(self.gauge("ports_left"), self.ports, "ports are left");
-        self.sent.clear();
-        self.others.clear();
+        self.forget();
     }
 
     pub fn next(&mut self) -> u32 {
@@ -250,36 +152,24 @@ impl Rig {
     }
 
     pub fn api(&mut self, room: &str, endpoint: u16, path: &[&str]) -> u16 {
-        self.handle(Input::Api(ApiRequest {
+        let response = self.wire.api(ApiRequest {
             id: 9,
             room: room.into(),
             endpoint,
             path: path.iter().map(|part| (*part).to_owned()).collect(),
             ..ApiRequest::default()
-        }));
-        self.answer().status
+        });
+        self.last_api = String::from_utf8_lossy(&response.body).into_owned();
+        response.status
     }
 
     /// Every call is ended over the API.
     pub fn end_all_calls(&mut self) {
         assert_eq!(self.api("calls", 0, &[]), 200);
-        let list: serde_json::Value = serde_json::from_str(&self.last_api()).unwrap();
+        let list: serde_json::Value = serde_json::from_str(&self.last_api).unwrap();
         for call in list["items"].as_array().unwrap() {
             assert_eq!(self.api("calls", 2, &[call["id"].as_str().unwrap()]), 204);
         }
-    }
-
-    /// The body of the last answer of the API.
-    pub fn last_api(&self) -> String {
-        String::from_utf8_lossy(&self.answer().body).into_owned()
-    }
-
-    fn answer(&self) -> &ApiResponse {
-        let mut answers = self.others.iter().filter_map(|output| match output {
-            Output::Api { response, .. } => Some(response),
-            _ => None,
-        });
-        answers.next_back().expect("an answer")
     }
 }
 
@@ -313,98 +203,6 @@ pub fn word(user: &str) -> String {
     format!("secret of {user}")
 }
 
-/// Breaks lines as SIP does, and counts the body.
-pub fn crlf(text: &str) -> String {
-    let text = text.replace('\n', "\r\n");
-    let length = text.split_once("\r\n\r\n").map_or(0, |(_, body)| body.len());
-    text.replace("LENGTH", &length.to_string())
-}
-
-pub fn status(answer: &str) -> u16 {
-    answer.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
-}
-
-#[track_caller]
-pub fn header<'a>(message: &'a str, name: &str) -> &'a str {
-    message
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-        .unwrap_or_else(|| panic!("no {name} in {message}"))
-}
-
-pub fn body(message: &str) -> &str {
-    message.split_once("\r\n\r\n").map_or("", |(_, body)| body)
-}
-
-pub fn sdp(who: &str, port: u16) -> String {
-    let ip = who.split(':').next().unwrap();
-    format!("v=0\no=- 1 1 IN IP4 {ip}\ns=-\nc=IN IP4 {ip}\nt=0 0\nm=audio {port} RTP/AVP 0\n")
-}
-
-/// A request outside of a dialog, to be.
-#[derive(Clone)]
-pub struct Ask {
-    pub method: String,
-    pub uri: String,
-    pub via: String,
-    pub branch: String,
-    pub from: String,
-    pub to: String,
-    pub call_id: String,
-    pub cseq: u32,
-    pub lines: String,
-    pub body: String,
-}
-
-impl Ask {
-    /// From this user at this address, to the domain.
-    pub fn new(method: &str, user: &str, who: &str, number: u32) -> Self {
-        Self {
-            method: method.into(),
-            uri: "sip:localhost".into(),
-            via: format!("SIP/2.0/UDP {who}"),
-            branch: format!("z9hG4bK{number}"),
-            from: format!("<sip:{user}@localhost>;tag=f{number}"),
-            to: "<sip:localhost>".into(),
-            call_id: format!("c{number}"),
-            cseq: 1,
-            lines: String::new(),
-            body: String::new(),
-        }
-    }
-
-    pub fn to(mut self, user: &str) -> Self {
-        self.uri = format!("sip:{user}@localhost");
-        self.to = format!("<sip:{user}@localhost>");
-        self
-    }
-
-    pub fn at(mut self, uri: &str) -> Self {
-        self.uri = uri.into();
-        self
-    }
-
-    pub fn with(mut self, lines: &str) -> Self {
-        self.lines.push_str(lines);
-        self
-    }
-
-    pub fn body(mut self, kind: &str, body: &str) -> Self {
-        self.lines.push_str(&format!("Content-Type: {kind}\n"));
-        self.body = body.into();
-        self
-    }
-
-    pub fn text(&self) -> String {
-        let Self { method, uri, via, branch, from, to, call_id, cseq, lines, body } = self;
-        let hops = if lines.contains("Max-Forwards") { "" } else { "Max-Forwards: 70\n" };
-        format!(
-            "{method} {uri} SIP/2.0\nVia: {via};branch={branch}\n{hops}From: {from}\nTo: {to}\n\
-             Call-ID: {call_id}\nCSeq: {cseq} {method}\n{lines}Content-Length: LENGTH\n\n{body}"
-        )
-    }
-}
-
 /// An INVITE of Alice.
 pub fn invite(user: &str, number: u32) -> Ask {
     Ask::new("INVITE", "alice", ALICE, number)
@@ -415,18 +213,7 @@ pub fn invite(user: &str, number: u32) -> Ask {
 
 /// An answer of Bob (or whoever `who` is) to a request.
 pub fn reply(request: &str, code: &str, who: &str, body: &str) -> String {
-    let mut out = format!("SIP/2.0 {code}\n");
-    for name in ["Via", "From", "Call-ID", "CSeq"] {
-        out.push_str(&format!("{name}: {}\n", header(request, name)));
-    }
-    let to = header(request, "To");
-    let tag = if to.contains("tag=") { String::new() } else { format!(";tag=t{}", &who[7..8]) };
-    out.push_str(&format!("To: {to}{tag}\nContact: <sip:x@{who}>\n"));
-    if !body.is_empty() {
-        out.push_str("Content-Type: application/sdp\n");
-    }
-    out.push_str(&format!("Content-Length: LENGTH\n\n{body}"));
-    out
+    response(request, code, &format!("t{}", &who[7..8]), &format!("sip:x@{who}"), body)
 }
 
 /// A call of Alice to Bob: what names it on both sides.
@@ -442,52 +229,32 @@ pub struct Talk {
 impl Talk {
     /// A request of Alice in the dialog.
     pub fn alice(&self, method: &str, cseq: u32, branch: &str, lines: &str, body: &str) -> String {
-        let uri = header(&self.ok, "Contact").trim_matches(['<', '>']);
-        let (from, to) = (header(&self.ok, "From"), header(&self.ok, "To"));
-        let id = header(&self.ok, "Call-ID");
-        within(method, uri, ALICE, branch, (from, to, id), cseq, lines, body)
+        let side = Side {
+            who: ALICE,
+            target: header(&self.ok, "Contact"),
+            from: header(&self.ok, "From"),
+            to: header(&self.ok, "To"),
+            call_id: header(&self.ok, "Call-ID"),
+        };
+        side.request(method, cseq, branch, lines, body)
     }
 
     /// A request of Bob in the dialog.
     pub fn bob(&self, method: &str, cseq: u32, branch: &str, lines: &str, body: &str) -> String {
-        let uri = header(&self.invite, "Contact").trim_matches(['<', '>']);
-        let from = format!("{};tag=t2", header(&self.invite, "To"));
-        let id = header(&self.invite, "Call-ID");
-        within(
-            method,
-            uri,
-            BOB,
-            branch,
-            (&from, header(&self.invite, "From"), id),
-            cseq,
-            lines,
-            body,
-        )
+        let side = Side {
+            who: BOB,
+            target: header(&self.invite, "Contact"),
+            from: &format!("{};tag=t2", header(&self.invite, "To")),
+            to: header(&self.invite, "From"),
+            call_id: header(&self.invite, "Call-ID"),
+        };
+        side.request(method, cseq, branch, lines, body)
     }
 
     pub fn ack(&self) -> String {
         let cseq = header(&self.ok, "CSeq").split(' ').next().unwrap().parse().unwrap();
         self.alice("ACK", cseq, &format!("ack{}", self.number), "", "")
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of a request")]
-fn within(
-    method: &str,
-    uri: &str,
-    who: &str,
-    branch: &str,
-    (from, to, id): (&str, &str, &str),
-    cseq: u32,
-    lines: &str,
-    body: &str,
-) -> String {
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\n" };
-    format!(
-        "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {who};branch=z9hG4bK{branch}\nMax-Forwards: 70\n\
-         From: {from}\nTo: {to}\nCall-ID: {id}\nCSeq: {cseq} {method}\n{lines}{kind}\
-         Content-Length: LENGTH\n\n{body}"
-    )
 }
 
 impl Rig {
