@@ -1,7 +1,8 @@
 //! SIP without sockets or clocks: messages, headers, URIs, framing, transactions, dialogs, digest.
 //!
 //! Picture     bytes --decode--> [`Message`] (borrows the bytes, one index of its header lines)
-//!                         typed views, when asked for: [`Via`], [`NameAddr`], [`CSeq`], [`Uri`]
+//!                         typed views, when asked for: [`Via`], [`NameAddr`], [`CSeq`], [`Uri`],
+//!                         and whatever is [`Typed`](header::Typed): [`Message::read`]
 //!             [`write::Writer`] --> bytes in the caller's buffer
 //!             stream octets --> [`stream::Framer`] --> whole messages and keep-alives
 //! Rules       Octets, not text: a wrong character in one header never hides another header.
@@ -11,7 +12,8 @@
 //!             break inside a value, so no input can grow a header of its own.
 //! Limits      All in [`limits`]; each overstepping is a [`DecodeError`] with a status.
 //! Not here    Sockets, names and TLS (shell/net), policy (services/*), bodies (proto/sdp).
-//! Spec        RFC 3261, 3581, 4475, 5118, 5626 §3.5.1, 8599 (unescaped push addresses in URIs)
+//! Spec        RFC 3261, 3581, 3966, 4475, 5118, 5626 §3.5.1, 8599 (unescaped push addresses in URIs);
+//!             the RFC of each further header stands at its type
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),

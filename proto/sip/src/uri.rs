@@ -1,5 +1,9 @@
 //! URIs: sip, sips, tel, and others that pass through unread.
 
+mod compare;
+mod parts;
+mod tel;
+
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -102,11 +106,7 @@ impl<'a> Uri<'a> {
         check_escapes(rest)?;
         let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
         let (number, params) = scan::split(rest, end);
-        let digit = |octet: &u8| {
-            octet.is_ascii_hexdigit()
-                || matches!(octet, b'+' | b'*' | b'#' | b'-' | b'.' | b'(' | b')')
-        };
-        if number.is_empty() || !number.iter().all(digit) {
+        if !tel::is_number(number) {
             return Err(DecodeError::UriText);
         }
         let params = Params::of_uri(params);
@@ -141,60 +141,23 @@ impl<'a> Uri<'a> {
         ip(self.host)
     }
 
-    /// Whether these are the same resource by the rules for comparison: an absent port is not 5060,
-    /// some parameters count when only one side has them, and order never counts.
-    ///
-    /// Spec: RFC 3261 §19.1.4, RFC 3966 §4
-    pub fn is_same(&self, other: &Uri<'_>) -> bool {
-        match (self.scheme, other.scheme) {
-            (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
-                same_text(self.user, other.user)
-                    && same_text(self.password, other.password)
-                    && self.host.eq_ignore_ascii_case(other.host)
-                    && self.port == other.port
-                    && params_agree(self.params, other.params)
-                    && params_agree(other.params, self.params)
-                    && same_headers(self.headers, other.headers)
-            }
-            (Scheme::Tel, Scheme::Tel) => {
-                let digits = |uri: &Uri<'_>| -> Vec<u8> {
-                    let number = uri.user.unwrap_or_default().iter();
-                    number
-                        .filter(|o| !matches!(o, b'-' | b'.' | b'(' | b')'))
-                        .map(u8::to_ascii_lowercase)
-                        .collect()
-                };
-                digits(self) == digits(other) && self.params.count() == other.params.count() && {
-                    self.params
-                }
-                .all(|(name, value)| has_param(other.params, name, value))
-            }
-            (Scheme::Other, Scheme::Other) => {
-                let parts = |uri: &Uri<'a>| scan::split_once(uri.bytes, b':').unwrap_or_default();
-                let (mine, theirs) =
-                    (parts(self), scan::split_once(other.bytes, b':').unwrap_or_default());
-                mine.0.eq_ignore_ascii_case(theirs.0) && mine.1 == theirs.1
-            }
-            (Scheme::Other | Scheme::Sip | Scheme::Sips | Scheme::Tel, _) => false,
-        }
-    }
-
-    /// Writes the address of record: scheme, user and host in one canonical spelling, nothing else.
-    /// Two spellings of a user give the same octets, two users never do.
+    /// Writes the address of record: scheme, user and host in one canonical spelling, nothing else
+    /// (a local telephone number keeps its context). Two spellings of a user give the same octets, two users never do.
     ///
     /// Spec: RFC 3261 §10.3 step 5
     pub fn write_address(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(match self.scheme {
             Scheme::Sip => b"sip:",
             Scheme::Sips => b"sips:",
-            Scheme::Tel => b"tel:",
+            Scheme::Tel => {
+                out.extend_from_slice(b"tel:");
+                return tel::write_canonical(self, out);
+            }
             Scheme::Other => return out.extend_from_slice(self.bytes),
         });
         if let Some(user) = self.user_unescaped() {
             crate::write::escape_user_into(out, &user);
-            if self.scheme != Scheme::Tel {
-                out.push(b'@');
-            }
+            out.push(b'@');
         }
         out.extend(self.host.iter().map(u8::to_ascii_lowercase));
     }
@@ -293,50 +256,6 @@ fn check_escapes(bytes: &[u8]) -> Result<(), DecodeError> {
         }
     }
     Ok(())
-}
-
-fn same_text(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
-    one.map(unescape) == other.map(unescape)
-}
-
-/// Parameters that make a difference even when only one side has them.
-const DECISIVE: [&[u8]; 5] = [b"maddr", b"method", b"transport", b"ttl", b"user"];
-
-fn params_agree(mine: Params<'_>, theirs: Params<'_>) -> bool {
-    mine.into_iter().all(|(name, value)| {
-        let name = unescape(name).to_ascii_lowercase();
-        let named =
-            |(other, _): &(&[u8], Option<&[u8]>)| unescape(other).eq_ignore_ascii_case(&name);
-        match theirs.into_iter().find(named) {
-            Some((_, other)) => unescape(value.unwrap_or_default())
-                .eq_ignore_ascii_case(&unescape(other.unwrap_or_default())),
-            None => !DECISIVE.contains(&name.as_slice()),
-        }
-    })
-}
-
-fn has_param(params: Params<'_>, name: &[u8], value: Option<&[u8]>) -> bool {
-    params.into_iter().any(|(other, found)| {
-        other.eq_ignore_ascii_case(name)
-            && found.unwrap_or_default().eq_ignore_ascii_case(value.unwrap_or_default())
-    })
-}
-
-/// Headers count in full: neither side may have one that the other has not.
-fn same_headers(mine: &[u8], theirs: &[u8]) -> bool {
-    let parts = |headers: &[u8]| {
-        let mut parts: Vec<_> = headers
-            .split(|octet| *octet == b'&')
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                let (name, value) = scan::split_once(part, b'=').unwrap_or((part, &[]));
-                (unescape(name).to_ascii_lowercase(), unescape(value).into_owned())
-            })
-            .collect();
-        parts.sort();
-        parts
-    };
-    parts(mine) == parts(theirs)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::header::{Name, Via};
+use crate::header::{Name, Typed, Via};
 use crate::{Message, reason_phrase, scan, uri};
 
 /// Writes one message, line by line. Nothing a caller passes in can begin a line of its own: CR, LF
@@ -69,6 +69,11 @@ impl<'b> Writer<'b> {
             return self;
         }
         self.line(name, &[value.as_ref()])
+    }
+
+    /// One header line of a typed header.
+    pub fn typed<'a, T: Typed<'a>>(&mut self, value: &T) -> &mut Self {
+        self.header(T::NAME, value.encode())
     }
 
     /// Every line of this name, as it stands in `message`.
@@ -264,6 +269,41 @@ pub fn escape_param(value: &[u8]) -> String {
         if plain { out.push(*octet) } else { push_escaped(&mut out, *octet) }
     }
     String::from_utf8_lossy(&out).into_owned() // Only ASCII was written.
+}
+
+/// The value of a header inside a URI (`?Replaces=…`) that reads as `value`.
+///
+/// Spec: RFC 3261 §25.1 (hvalue)
+pub fn escape_header(value: &[u8]) -> String {
+    let mut out = Vec::with_capacity(value.len() * 2);
+    for octet in value {
+        let plain = octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+            || matches!(octet, b'[' | b']' | b'/' | b':' | b'$');
+        if plain { out.push(*octet) } else { push_escaped(&mut out, *octet) }
+    }
+    String::from_utf8_lossy(&out).into_owned() // Only ASCII was written.
+}
+
+/// A name and an address in brackets; no name when it is empty. What would end the brackets early
+/// is escaped.
+///
+/// Spec: RFC 3261 §25.1 (name-addr)
+pub fn name_addr(display: &str, uri: &str) -> String {
+    let mut out = Vec::with_capacity(display.len() + uri.len() + 5);
+    if !display.is_empty() {
+        out.extend_from_slice(quote(display).as_bytes());
+        out.push(b' ');
+    }
+    out.push(b'<');
+    for octet in uri.bytes() {
+        match octet {
+            0..=b' ' | b'"' | b'<' | b'>' | 0x7f => push_escaped(&mut out, octet),
+            _ => out.push(octet),
+        }
+    }
+    out.push(b'>');
+    String::from_utf8_lossy(&out).into_owned() // Text came in, ASCII was added.
 }
 
 /// A `sip` URI made of its parts: the user is escaped, and what no host can hold is left out of the

@@ -1,8 +1,9 @@
 //! Hostile octets: whatever arrives, nothing panics, and what is written from it is whole.
 
+use sip::header::{HistoryInfo, ReferTo, Typed};
 use sip::stream::{Frame, Framer};
 use sip::write::{self, Writer};
-use sip::{Framing, Message, Name, header};
+use sip::{Framing, Message, Name, NameAddr, Uri, header};
 use types::Rng;
 
 const MESSAGES: &[&[u8]] = &[
@@ -44,6 +45,69 @@ const PIECES: &[&[u8]] = &[
     b"Content-Length: 5\r\n",
     b"?",
 ];
+
+/// Values of typed headers: each is read under every name, its own too.
+const VALUES: &[&[u8]] = &[
+    b"776656 1 INVITE",
+    b"4000;refresher=uac",
+    b"98\"<@h;to-tag=7;from-tag=6;early-only",
+    b"1@h;local-tag=7;remote-tag=6",
+    b"\"C\" <sip:c@h;method=REFER?Replaces=9%40h%3Bto-tag%3D7%3Bfrom-tag%3D6&Reason=SIP%3Bcause%3D1>;cid=\"x\"",
+    b"presence.winfo;id=1;x=\"y\"",
+    b"terminated;reason=probation;retry-after=5;expires=9",
+    b"id;header;critical",
+    b"<sip:b@h?Privacy=history&Reason=Q.850%3Bcause%3D17>;index=1.2.1;mp=1.1",
+    b"tel:+1-2(3);phone-context=x;ext=4;reason=no-answer;counter=2;privacy=full",
+    b"Q.850;cause=16;text=\"a \\\" b\"",
+    b"<http://h/a,b>;purpose=icon",
+    b"Auto;require",
+    b"18000 (a (b) \\) c);duration=3600",
+    b"application/sdp;level=1;q=0.5",
+    b"<sip:a@192.0.2.1;ob;gr>;+sip.instance=\"<urn:uuid:1>\";reg-id=2;pub-gruu=\"sip:a@h;gr=1\";q=0.5",
+];
+
+/// What one value means cannot change by reading and writing it, and our spelling is one line.
+#[test]
+fn mutated_values_of_typed_headers_never_panic_and_read_back() {
+    let mut rng = Rng::from_number(0x7e9);
+    let mut read = 0;
+    for round in 0..20_000 {
+        let mut bytes = VALUES[round % VALUES.len()].to_vec();
+        if round >= VALUES.len() {
+            mutate(&mut rng, &mut bytes);
+        }
+        for name in Name::ALL {
+            let Some(Ok(written)) = header::rewrite(*name, &bytes) else { continue };
+            read += 1;
+            assert!(!written.contains(char::is_control), "{name}: {written:?}");
+            let again = header::rewrite(*name, written.as_bytes());
+            assert_eq!(again, Some(Ok(written)), "{name}: {}", bytes.escape_ascii());
+        }
+        touch_addresses(&bytes);
+    }
+    assert!(read > 10_000, "the mutator is too wild: {read}");
+}
+
+/// Calls what reads further into an address.
+fn touch_addresses(bytes: &[u8]) {
+    if let Ok(refer) = ReferTo::decode(bytes) {
+        let _ = (refer.method(), refer.replaces());
+        if let Ok(uri) = Uri::decode(&refer.target()) {
+            assert!(uri.headers.is_empty() && uri.params.get("method").is_none());
+        }
+    }
+    if let Ok(entry) = HistoryInfo::decode(bytes) {
+        let _ = (entry.reason(), entry.is_private(), entry.mapping());
+    }
+    if let Ok(contact) = NameAddr::decode(bytes) {
+        let _ = (contact.instance(), contact.reg_id(), contact.pub_gruu(), contact.temp_gruu());
+        if let Ok(uri) = contact.uri() {
+            let _ = (uri.telephone_number(), uri.phone_context(), uri.maddr(), uri.gruu());
+            let _ = uri.escaped_headers().count();
+            assert!(uri.is_same(&uri));
+        }
+    }
+}
 
 fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..=rng.below(6) {

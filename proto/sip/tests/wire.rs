@@ -99,6 +99,9 @@ fn fact(bytes: &[u8], key: &str) -> String {
         "uri-only" => return outcome(Uri::decode(bytes.trim_ascii()).map(|_| "ok".into())),
         _ => (),
     }
+    if let Some(raw) = key.strip_prefix("value.") {
+        return sip::header::rewrite(name(raw), bytes).map_or("no type".into(), outcome);
+    }
     let message = match Message::decode(bytes, Framing::Datagram) {
         Ok(message) => message,
         Err(error) => return error.to_string(),

@@ -60,6 +60,7 @@ names! {
     Geolocation = "Geolocation",
     HistoryInfo = "History-Info",
     Identity = "Identity" b'y',
+    IdentityInfo = "Identity-Info" b'n',
     InReplyTo = "In-Reply-To",
     InfoPackage = "Info-Package",
     Join = "Join",
@@ -185,6 +186,30 @@ impl fmt::Display for Name {
 mod tests {
     use super::*;
 
+    /// Every compact form of the registry (IANA, SIP Parameters, Header Fields).
+    const COMPACT: [(&str, Name); 20] = [
+        ("a", Name::AcceptContact),
+        ("B", Name::ReferredBy),
+        ("c", Name::ContentType),
+        ("d", Name::RequestDisposition),
+        ("e", Name::ContentEncoding),
+        ("f", Name::From),
+        ("I", Name::CallId),
+        ("j", Name::RejectContact),
+        ("k", Name::Supported),
+        ("l", Name::ContentLength),
+        ("m", Name::Contact),
+        ("n", Name::IdentityInfo),
+        ("o", Name::Event),
+        ("r", Name::ReferTo),
+        ("s", Name::Subject),
+        ("T", Name::To),
+        ("u", Name::AllowEvents),
+        ("v", Name::Via),
+        ("x", Name::SessionExpires),
+        ("y", Name::Identity),
+    ];
+
     #[test]
     fn every_name_is_found_in_any_case() {
         for name in Name::ALL {
@@ -194,7 +219,7 @@ mod tests {
             assert_eq!(Name::from_bytes(text.to_lowercase().as_bytes()), *name);
         }
         assert!(Name::ALL.is_sorted());
-        for (text, name) in [("v", Name::Via), ("T", Name::To), ("l", Name::ContentLength)] {
+        for (text, name) in COMPACT {
             assert_eq!(Name::from_bytes(text.as_bytes()), name);
         }
         for text in ["", "q", "Vial", "C%6Fntact", "X-Contact", "Fron"] {

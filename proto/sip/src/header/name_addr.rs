@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::{DecodeError, Params, Uri, header, scan};
+use super::typed::text;
+use crate::{DecodeError, Params, Uri, scan};
 
 /// `"Name" <uri>;params` or `uri;params`.
 ///
@@ -57,7 +58,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn build(display: &'a [u8], uri: &'a [u8], params: &'a [u8]) -> Result<Self, DecodeError> {
-        let in_uri = |octet: &u8| scan::is_space(*octet) || matches!(octet, b'<' | b'>' | b'"' | 0);
+        let in_uri = |octet: &u8| *octet <= b' ' || matches!(octet, b'<' | b'>' | b'"' | 0x7f);
         let params = scan::trim(params);
         if uri.is_empty()
             || uri.iter().any(in_uri)
@@ -84,67 +85,30 @@ impl<'a> NameAddr<'a> {
         self.params.get("tag").filter(|tag| !tag.is_empty())
     }
 
+    /// The value in our spelling: name, address in brackets, parameters.
+    pub fn encode(&self) -> String {
+        let mut out = text(self.display).trim().to_owned();
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push('<');
+        out.push_str(&text(self.uri));
+        out.push('>');
+        self.params.encode(&mut out);
+        out
+    }
+
     /// The address, taken apart.
     pub fn uri(&self) -> Result<Uri<'a>, DecodeError> {
         Uri::decode(self.uri)
     }
 }
 
-/// One value of Contact.
-///
-/// Spec: RFC 3261 §20.10
-#[derive(Clone, Copy, Debug)]
-pub enum Contact<'a> {
-    /// Where somebody can be reached.
-    Address(NameAddr<'a>),
-    /// `*`: all bindings.
-    Star,
-}
-
-impl<'a> Contact<'a> {
-    /// Reads one value.
-    pub fn decode(value: &'a [u8]) -> Result<Self, DecodeError> {
-        match scan::trim(value) {
-            b"*" => Ok(Self::Star),
-            value => NameAddr::decode(value).map(Self::Address),
-        }
-    }
-
-    /// The address; `None` for the star.
-    pub fn address(&self) -> Option<&NameAddr<'a>> {
-        match self {
-            Self::Address(address) => Some(address),
-            Self::Star => None,
-        }
-    }
-}
-
-impl NameAddr<'_> {
-    /// The `expires` parameter of a contact: `None` when it is missing or not a number; saturates.
-    pub fn expires(&self) -> Option<u32> {
-        self.params.get("expires").and_then(header::seconds)
-    }
-
-    /// The `q` parameter in thousandths; `None` when it is missing or malformed.
-    ///
-    /// Spec: RFC 3261 §25.1 (qvalue)
-    pub fn q(&self) -> Option<u16> {
-        let text = self.params.get("q")?;
-        let (whole, part) = scan::split_once(text, b'.').unwrap_or((text, b""));
-        let whole = scan::number(if whole.is_empty() { b"0" } else { whole })?;
-        if part.len() > 3 || !part.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let mut thousandths = 0;
-        for place in 0..3 {
-            let digit = part.get(place).map_or(0, |octet| u16::from(octet - b'0'));
-            thousandths = thousandths * 10 + digit;
-        }
-        match (whole, thousandths) {
-            (0, thousandths) => Some(thousandths),
-            (1, 0) => Some(1000),
-            _ => None,
-        }
+/// The inside of a quoted string as people read it.
+pub(super) fn unescape_text(inner: &[u8]) -> Cow<'_, str> {
+    match unescape(inner) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
     }
 }
 
@@ -200,24 +164,6 @@ mod tests {
             "a b",
         ] {
             assert!(NameAddr::decode(bad.as_bytes()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn q_values() {
-        for (text, q) in
-            [("1", Some(1000)), ("0.75", Some(750)), ("1.0", Some(1000)), (".5", Some(500))]
-        {
-            let value = format!("<sip:a@b>;q={text}");
-            assert_eq!(NameAddr::decode(value.as_bytes()).unwrap().q(), q);
-        }
-        for text in ["2", "1.1", "0.1234", "-1", "x", ""] {
-            let value = format!("<sip:a@b>;q={text}");
-            assert_eq!(
-                NameAddr::decode(value.as_bytes()).unwrap().q().filter(|q| *q > 0),
-                None,
-                "{text}"
-            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Parameters behind a semicolon, of headers and of URIs.
 
+use super::typed;
 use crate::{scan, uri};
 
 /// `;name=value;flag` and so on, read when asked for.
@@ -40,6 +41,19 @@ impl<'a> Params<'a> {
     /// The octets, from the first semicolon on.
     pub fn bytes(self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Writes every parameter whose name is a token behind what `out` holds, without white space
+    /// and line breaks.
+    pub(crate) fn encode(self, out: &mut String) {
+        for (name, value) in self.filter(|(name, _)| scan::is_token_text(name)) {
+            out.push(';');
+            out.push_str(&typed::text(name));
+            if let Some(value) = value {
+                out.push('=');
+                out.push_str(typed::text(value).trim());
+            }
+        }
     }
 
     /// Whether every parameter has a name and its value holds no separator.

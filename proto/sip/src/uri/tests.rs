@@ -1,4 +1,5 @@
 use super::*;
+use crate::Name;
 
 fn read(text: &str) -> Uri<'_> {
     Uri::decode(text.as_bytes()).unwrap()
@@ -54,6 +55,12 @@ fn malformed() {
         "tel:",
         "tel:+1 2",
         "tel:a@b",
+        "tel:+",
+        "tel:-.()",
+        "tel:+1a",
+        "tel:+1*2",
+        "tel:1+2",
+        "tel:++1",
         "sip:a@h?x=\r\n",
         "sip:a@h,b",
     ] {
@@ -71,6 +78,11 @@ fn sameness() {
         ("sip:b@h;a=1;b=2?x=1&Y=2", "sip:b@h;b=2;a=1?y=2&X=1"),
         ("tel:+1-201-555", "TEL:+1(201)555"),
         ("tel:7;phone-context=+1;x=y", "tel:7;X=y;phone-context=+1"),
+        ("tel:7;phone-context=+1-2;ext=4-5", "tel:7;ext=45;phone-context=+12"),
+        ("tel:7;phone-context=A.Example", "tel:7;phone-context=a.example"),
+        ("tel:aB*#", "tel:Ab*#"),
+        ("sip:a@[2001:db8:0::1]", "sip:a@[2001:DB8::1]"),
+        ("sip:a@h;gr=urn:uuid:1", "sip:a@h;gr=URN:UUID:1"),
         ("urn:x", "URN:x"),
     ];
     let different = [
@@ -87,6 +99,10 @@ fn sameness() {
         ("sip:h", "sip:a@h"),
         ("tel:7;phone-context=+1", "tel:7;phone-context=+2"),
         ("tel:7", "tel:7;x=1"),
+        ("tel:+7", "tel:7"),
+        ("tel:7;phone-context=+1", "tel:7"),
+        ("sip:a@[2001:db8::1]:5060", "sip:a@[2001:db8::1:5060]"),
+        ("sip:a@h;gr=1", "sip:a@h"),
         ("urn:x", "urn:X"),
     ];
     for (one, other) in same {
@@ -114,7 +130,12 @@ fn one_address_has_one_spelling() {
     assert_eq!(address("sip:a%00@h"), "sip:a%00@h");
     assert_eq!(address("sip:a%40b@h"), "sip:a%40b@h");
     assert_eq!(address("sip:h"), "sip:h");
-    assert_eq!(address("tel:+1-2"), "tel:+1-2");
+    assert_eq!(address("tel:+1-2"), "tel:+12");
+    assert_eq!(
+        address("TEL:7-A*;x=y;phone-context=Hall.Example"),
+        "tel:7a*;phone-context=hall.example"
+    );
+    assert_eq!(address("tel:7;phone-context=+1-2"), "tel:7;phone-context=+12");
     assert_eq!(address("urn:A"), "urn:A");
     for text in ["sip:a%0d%0ab@h", "sip:a%25%40@h"] {
         let written = address(text);
@@ -126,4 +147,51 @@ fn one_address_has_one_spelling() {
 fn unescape_leaves_what_is_no_escape() {
     assert_eq!(unescape(b"%41%zz%4").as_ref(), b"A%zz%4");
     assert!(matches!(unescape(b"plain"), Cow::Borrowed(_)));
+}
+
+#[test]
+fn headers_inside_a_uri() {
+    let uri = read(
+        "sip:b:p@h:5070;method=INVITE;x=1?r%65places=1%40h%3Bto-tag%3D2%3Bfrom-tag%3D3&Subject=a%20b&&y",
+    );
+    assert_eq!(uri.header(Name::Replaces).unwrap().as_ref(), b"1@h;to-tag=2;from-tag=3");
+    assert_eq!(uri.header(Name::Subject).unwrap().as_ref(), b"a b");
+    assert_eq!(uri.header(Name::Identity).unwrap().as_ref(), b"");
+    assert_eq!(uri.escaped_headers().count(), 3);
+    assert_eq!(uri.for_request(), b"sip:b:p@h:5070;x=1");
+    assert_eq!(read("sip:h?s=1&Subject=2").header(Name::Subject), None);
+    assert_eq!(read("tel:+1;x=y").for_request(), b"tel:+1;x=y");
+}
+
+#[test]
+fn parameters_that_decide() {
+    let uri = read("sips:p@h;lr;ob;maddr=192.0.2.1;TRANSPORT=Tcp;gr=urn:uuid:1");
+    assert!(uri.is_loose() && uri.wants_same_flow());
+    assert_eq!((uri.maddr(), uri.transport()), (Some(&b"192.0.2.1"[..]), Some(&b"Tcp"[..])));
+    assert_eq!(uri.gruu(), Some(&b"urn:uuid:1"[..]));
+    assert_eq!(read("sip:a@h;gr").gruu(), Some(&b""[..]));
+    let plain = read("sip:a@h;lrx;maddr=");
+    assert!(!plain.is_loose() && !plain.wants_same_flow());
+    assert_eq!((plain.maddr(), plain.gruu(), plain.transport()), (None, None, None));
+}
+
+#[test]
+fn telephone_numbers() {
+    for (uri, number) in [
+        ("tel:+1-201-555-0123", Some("+12015550123")),
+        ("tel:(863)1234;phone-context=+1-914-555", Some("8631234")),
+        ("sip:+1-201@h;user=phone", Some("+1201")),
+        ("sip:%2B1-201;phone-context=x@h;user=PHONE", Some("+1201")),
+        ("sips:+44@h", Some("+44")),
+        ("sip:7042@h;user=phone", Some("7042")),
+        ("sip:7042@h", None),
+        ("sip:+alice@h", None),
+        ("sip:alice@h;user=phone", None),
+        ("sip:h", None),
+        ("urn:1", None),
+    ] {
+        assert_eq!(read(uri).telephone_number().as_deref(), number, "{uri}");
+    }
+    assert_eq!(read("tel:7;phone-context=h").phone_context(), Some(&b"h"[..]));
+    assert_eq!(read("sip:7@h;phone-context=h").phone_context(), None);
 }
