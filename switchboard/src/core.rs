@@ -20,9 +20,13 @@ use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
 use crate::ladder::{Ladder, Lane, Line};
 use crate::leg::{Leg, LegEvent};
 use crate::notice::Notice;
+use crate::requests::Requests;
 use crate::service::Event;
+use crate::subscription::Subscriptions;
 use crate::timers::{Reason, Timers};
-use crate::transactions::{Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions};
+use crate::transactions::{
+    Asker, Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions,
+};
 
 /// Where we listen, as SIP messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +131,8 @@ pub struct Core {
     pub(crate) dialogs: Map<u64, LegId>,
     pub(crate) sessions: Map<SessionId, SessionEntry>,
     pub(crate) bridges: Map<BridgeId, SessionId>,
+    pub(crate) requests: Requests,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) tickets: Map<Ticket, usize>,
     pub(crate) timers: Timers,
     pub(crate) ladder: Ladder,
@@ -162,6 +168,8 @@ impl Core {
             dialogs: Map::with_hasher(map),
             sessions: Map::with_hasher(map),
             bridges: Map::with_hasher(map),
+            requests: Map::with_hasher(map),
+            subscriptions: Subscriptions::new(map),
             tickets: Map::with_hasher(map),
             timers: Timers::default(),
             ladder: Ladder::new(config.ladder_memory),
@@ -328,6 +336,29 @@ impl Core {
         invite: bool,
         write: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> u64 {
+        let asker = leg.map_or(Asker::Nobody, Asker::Leg);
+        self.start_client(flow, slot, asker, invite, write)
+    }
+
+    /// Starts a client transaction that is not an INVITE and belongs to no leg.
+    pub(crate) fn start_request(
+        &mut self,
+        flow: Flow,
+        slot: Slot,
+        asker: Asker,
+        write: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) {
+        self.start_client(flow, slot, asker, false, write);
+    }
+
+    fn start_client(
+        &mut self,
+        flow: Flow,
+        slot: Slot,
+        asker: Asker,
+        invite: bool,
+        write: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> u64 {
         let use_number = self.use_number();
         let id = self.transactions.clients.reserve(use_number);
         let bytes = write(&self.via(flow, slot, id));
@@ -340,7 +371,7 @@ impl Core {
         };
         self.transactions.clients.insert(
             use_number,
-            ClientEntry { machine, flow, leg, armed: None, strays: Vec::new() },
+            ClientEntry { machine, flow, asker, armed: None, strays: Vec::new() },
         );
         self.drive_client(id, None);
         id
@@ -350,7 +381,7 @@ impl Core {
     pub(crate) fn drive_client(&mut self, id: u64, message: Option<&Message<'_>>) {
         loop {
             let Some(entry) = self.transactions.clients.get_mut(id) else { return };
-            let (leg, flow) = (entry.leg, entry.flow);
+            let (asker, flow) = (entry.asker, entry.flow);
             let action = match &mut entry.machine {
                 ClientMachine::Invite(machine) => machine.poll(),
                 ClientMachine::Other(machine) => machine.poll().map(same_action),
@@ -358,31 +389,23 @@ impl Core {
             let Some(action) = action else { break };
             match action {
                 client_invite::Action::Deliver => {
-                    if let (Some(leg), Some(message)) = (leg, message) {
-                        self.leg_response_came(leg, id, message);
+                    if let Some(message) = message {
+                        self.response_came(asker, id, flow, message);
                     }
                 }
-                client_invite::Action::Failed => {
-                    if let Some(leg) = leg {
-                        self.leg_unanswered(leg, id, 503);
-                    }
-                }
+                client_invite::Action::Failed => self.unanswered(asker, id, 503),
                 client_invite::Action::SendAck => self.ack_failure(id, message),
                 client_invite::Action::Terminated => {
                     self.transactions.clients.remove(id);
                     return;
                 }
-                client_invite::Action::TimedOut => {
-                    if let Some(leg) = leg {
-                        self.leg_unanswered(leg, id, 408);
-                    }
-                }
+                client_invite::Action::TimedOut => self.unanswered(asker, id, 408),
                 client_invite::Action::Transmit => {
                     let Some(entry) = self.transactions.clients.get(id) else { return };
                     let bytes = entry.machine.message();
                     let start = self.out.arena.len();
                     self.out.arena.extend_from_slice(bytes);
-                    self.sent(flow, start, leg, self.after);
+                    self.sent(flow, start, self.call_of(asker), self.after);
                 }
             }
         }
@@ -395,11 +418,39 @@ impl Core {
         }
     }
 
-    /// Lists what was put into the arena from `start` on, and notes it in the ladder of the leg's call.
-    fn sent(&mut self, flow: Flow, start: usize, leg: Option<LegId>, after: Option<Mark>) {
+    fn response_came(&mut self, asker: Asker, id: u64, flow: Flow, message: &Message<'_>) {
+        match asker {
+            Asker::Leg(leg) => self.leg_response_came(leg, id, message),
+            Asker::Nobody => (),
+            Asker::Room(ticket) => self.room_response(ticket, flow, message),
+            Asker::Subscription(session) => self.notify_answered(session, message),
+        }
+    }
+
+    /// No final answer came (408), or the request could not be sent (503).
+    fn unanswered(&mut self, asker: Asker, id: u64, status: u16) {
+        match asker {
+            Asker::Leg(leg) => self.leg_unanswered(leg, id, status),
+            Asker::Nobody => (),
+            Asker::Room(ticket) => self.room_unanswered(ticket, status),
+            Asker::Subscription(session) => self.notify_failed(session, status),
+        }
+    }
+
+    /// The call in whose ladder a request of ours stands.
+    pub(crate) fn call_of(&self, asker: Asker) -> Option<CallId> {
+        match asker {
+            Asker::Leg(leg) => self.legs.get(&leg).map(|leg| leg.call),
+            Asker::Nobody | Asker::Subscription(_) => None,
+            Asker::Room(ticket) => self.requests.get(&ticket).and_then(|one| one.call),
+        }
+    }
+
+    /// Lists what was put into the arena from `start` on, and notes it in the ladder of the call.
+    fn sent(&mut self, flow: Flow, start: usize, call: Option<CallId>, after: Option<Mark>) {
         let range = start..self.out.arena.len();
         self.out.list.push(Output::Send { flow, range: range.clone(), after });
-        if let Some(call) = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call)
+        if let Some(call) = call
             && self.hosts(call.slot())
         {
             let bytes = self.out.arena.get(range).unwrap_or_default();
@@ -469,7 +520,8 @@ impl Core {
                     };
                     let start = self.out.arena.len();
                     self.out.arena.extend_from_slice(bytes);
-                    self.sent(flow, start, leg, after);
+                    let call = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call);
+                    self.sent(flow, start, call, after);
                 }
             }
         }
@@ -508,7 +560,7 @@ impl Core {
                 }
                 self.drive_server(id, None);
             }
-            Reason::Leg(_) | Reason::Room(_) | Reason::Sweep => (),
+            Reason::Leg(_) | Reason::Room(_) | Reason::Subscription(_) | Reason::Sweep => (),
         }
     }
 
@@ -521,6 +573,23 @@ impl Core {
             hasher.write_u8(0);
         }
         hasher.finish()
+    }
+
+    /// A Call-ID of ours: a UUID whose first octet names the slot.
+    pub(crate) fn new_call_id(&mut self, slot: Slot) -> String {
+        let mut octets = [0; 16];
+        self.rng.fill(&mut octets);
+        octets[0] = slot.0;
+        octets[6] = octets[6] & 0x0f | 0x40;
+        octets[8] = octets[8] & 0x3f | 0x80;
+        let mut text = String::with_capacity(36);
+        for (place, octet) in octets.iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push_str(&format!("{octet:02x}"));
+        }
+        text
     }
 
     pub(crate) fn tag(&mut self, slot: Slot) -> Tag {

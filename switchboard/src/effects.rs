@@ -14,8 +14,10 @@ use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
 use crate::notice::{Notice, Reach};
+use crate::requests::RequestPlan;
 use crate::service::{Attachment, LegPlan, RequestId, Service};
 use crate::store::{Batch, Durability, Entry, Query, kinds};
+use crate::subscription::{SubscriptionState, Terms};
 use crate::timers::Reason;
 
 /// A room's place on the corridor; `None` while it speaks itself.
@@ -389,6 +391,7 @@ impl Effects<'_> {
 
     /// Ends a session: `record` is what SQL gets. Legs that are left are ended.
     pub fn end(&mut self, session: SessionId, record: Option<Vec<u8>>) {
+        self.core.abandon_subscription(session);
         let Some(entry) = self.core.sessions.remove(&session) else { return };
         if entry.saved.is_some() || record.is_some() {
             let mut writer = tagged::Writer::new();
@@ -422,6 +425,47 @@ impl Effects<'_> {
     }
 }
 
+/// Requests and subscriptions outside of calls.
+impl Effects<'_> {
+    /// Sends a request that belongs to no call; `on_reply` gets `Reply::Response`, once.
+    pub fn request(&mut self, plan: RequestPlan) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.room_request(ticket, plan);
+        ticket
+    }
+
+    /// Accepts a SUBSCRIBE or REFER: it is answered, and the subscription is a session of this room, kept with
+    /// `state`. The room owes it a [`notify`](Self::notify) now. `None`: it was refused, the answer has left.
+    pub fn subscribe(
+        &mut self,
+        request: RequestId,
+        terms: Terms,
+        state: Vec<u8>,
+    ) -> Option<SessionId> {
+        self.core.subscribe(self.room, request, terms, state)
+    }
+
+    /// Tells a watcher the whole state. A subscription that is over hears it as its last word, and so does one that
+    /// `state` ends; the session ends with it.
+    pub fn notify(
+        &mut self,
+        session: SessionId,
+        state: SubscriptionState,
+        content_type: &str,
+        body: Vec<u8>,
+    ) {
+        if self.core.sessions.get(&session).is_some_and(|entry| entry.room == self.room) {
+            self.core.notify(session, state, content_type, body);
+        }
+    }
+
+    /// The version that the body of the next NOTIFY shall carry: 0 for the first, one more for each that follows;
+    /// a restart may leave some out.
+    pub fn version(&self, session: SessionId) -> u32 {
+        self.core.notify_version(session)
+    }
+}
+
 /// Legs and media.
 impl Effects<'_> {
     /// The id of a new session on a slot.
@@ -436,19 +480,7 @@ impl Effects<'_> {
 
     /// A Call-ID of ours: a UUID whose first octet names the slot.
     pub fn call_id(&mut self, slot: Slot) -> String {
-        let mut octets = [0; 16];
-        self.core.rng.fill(&mut octets);
-        octets[0] = slot.0;
-        octets[6] = octets[6] & 0x0f | 0x40;
-        octets[8] = octets[8] & 0x3f | 0x80;
-        let mut text = String::with_capacity(36);
-        for (place, octet) in octets.iter().enumerate() {
-            if matches!(place, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            text.push_str(&format!("{octet:02x}"));
-        }
-        text
+        self.core.new_call_id(slot)
     }
 
     /// Tells a leg of this session what to do.

@@ -199,6 +199,8 @@ pub enum Reply {
     Picture(Result<Picture, String>),
     /// What the push provider said.
     Push(pns::Outcome),
+    /// What became of a request of the room's.
+    Response(Box<crate::requests::Response>),
     /// Rows of a query.
     Rows(Result<Vec<Row>, StoreFault>),
     /// A change is durable, or was undone.

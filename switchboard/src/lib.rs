@@ -25,12 +25,15 @@ pub mod pair;
 mod receive;
 pub mod record;
 pub mod refusal;
+pub mod requests;
 mod restore;
 pub mod ring;
 pub mod service;
 mod shard;
 mod slab;
 pub mod store;
+pub mod subscription;
+mod subscription_run;
 mod timers;
 mod transactions;
 
@@ -42,8 +45,10 @@ pub use input::{
 };
 pub use leg::{InvitePlan, LegCommand, LegEvent};
 pub use notice::Notice;
+pub use requests::{Login, RequestPlan, Response};
 pub use service::{
     Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,
     Service, Session,
 };
 pub use shard::{Corridor, ROUNDS_MAX, Shard, locate};
+pub use subscription::{Bounds, SubscriptionEvent, SubscriptionState, Terms};

@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 
+use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
 use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
@@ -40,6 +41,13 @@ pub(crate) fn locate(message: &Message<'_>, slot_of: impl Fn(&[u8]) -> Slot) -> 
         && let Ok(uri) = to.uri()
     {
         return slot_of(&uri.user_unescaped().unwrap_or_default());
+    }
+    // News and messages of a user are kept at his home, and are asked for and brought there.
+    if matches!(message.method(), Method::Message | Method::Publish | Method::Subscribe)
+        && let Some(Ok(uri)) = message.request_uri().map(Uri::decode)
+        && let Some(user) = uri.user_unescaped()
+    {
+        return slot_of(&user);
     }
     slot_of(message.call_id())
 }
@@ -79,7 +87,8 @@ impl Core {
             self.count("sip.forged_response");
             return;
         }
-        let leg = entry.leg;
+        let asker = entry.asker;
+        let leg = asker.leg();
         let is_invite = message.method() == Method::Invite;
         // RFC 3261 §17.1.3: branch and method. The answer to a CANCEL has the branch of its INVITE.
         let fits = match &entry.machine {
@@ -106,7 +115,7 @@ impl Core {
                 machine.handle(sip::transaction::client::Event::Response(status), now);
             }
         }
-        if let Some(call) = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call) {
+        if let Some(call) = self.call_of(asker) {
             self.note(call, Lane::SipIn, Some(flow), message.bytes());
         }
         self.drive_client(id, Some(message));
@@ -197,6 +206,10 @@ impl Core {
         message: &Message<'_>,
     ) {
         let Some(leg) = self.find_leg(message) else {
+            if let Some(session) = self.find_subscription(message) {
+                self.receive_in_subscription(session, flow, key, (method, uri), message);
+                return;
+            }
             self.count("sip.no_dialog");
             self.stateless(flow, message, 481, &[]);
             return;
@@ -233,17 +246,22 @@ impl Core {
     ) -> bool {
         let Some(known) = self.legs.get(&leg) else { return false };
         let Some(dialog) = &known.dialog else { return false };
-        let source = flow.remote.ip();
-        let names_source = |uri: &[u8]| {
-            Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical())
-        };
-        if known.flow.remote.ip() == source
-            || names_source(dialog.target())
-            || names_source(dialog.next_hop())
-        {
+        if is_near(known.flow, dialog, flow) {
             return true;
         }
-        let peer = Uri::decode(dialog.remote_uri()).ok().filter(|uri| self.is_ours(uri));
+        let peer = dialog.remote_uri().to_vec();
+        self.proves_peer(&peer, flow, (method, uri), message)
+    }
+
+    /// Whether one of our people, the peer of a dialog, proves himself. If not, an answer has left.
+    pub(crate) fn proves_peer(
+        &mut self,
+        peer: &[u8],
+        flow: Flow,
+        (method, uri): (Method<'_>, &[u8]),
+        message: &Message<'_>,
+    ) -> bool {
+        let peer = Uri::decode(peer).ok().filter(|uri| self.is_ours(uri));
         let user = peer.and_then(|uri| Some(uri.user_unescaped()?.into_owned()));
         let user = user.and_then(|user| String::from_utf8(user).ok());
         let user = user.filter(|user| self.directory.user(user).is_some());
@@ -260,7 +278,12 @@ impl Core {
     }
 
     /// Refuses an extension that we do not have; `true` when the answer has left.
-    fn refuses_extension(&mut self, flow: Flow, method: Method<'_>, message: &Message<'_>) -> bool {
+    pub(crate) fn refuses_extension(
+        &mut self,
+        flow: Flow,
+        method: Method<'_>,
+        message: &Message<'_>,
+    ) -> bool {
         let known: &[&str] = if method == Method::Register { &["path", "outbound"] } else { &[] };
         let unknown: Vec<_> = message
             .values(Name::Require)
@@ -308,10 +331,16 @@ impl Core {
     }
 
     /// Makes the server transaction of a request.
-    fn begin(&mut self, flow: Flow, key: u64, message: &Message<'_>, tag: Tag) -> RequestId {
+    pub(crate) fn begin(
+        &mut self,
+        flow: Flow,
+        key: u64,
+        message: &Message<'_>,
+        tag: Tag,
+    ) -> RequestId {
         let flow = self.reply_flow(flow, message);
         let tag = if tag == Tag::default() {
-            let slot = self.keys.slot(message.call_id());
+            let slot = locate(message, |name| self.keys.slot(name));
             self.tag(slot)
         } else {
             tag
@@ -506,7 +535,7 @@ impl Core {
 
     /// Where our requests inside the dialog go: to the Contact when it is an address that we can reach
     /// directly, else the way the INVITE came (NAT, streams).
-    fn dialog_flow(&self, flow: Flow, message: &Message<'_>) -> Flow {
+    pub(crate) fn dialog_flow(&self, flow: Flow, message: &Message<'_>) -> Flow {
         if flow.transport != Transport::Udp || message.first(Name::RecordRoute).is_some() {
             return flow;
         }
@@ -677,6 +706,14 @@ impl Core {
         let delay = refusal.retry_after().map_or(String::from("5"), |delay| delay.0.to_string());
         self.stateless(flow, message, verdict.sip, &[("Retry-After", &delay)]);
     }
+}
+
+/// Whether a request comes from where the peer of a dialog was before or says that it is.
+pub(crate) fn is_near(known: Flow, dialog: &Dialog, flow: Flow) -> bool {
+    let source = flow.remote.ip();
+    let names_source =
+        |uri: &[u8]| Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical());
+    known.remote.ip() == source || names_source(dialog.target()) || names_source(dialog.next_hop())
 }
 
 /// A request without its body, fit to be decoded again: its Content-Length would not hold any more.

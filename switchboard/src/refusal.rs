@@ -10,12 +10,21 @@ pub enum Refusal {
     /// A planned stop is under way.
     #[error("the server is draining: it takes no new calls")]
     Draining,
+    /// A subscription is to last a shorter time than we take.
+    #[error("the subscription would end too soon")]
+    IntervalTooBrief,
     /// No room wanted the session.
     #[error("nobody here handles this request")]
     NobodyCares,
     /// Too many transactions, or the log cannot be written.
     #[error("the server cannot take more work now")]
     Overloaded,
+    /// As many subscriptions as a shard keeps.
+    #[error("the server has as many subscriptions as it keeps")]
+    SubscriptionsFull,
+    /// As many subscriptions as one watcher may have.
+    #[error("this user has as many subscriptions as one may have")]
+    SubscriptionsOfUser,
 }
 
 impl Refuse for Refusal {
@@ -28,6 +37,13 @@ impl Refuse for Refusal {
                 503,
                 "use another node, or wait until the restart is over",
             ),
+            Self::IntervalTooBrief => (
+                "switchboard.interval_too_brief",
+                1004,
+                423,
+                423,
+                "ask for at least what Min-Expires says",
+            ),
             Self::NobodyCares => {
                 ("switchboard.nobody_cares", 1002, 404, 404, "check the address and the method")
             }
@@ -38,6 +54,20 @@ impl Refuse for Refusal {
                 503,
                 "wait; if it stays, look at /readyz and at the disk",
             ),
+            Self::SubscriptionsFull => (
+                "switchboard.subscriptions_full",
+                1005,
+                503,
+                503,
+                "wait; if it stays, run more shards or watch fewer people",
+            ),
+            Self::SubscriptionsOfUser => (
+                "switchboard.subscriptions_of_user",
+                1006,
+                480,
+                429,
+                "let the phone watch fewer people",
+            ),
         };
         Verdict { code, number, sip, http, fix }
     }
@@ -45,8 +75,9 @@ impl Refuse for Refusal {
     fn retry_after(&self) -> Option<Seconds> {
         match self {
             Self::Draining => Some(Seconds(30)),
-            Self::NobodyCares => None,
+            Self::IntervalTooBrief | Self::NobodyCares | Self::SubscriptionsOfUser => None,
             Self::Overloaded => Some(Seconds(5)),
+            Self::SubscriptionsFull => Some(Seconds(60)),
         }
     }
 }
@@ -63,6 +94,17 @@ pub const ROWS: &[RefusalRow] = &[
         },
         sentence: "The server is draining: it takes no new calls.",
         page: "Somebody sent SIGTERM, for an upgrade as a rule. Calls that run go on for at most `node.drain`; new ones are refused with Retry-After, so that phones with a second server go there.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.interval_too_brief",
+            number: 1004,
+            sip: 423,
+            http: 423,
+            fix: "ask for at least what Min-Expires says",
+        },
+        sentence: "The subscription would end too soon.",
+        page: "A phone asked for news for a shorter time than the package's `expires_min`. The answer carries Min-Expires; a phone that is right asks again with it.",
     },
     RefusalRow {
         verdict: Verdict {
@@ -85,5 +127,27 @@ pub const ROWS: &[RefusalRow] = &[
         },
         sentence: "The server cannot take more work now.",
         page: "Either the number of transactions is at its limit, or the log cannot be written (a full or broken disk): nothing may be acknowledged that would be lost. `/readyz` names the part.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.subscriptions_full",
+            number: 1005,
+            sip: 503,
+            http: 503,
+            fix: "wait; if it stays, run more shards or watch fewer people",
+        },
+        sentence: "The server has as many subscriptions as it keeps.",
+        page: "Every shard keeps at most 200,000 subscriptions (presence, busy lamps, message counts). The gauge `subscriptions` in `/metrics` shows how many there are.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.subscriptions_of_user",
+            number: 1006,
+            sip: 480,
+            http: 429,
+            fix: "let the phone watch fewer people",
+        },
+        sentence: "This user has as many subscriptions as one may have.",
+        page: "One user may have 500 subscriptions on one shard. Phones that lose their memory subscribe anew each time; their old subscriptions end by themselves when they are not refreshed.",
     },
 ];

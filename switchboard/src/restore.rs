@@ -42,6 +42,9 @@ impl Core {
                 writer.bytes(3, &bytes);
             }
         }
+        if let Some(bytes) = self.subscriptions.known.get(&session).and_then(|one| one.encode()) {
+            writer.bytes(4, &bytes);
+        }
         Some(writer.finish())
     }
 

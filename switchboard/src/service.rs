@@ -123,6 +123,8 @@ pub enum Event {
     Leg(LegId, LegEvent),
     /// The pump's word about a bridge of the session.
     Media(media::Event),
+    /// The session is a subscription.
+    Subscription(crate::subscription::SubscriptionEvent),
 }
 
 /// A leg that somebody plans, for [`Service::attach`].

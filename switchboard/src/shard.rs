@@ -91,7 +91,7 @@ impl Shard {
     }
 
     /// How much there is of everything, for metrics and limits.
-    pub fn gauges(&self) -> [(&'static str, u64); 8] {
+    pub fn gauges(&self) -> [(&'static str, u64); 10] {
         let core = &self.core;
         let bindings: usize = core.directory.homes().map(|(_, bindings)| bindings.len()).sum();
         [
@@ -99,8 +99,10 @@ impl Shard {
             ("client_transactions", core.transactions.clients.len() as u64),
             ("legs", core.legs.len() as u64),
             ("ports_left", core.ports.left() as u64),
+            ("requests", core.requests.len() as u64),
             ("server_transactions", core.transactions.servers.len() as u64),
             ("sessions", core.sessions.len() as u64),
+            ("subscriptions", core.subscriptions.known.len() as u64),
             ("timers", core.timers.len() as u64),
             ("users", core.directory.count() as u64),
         ]
@@ -300,9 +302,16 @@ impl Shard {
                     self.orphan(session, &event);
                     return;
                 };
+                let gone = matches!(
+                    event,
+                    Event::Subscription(crate::subscription::SubscriptionEvent::Failed { .. })
+                );
                 self.visit(place, Some(session), |room, effects| {
                     room.on_event(session, event, effects);
                 });
+                if gone {
+                    self.core.forget_subscription(session);
+                }
             }
             Work::Notice(notice) => {
                 for place in 0..self.rooms.len() {
@@ -367,6 +376,7 @@ impl Shard {
                         self.visit(place, None, |room, effects| room.on_timer(ticket, effects));
                     }
                 }
+                Reason::Subscription(session) => self.core.subscription_timer(session),
                 Reason::Sweep => self.sweep(),
             }
             self.drain();
@@ -417,6 +427,11 @@ impl Shard {
                 leg.flow.connection = 0;
             }
         }
+        for one in self.core.subscriptions.known.values_mut() {
+            if one.flow == flow {
+                one.flow.connection = 0;
+            }
+        }
     }
 
     /// Nothing may be acknowledged any more: calls in set-up end with 503, running ones go on.
@@ -462,11 +477,13 @@ impl Shard {
     fn adopt_session(&mut self, session: SessionId, body: &[u8]) {
         let (mut name, mut state) = ("", Vec::new());
         let mut legs = Vec::new();
+        let mut subscription = None;
         for (tag, field) in tagged::Reader::new(body) {
             match tag {
                 1 => name = field.text().unwrap_or(""),
                 2 => state = field.0.to_vec(),
                 3 => legs.push(field.0),
+                4 => subscription = Some(field.0),
                 _ => (),
             }
         }
@@ -478,6 +495,9 @@ impl Shard {
         self.core.sessions.insert(session, SessionEntry { room: place, legs: Vec::new(), saved });
         for leg in legs {
             self.core.restore_leg(leg);
+        }
+        if let Some(bytes) = subscription {
+            self.core.restore_subscription(session, bytes);
         }
         self.visit(place, None, |room, effects| room.adopt(session, &state, effects));
     }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use types::{Instant, LegId};
+use types::{Instant, LegId, SessionId};
 
 use crate::input::Ticket;
 
@@ -18,6 +18,8 @@ pub enum Reason {
     Leg(LegId),
     /// A timer of a room.
     Room(Ticket),
+    /// A subscription: it ends, or news that waited may leave.
+    Subscription(SessionId),
     /// Old bindings and failure counts are swept.
     Sweep,
 }

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 
 use sip::transaction::{Client, ClientInvite, Server, ServerInvite};
 use sip::{Message, Method, Name};
-use types::{Flow, HashKey, Instant, LegId, Map, Slot};
+use types::{Flow, HashKey, Instant, LegId, Map, SessionId, Slot};
 
-use crate::input::Mark;
+use crate::input::{Mark, Ticket};
 use crate::slab::Slab;
 
 /// Transactions of one direction that a shard keeps; beyond it new requests get 503.
@@ -45,12 +45,32 @@ pub struct ServerEntry {
     key: u64,
 }
 
+/// Who waits for the answer of a client transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A leg: INVITE, or a request in its dialog.
+    Leg(LegId),
+    /// Nobody: what is said to a success that nobody wanted.
+    Nobody,
+    /// A room: a request outside of calls.
+    Room(Ticket),
+    /// A subscription: its NOTIFY.
+    Subscription(SessionId),
+}
+
+impl Asker {
+    /// The leg, when it is one.
+    pub fn leg(self) -> Option<LegId> {
+        if let Self::Leg(leg) = self { Some(leg) } else { None }
+    }
+}
+
 /// One client transaction.
 #[derive(Debug)]
 pub struct ClientEntry {
     pub machine: ClientMachine,
     pub flow: Flow,
-    pub leg: Option<LegId>,
+    pub asker: Asker,
     pub armed: Option<Instant>,
     /// To tags, hashed, of successes that nobody wanted: each was ended by one BYE.
     pub strays: Vec<u64>,

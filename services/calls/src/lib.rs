@@ -89,6 +89,7 @@ impl Service for Room {
             }
             Event::Leg(leg, event) => self.leg(session, leg, event, effects),
             Event::Media(event) => self.media(session, &event, effects),
+            Event::Subscription(_) => (), // This room has none.
         }
     }
 

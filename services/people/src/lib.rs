@@ -285,7 +285,14 @@ impl Service for Room {
             (pending, Reply::Written(Ok(()))) => self.written(pending, effects),
             (pending, Reply::Written(Err(fault))) => self.not_written(pending, fault, effects),
             // No other answer fits a question of ours.
-            (_, Reply::Located(_) | Reply::Picture(_) | Reply::Push(_) | Reply::Rows(_)) => (),
+            (
+                _,
+                Reply::Located(_)
+                | Reply::Picture(_)
+                | Reply::Push(_)
+                | Reply::Response(_)
+                | Reply::Rows(_),
+            ) => (),
         }
     }
 
