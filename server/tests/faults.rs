@@ -20,8 +20,6 @@ use support::{STEP, until};
 const DISK: &str = "size=16m";
 /// People whose phones register, in turn: each may have a few only.
 const USERS: [&str; 6] = ["alice", "bert", "carl", "dora", "emil", "fred"];
-/// How long a phone waits for an answer that should not come.
-const SILENCE: Duration = Duration::from_secs(2);
 /// The longest time that the API takes for an answer.
 const API_MAX: Duration = Duration::from_secs(30);
 
@@ -65,8 +63,8 @@ impl Drop for Disk {
     }
 }
 
-/// Sends a REGISTER with a proof; the answer to it if one comes in time.
-fn try_register(phone: &mut Raw, user: &str, limit: Duration) -> Option<Heard> {
+/// Sends a REGISTER, with a proof if it is asked for; the answer to it.
+fn try_register(phone: &mut Raw, user: &str) -> Heard {
     let (uri, address) = (format!("sip:{DOMAIN}"), format!("<sip:{user}@{DOMAIN}>"));
     let call_id = format!("full-{}", phone.own.port());
     let ask = Ask {
@@ -79,10 +77,21 @@ fn try_register(phone: &mut Raw, user: &str, limit: Duration) -> Option<Heard> {
         body: "",
     };
     let first = phone.ask(&ask);
-    let Some(proof) = credentials(&first, &ask, user, PASSWORD) else { return Some(first) };
-    let text = phone.text(&Ask { more: &format!("{}{proof}", ask.more), ..ask.clone() });
-    phone.send(&text);
-    phone.hear_within(limit, |heard| heard.status() >= 200 && heard.method() == "REGISTER")
+    let Some(proof) = credentials(&first, &ask, user, PASSWORD) else { return first };
+    phone.ask(&Ask { more: &format!("{}{proof}", ask.more), ..ask.clone() })
+}
+
+/// Alice would like to speak with Bert.
+fn invite(sdp: &str) -> Ask<'_> {
+    Ask {
+        method: "INVITE",
+        uri: "sip:bert@example.com",
+        from: "<sip:alice@example.com>;tag=9",
+        to: "<sip:bert@example.com>",
+        call_id: "while-full",
+        more: "Content-Type: application/sdp\r\n",
+        body: sdp,
+    }
 }
 
 /// How many bindings all of them have.
@@ -96,39 +105,46 @@ fn a_full_disk_acknowledges_nothing_and_recovers() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::mount(folder.path().join("disk"));
     let data = disk.folder.join("data");
-    let text = drill::text(&data, "", "", "");
+    let text = drill::text(&data, "", OPEN, "");
     let mut drill = Drill::start_in(folder, &data, &[], &text);
-    let _phones: Vec<_> = USERS.iter().map(|user| drill.phone(user)).collect();
+    let mut phones: Vec<_> = USERS.iter().map(|user| drill.phone(user)).collect();
+    let (mut alice, mut bert) = (drill.phone("alice"), drill.phone("bert"));
+    let mut acknowledged = USERS.len() + 2;
+    let call = Call::begin(&mut alice, &mut bert, "bert", "runs-on");
     assert_eq!(drill.parts().0, 200);
     disk.fill();
 
-    // What is left of a page that is already there may take a few entries more.
-    let mut acknowledged = USERS.len();
-    let mut users = USERS.iter().cycle();
-    let waiting = until(STEP, "a registration that the disk does not take", || {
-        let mut phone = Raw::new(&drill.host, "127.0.0.1", drill.sip);
-        let user = users.next()?;
-        let Some(heard) = try_register(&mut phone, user, SILENCE) else { return Some(phone) };
-        assert_eq!(heard.status(), 200, "{}", heard.text);
-        acknowledged += 1;
-        None
+    // A page that is already there, and what the log set aside, take a few refreshes more.
+    let mut turns = (0..USERS.len()).cycle();
+    until(STEP, "a registration that is refused", || {
+        let turn = turns.next()?;
+        let heard = try_register(&mut phones[turn], USERS[turn]);
+        let refused = heard.status() == 503;
+        assert_eq!(heard.field("Retry-After"), refused.then_some("5"), "{}", heard.text);
+        assert!(refused || heard.status() == 200, "{}", heard.text);
+        refused.then_some(())
     });
     drill.until_part(503, "keeper", false);
-    println!("{acknowledged} acknowledged before, then silence; {}", drill.parts().1);
+    println!("503 from now on; {}", drill.parts().1);
+    let mut phone = Raw::new(&drill.host, "127.0.0.1", drill.sip);
+    assert_eq!(try_register(&mut phone, USERS[5]).status(), 503);
+    // The call that ran goes on, and can be ended; no new one begins.
+    let refused = alice.ask(&invite(&alice.sdp()));
+    assert_eq!((refused.status(), refused.field("Retry-After")), (503, Some("5")));
+    call.end(&mut alice, &mut bert);
     let refused = drill.put_user("zoe");
     assert_eq!(refused.status, 503, "{}", String::from_utf8_lossy(&refused.body));
-    assert_eq!(refused.json()["code"], "people.store_unreachable");
-    drill.until_part(503, "store", false);
+    assert_eq!(refused.json()["code"], "switchboard.log_unwritable");
     let metrics = drill.door.ask("GET", "/metrics", None, "", b"").body;
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
     assert!(metrics.contains("carillon_up_component{component=\"keeper\"} 0"), "{metrics}");
+    assert_eq!(bindings(&drill), acknowledged, "nobody has a binding that he was not told of");
 
     disk.free();
-    let late = waiting.hear("the answer, once it is kept", |heard| heard.status() == 200);
-    assert_eq!(late.method(), "REGISTER");
-    acknowledged += 1;
     drill.until_part(200, "keeper", true);
     drill.until_part(200, "store", true);
+    assert_eq!(try_register(&mut phone, USERS[5]).status(), 200);
+    acknowledged += 1;
     assert_eq!(drill.put_user("zoe").status, 201);
     assert_eq!(bindings(&drill), acknowledged);
     drill.kill_and_restart();

@@ -16,8 +16,8 @@ use support::namespace::Namespace;
 use support::program::Launch;
 use support::raw::{Ask, Heard, Raw};
 use support::server::Server;
-use support::turn;
-use switchboard::Keys;
+use support::{STEP, turn, until};
+use switchboard::{Effects, Keys, Manifest, Service, Session};
 
 /// Names the configuration for the program that plays the server.
 const PLAYS: &str = "CARILLON_TEST_PLAYS_SERVER";
@@ -41,6 +41,7 @@ async fn serve(file: &Path) {
         rooms: |config| {
             let mut rooms = services::open(config);
             rooms.insert(0, sim::toy::room());
+            rooms.insert(0, Box::new(Fragile));
             rooms
         },
     };
@@ -110,6 +111,77 @@ fn two_callers_on_two_shards_meet_and_the_meeting_survives_a_kill() {
     });
     assert_eq!(heard.field("Call-ID"), Some(&*second.call_id));
     second.raw.answer(&heard, "200 OK", "", "", "");
+    server.assert_alive();
+}
+
+/// Breaks over whoever calls it.
+struct Fragile;
+
+static FRAGILE: Manifest = Manifest { name: "fragile", ..Manifest::EMPTY };
+
+impl Service for Fragile {
+    fn manifest(&self) -> &'static Manifest {
+        &FRAGILE
+    }
+
+    fn offer(&mut self, session: &Session<'_>, _: &mut Effects<'_>) -> bool {
+        if let Session::Invite { target, .. } = session {
+            assert_ne!(*target, "glass", "on purpose");
+        }
+        false
+    }
+}
+
+#[test]
+fn a_room_that_panics_leaves_a_file_that_can_be_shown() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let own = env::current_exe().expect("this program has a path");
+    let mut server = Server::serve_by(&host, "127.0.0.1", "require_auth = false", "", |file| {
+        Launch::built(&own.to_string_lossy())
+            .words(["--exact", "play_the_server", "--nocapture", "--test-threads=1"])
+            .environment(PLAYS, file)
+    });
+    let mut caller = Raw::new(&host, "127.0.0.1", server.sip);
+    let body = caller.sdp();
+    let refused = caller.ask(&Ask {
+        method: "INVITE",
+        uri: "sip:glass@example.com",
+        from: "<sip:guest@example.com>;tag=guest",
+        to: "<sip:glass@example.com>",
+        call_id: "breaks",
+        more: "Authorization: Digest username=\"guest\", realm=\"elsewhere\", response=\"0badcafe\"\r\n",
+        body: &body,
+    });
+    assert_eq!(refused.status(), 500, "{}", refused.text);
+    let folder = server.folder().join("data/crashes");
+    let files = until(STEP, "the file", || {
+        let files: Vec<_> = fs::read_dir(&folder).ok()?.filter_map(Result::ok).collect();
+        // The last of it is written.
+        let whole = files.iter().all(|file| {
+            sim::replay::show(&fs::read(file.path()).unwrap_or_default())
+                .is_some_and(|lines| lines.len() > 1)
+        });
+        (whole && !files.is_empty()).then_some(files)
+    });
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    let name = file.file_name().to_string_lossy().into_owned();
+    assert!(name.contains("-fragile-") && name.ends_with(".car"), "{name}");
+    let lines = sim::replay::show(&fs::read(file.path()).expect("a file")).expect("a report");
+    assert!(lines[0].starts_with("the room fragile panicked"), "{lines:#?}");
+    let last = lines.last().expect("the input");
+    assert!(last.contains("INVITE sip:glass@example.com") && !last.contains("0badcafe"), "{last}");
+    // The room is there again, and so are the others.
+    let answer = caller.ask(&Ask {
+        method: "OPTIONS",
+        uri: "sip:example.com",
+        from: "<sip:guest@example.com>;tag=guest",
+        to: "<sip:example.com>",
+        call_id: "goes-on",
+        more: "",
+        body: "",
+    });
+    assert_eq!(answer.status(), 200, "{}", answer.text);
     server.assert_alive();
 }
 

@@ -1,4 +1,4 @@
-//! `seeds`: runs worlds. `replay`: runs a recording of a real server again.
+//! `seeds`: runs worlds. `replay`: runs a recording of a real server again, or shows the report of a panic.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,6 +102,10 @@ fn replay(file: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(lines) = sim::replay::show(&bytes) {
+        lines.iter().for_each(|line| println!("{line}"));
+        return ExitCode::SUCCESS;
+    }
     match sim::replay::run(&bytes) {
         Ok(outcome) => {
             println!("{outcome}");

@@ -14,7 +14,8 @@ use sip::transaction::{
 };
 use types::{BridgeId, CallId, Flow, HashKey, LegId, Map, Rng, SessionId, Slot, Transport};
 
-use crate::directory::Directory;
+use crate::directory::{Binding, Directory};
+use crate::flight::Flight;
 use crate::guard::Guard;
 use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
 use crate::ladder::{Ladder, Lane, Line};
@@ -106,7 +107,21 @@ pub(crate) struct SessionEntry {
     pub legs: Vec<LegId>,
     /// The room's state as it was saved last; what a room that panicked gets back.
     pub saved: Option<Vec<u8>>,
+    /// The number of the input that it was saved by.
+    pub saved_by: u64,
 }
+
+/// A binding that was changed, should its save fail.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    pub mark: Mark,
+    pub user: String,
+    pub contact: String,
+    pub before: Option<Binding>,
+}
+
+/// Changes of bindings that can be taken back: more than one turn of a shard makes. What is older is on the disk.
+pub(crate) const UNDO_MAX: usize = 512;
 
 /// Something for a room, when its turn comes.
 #[derive(Debug)]
@@ -144,9 +159,13 @@ pub struct Core {
     pub(crate) ports_taken: std::collections::BTreeMap<u16, usize>,
     pub(crate) nonces: Nonces,
     pub(crate) guard: Guard,
+    pub(crate) flight: Flight,
     /// Outputs of the dispatch at hand wait for this entry.
     pub(crate) after: Option<Mark>,
     pub(crate) log_failed: bool,
+    pub(crate) log_paused: bool,
+    /// Bindings as they were before their newest saves, at most `UNDO_MAX`.
+    pub(crate) undo: VecDeque<Undo>,
     pub(crate) draining: bool,
     pub(crate) room_names: Vec<&'static str>,
     next_mark: u64,
@@ -180,8 +199,11 @@ impl Core {
             ports_taken: std::collections::BTreeMap::new(),
             nonces: Nonces::new(keys.nonces, &mut rng),
             guard: Guard::new(rng.hash_key()),
+            flight: Flight::new(),
             after: None,
             log_failed: false,
+            log_paused: false,
+            undo: VecDeque::new(),
             draining: false,
             room_names: Vec::new(),
             next_mark: 0,

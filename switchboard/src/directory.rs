@@ -192,15 +192,22 @@ impl Directory {
     }
 
     /// Adds or replaces the binding of a contact, or of an instance with the same `reg-id`.
-    pub(crate) fn bind(&mut self, user: &str, binding: Binding) {
+    /// Adds or replaces a binding; gives the one that had this contact.
+    pub(crate) fn bind(&mut self, user: &str, binding: Binding) -> Option<Binding> {
         let home = self.homes.entry(user.to_owned()).or_default();
         let same = |known: &Binding| {
             known.contact == binding.contact
                 || (!binding.instance.is_empty() && known.instance == binding.instance)
         };
-        home.bindings.retain(|known| !same(known));
+        let mut before = None;
+        for known in home.bindings.extract_if(.., |known| same(known)) {
+            if known.contact == binding.contact {
+                before = Some(known);
+            }
+        }
         home.bindings.reserve_exact(1); // Most people have one phone: a hundred thousand spare places add up.
         home.bindings.push(binding);
+        before
     }
 
     pub(crate) fn unbind(&mut self, user: &str, contact: &str) -> Option<Binding> {

@@ -260,8 +260,9 @@ impl Effects<'_> {
         for contact in replaced {
             self.unbind(user, &contact, "replaced");
         }
-        self.core.keep(entry, Durability::Synced);
-        self.core.directory.bind(user, binding.clone());
+        let mark = self.core.keep(entry, Durability::Synced);
+        let before = self.core.directory.bind(user, binding.clone());
+        self.core.can_undo(mark, user, &binding.contact, before);
         let watchers: Vec<_> = self
             .core
             .directory
@@ -290,12 +291,10 @@ impl Effects<'_> {
             body: Vec::new(),
             last: true,
         };
-        self.core.keep(entry, Durability::Synced);
-        self.publish(Notice::BindingGone {
-            user: user.to_owned(),
-            contact: gone.contact,
-            why: why.to_owned(),
-        });
+        let mark = self.core.keep(entry, Durability::Synced);
+        let contact = gone.contact.clone();
+        self.core.can_undo(mark, user, &contact, Some(gone));
+        self.publish(Notice::BindingGone { user: user.to_owned(), contact, why: why.to_owned() });
     }
 
     /// A person, as every shard knows him; for the room that hears `UserChanged`.
@@ -386,6 +385,7 @@ impl Effects<'_> {
         let Some(entry) = self.core.sessions.get_mut(&session) else { return };
         state.shrink_to_fit(); // It stays as long as the session.
         entry.saved = Some(state);
+        entry.saved_by = self.core.flight.number();
         self.core.save_session(session, durability);
     }
 

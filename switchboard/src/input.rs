@@ -70,8 +70,15 @@ pub enum Input<'a> {
     Media(media::Event),
     /// The deadline that the shard named has come.
     Tick,
+    /// There is room for the keeper again.
+    LogBack,
     /// The keeper cannot write any more.
     LogFailed,
+    /// The keeper has no room for more than it has begun: new work is refused until `LogBack`.
+    LogPaused {
+        /// The first save that is not written; what waited behind it and those after it was refused by the shell.
+        unsaved: Option<Mark>,
+    },
     /// No new sessions from now on.
     Drain,
 }
@@ -170,6 +177,8 @@ pub enum Output {
         session: Option<SessionId>,
         /// The panic's words.
         why: String,
+        /// Frames for a file that `sim replay` shows (see [`crate::flight`]).
+        report: Vec<u8>,
     },
 }
 

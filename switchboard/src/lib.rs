@@ -13,6 +13,7 @@ mod core;
 pub mod directory;
 mod effects;
 mod facts;
+pub mod flight;
 mod guard;
 pub mod input;
 pub mod ladder;
@@ -50,5 +51,5 @@ pub use service::{
     Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,
     Service, Session,
 };
-pub use shard::{Corridor, ROUNDS_MAX, Shard, locate};
+pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard, locate};
 pub use subscription::{Bounds, SubscriptionEvent, SubscriptionState, Terms};

@@ -438,8 +438,12 @@ impl Core {
         uri: &[u8],
         message: &Message<'_>,
     ) -> Option<Admitted> {
-        if self.transactions.servers.len() >= TRANSACTIONS_MAX || self.log_failed {
+        if self.transactions.servers.len() >= TRANSACTIONS_MAX {
             self.refuse_early(flow, message, &Refusal::Overloaded);
+            return None;
+        }
+        if self.log_failed || self.log_paused {
+            self.refuse_early(flow, message, &Refusal::LogUnwritable);
             return None;
         }
         if self.draining && method == Method::Invite {

@@ -18,15 +18,17 @@ use sip::transaction::Timers;
 use types::Transport;
 
 use crate::core::{Config, Listener};
+pub use crate::flight::Crash;
 use crate::input::{Clock, Input, Output, Outputs};
 
 /// What a recording begins with.
-pub const MAGIC: &[u8; 8] = b"CARREC01";
+pub const MAGIC: &[u8; 8] = b"CARREC02";
 /// The longest frame that is read.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
 const START: u8 = 1;
 const STEP: u8 = 2;
+const CRASH: u8 = 3;
 
 /// What one shard was started with. It holds the node's secret: keep the file as well as that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,11 +134,43 @@ impl Recorder {
     }
 
     fn frame(&self, kind: u8, body: &[u8], out: &mut Vec<u8>) {
-        let length = u32::try_from(body.len() + 3).unwrap_or(u32::MAX);
-        out.extend_from_slice(&length.to_le_bytes());
-        out.push(kind);
-        out.extend_from_slice(&self.shard.to_le_bytes());
-        out.extend_from_slice(body);
+        frame(self.shard, kind, body, out);
+    }
+}
+
+fn frame(shard: u16, kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    let length = u32::try_from(body.len() + 3).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.push(kind);
+    out.extend_from_slice(&shard.to_le_bytes());
+    out.extend_from_slice(body);
+}
+
+/// Writes the report of a panic: frames that are shown, not walked through again.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    shard: u16,
+    out: Vec<u8>,
+}
+
+impl Frames {
+    pub(crate) fn new(shard: usize) -> Self {
+        Self { shard: shard as u16, out: Vec::new() }
+    }
+
+    pub(crate) fn crash(&mut self, crash: &Crash) {
+        let body = postcard::to_allocvec(crash).unwrap_or_default();
+        frame(self.shard, CRASH, &body, &mut self.out);
+    }
+
+    pub(crate) fn step(&mut self, clock: Clock, input: &Input<'_>) {
+        let mut body = 0u64.to_le_bytes().to_vec();
+        body = postcard::to_extend(&(clock, input), body).unwrap_or_default();
+        frame(self.shard, STEP, &body, &mut self.out);
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.out
     }
 }
 
@@ -144,6 +178,8 @@ impl Recorder {
 #[expect(clippy::large_enum_variant, reason = "one at a time, read and dropped")]
 #[derive(Clone, Debug)]
 pub enum Frame<'a> {
+    /// What follows is no recording but the report of a panic.
+    Crash(Crash),
     /// A shard begins.
     Start(Box<Start>),
     /// An input, and the hash of what came of it.
@@ -152,7 +188,7 @@ pub enum Frame<'a> {
         clock: Clock,
         /// The input.
         input: Input<'a>,
-        /// What [`hash_outputs`] gave.
+        /// What [`hash_outputs`] gave; 0 in a report.
         hash: u64,
     },
 }
@@ -189,6 +225,7 @@ impl<'a> Iterator for Replay<'a> {
         let (shard, body) = frame.split_first_chunk::<2>()?;
         let shard = usize::from(u16::from_le_bytes(*shard));
         let frame = match *kind {
+            CRASH => Frame::Crash(postcard::from_bytes(body).ok()?),
             START => Frame::Start(Box::new(postcard::from_bytes(body).ok()?)),
             STEP => {
                 let (hash, body) = body.split_first_chunk::<8>()?;

@@ -1,8 +1,13 @@
 //! What the switchboard itself refuses.
 
+use sip::{Framing, Message, Method, Name, Start};
 use types::{Refuse, Seconds, Verdict};
 
+use crate::leg_run::SERVER;
 use crate::service::RefusalRow;
+
+/// When to come again.
+const RETRY: Seconds = Seconds(5);
 
 /// See each variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,10 +18,13 @@ pub enum Refusal {
     /// A subscription is to last a shorter time than we take.
     #[error("the subscription would end too soon")]
     IntervalTooBrief,
+    /// The keeper has no room, or its disk is broken.
+    #[error("the server cannot keep anything now")]
+    LogUnwritable,
     /// No room wanted the session.
     #[error("nobody here handles this request")]
     NobodyCares,
-    /// Too many transactions, or the log cannot be written.
+    /// Too many transactions.
     #[error("the server cannot take more work now")]
     Overloaded,
     /// As many subscriptions as a shard keeps.
@@ -44,6 +52,13 @@ impl Refuse for Refusal {
                 423,
                 "ask for at least what Min-Expires says",
             ),
+            Self::LogUnwritable => (
+                "switchboard.log_unwritable",
+                1009,
+                503,
+                503,
+                "wait; if it stays, make room on the disk of `node.data`: /readyz says when it is over",
+            ),
             Self::NobodyCares => {
                 ("switchboard.nobody_cares", 1002, 404, 404, "check the address and the method")
             }
@@ -52,7 +67,7 @@ impl Refuse for Refusal {
                 1003,
                 503,
                 503,
-                "wait; if it stays, look at /readyz and at the disk",
+                "wait; if it stays, give the server more to run on",
             ),
             Self::SubscriptionsFull => (
                 "switchboard.subscriptions_full",
@@ -76,10 +91,29 @@ impl Refuse for Refusal {
         match self {
             Self::Draining => Some(Seconds(30)),
             Self::IntervalTooBrief | Self::NobodyCares | Self::SubscriptionsOfUser => None,
-            Self::Overloaded => Some(Seconds(5)),
+            Self::LogUnwritable | Self::Overloaded => Some(RETRY),
             Self::SubscriptionsFull => Some(Seconds(60)),
         }
     }
+}
+
+/// Turns a success that was never sent, since what it tells was not kept, into a refusal. `None`: it is no success, or
+/// one of an INVITE, whose call waits.
+pub fn unsaved(response: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::decode(response, Framing::Datagram).ok()?;
+    if !matches!(message.start(), Start::Response { status: 200..=299, .. })
+        || message.method() == Method::Invite
+    {
+        return None;
+    }
+    let mut out = Vec::with_capacity(response.len());
+    let refusal = Refusal::LogUnwritable;
+    let mut writer =
+        sip::write::response_to(&mut out, &message, refusal.verdict().sip, None, None, None);
+    writer.header(Name::RetryAfter, &RETRY.0.to_string());
+    writer.header(Name::Server, SERVER);
+    writer.end();
+    Some(out)
 }
 
 /// The rows for help pages.
@@ -123,10 +157,21 @@ pub const ROWS: &[RefusalRow] = &[
             number: 1003,
             sip: 503,
             http: 503,
-            fix: "wait; if it stays, look at /readyz and at the disk",
+            fix: "wait; if it stays, give the server more to run on",
         },
         sentence: "The server cannot take more work now.",
-        page: "Either the number of transactions is at its limit, or the log cannot be written (a full or broken disk): nothing may be acknowledged that would be lost. `/readyz` names the part.",
+        page: "The number of transactions of a shard is at its limit.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.log_unwritable",
+            number: 1009,
+            sip: 503,
+            http: 503,
+            fix: "wait; if it stays, make room on the disk of `node.data`: /readyz says when it is over",
+        },
+        sentence: "The server cannot keep anything now.",
+        page: "The log under `node.data` cannot grow (a full disk) or cannot be written (a broken one). Nothing may be acknowledged that would be lost, so registrations, new calls and changes by the API (PUT, POST) are refused with Retry-After; calls that run go on and can be ended. `/readyz` names `keeper`. When the disk has room again all of it is over within a second, without a restart; after an error of the disk itself the node must be started anew.",
     },
     RefusalRow {
         verdict: Verdict {

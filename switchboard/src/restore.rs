@@ -4,10 +4,10 @@ use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, LegId, SessionId, tagged};
 
-use crate::core::Core;
+use crate::core::{Core, UNDO_MAX, Undo};
 use crate::directory::Binding;
 use crate::effects::{binding_key, encode_binding};
-use crate::input::Output;
+use crate::input::{Mark, Output};
 use crate::leg::{Change, Leg, Phase, SavedLeg};
 use crate::service::RequestId;
 use crate::store::{Durability, Entry, kinds};
@@ -15,12 +15,28 @@ use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
 
 impl Core {
     /// Appends to the keeper. What is put out behind a synced entry, in the same dispatch, waits for it.
-    pub(crate) fn keep(&mut self, entry: Entry, durability: Durability) {
+    pub(crate) fn keep(&mut self, entry: Entry, durability: Durability) -> Mark {
         let mark = self.mark();
         self.out.list.push(Output::Save { mark, entry, durability });
         if durability == Durability::Synced {
             self.after = Some(mark);
         }
+        mark
+    }
+
+    /// Notes how a binding was before the save `mark`.
+    pub(crate) fn can_undo(
+        &mut self,
+        mark: Mark,
+        user: &str,
+        contact: &str,
+        before: Option<Binding>,
+    ) {
+        if self.undo.len() >= UNDO_MAX {
+            self.undo.pop_front();
+        }
+        let (user, contact) = (user.to_owned(), contact.to_owned());
+        self.undo.push_back(Undo { mark, user, contact, before });
     }
 
     /// Keeps a session as its room saved it last, with its legs as they are now.

@@ -3,7 +3,7 @@
 //! Picture     handle(input) --> receive --> offer | leg | transaction --> queue --> rooms --> queue … --> outputs
 //! Rules       A handler runs to its end before the next one starts. A panic drops that room's instance on this
 //!             shard and opens a new one: its saved sessions come back by `adopt`, the others end.
-//! Limits      ROUNDS_MAX dispatches per input: rooms that keep talking to each other are a bug, and are cut off.
+//! Limits      REOPENS_MAX; ROUNDS_MAX dispatches per input: rooms that keep talking to each other are a bug, and are cut off.
 //! Not here    Sockets, disk, clocks.
 //! Spec        none
 
@@ -14,7 +14,8 @@ use types::{Instant, LegId, SessionId, Slot, tagged};
 
 use crate::core::{Config, Core, Keys, SessionEntry, Work};
 use crate::effects::{Effects, decode_binding};
-use crate::input::{Clock, Input, Mail, Output, Outputs, Reply};
+use crate::flight::Crash;
+use crate::input::{Clock, Input, Mail, Mark, Output, Outputs, Reply};
 use crate::leg::{LegCommand, LegEvent};
 use crate::leg_run::ALLOW;
 use crate::notice::Notice;
@@ -26,6 +27,8 @@ use crate::timers::Reason;
 
 /// Dispatches that one input may cause, beside those that its handling left in the queue.
 pub const ROUNDS_MAX: usize = 10_000;
+/// Instances of a room that may panic one after the other while they take over; the next gets no sessions.
+pub const REOPENS_MAX: usize = 8;
 /// Bindings that ended and failures of the past are looked for this often.
 const SWEEP: types::Seconds = types::Seconds(5);
 
@@ -37,6 +40,10 @@ pub struct Shard {
     core: Core,
     rooms: Vec<Option<Box<dyn Service>>>,
     open: Box<dyn FnMut() -> Vec<Box<dyn Service>> + Send>,
+    /// Rooms whose new instance takes over just now.
+    reopening: Vec<usize>,
+    /// Rooms that panicked whenever they were opened again.
+    given_up: Vec<usize>,
 }
 
 impl std::fmt::Debug for Shard {
@@ -51,20 +58,23 @@ impl Shard {
         let rooms: Vec<_> = open().into_iter().map(Some).collect();
         let mut core = Core::new(config);
         core.room_names = rooms.iter().flatten().map(|room| room.manifest().name).collect();
-        Self { core, rooms, open }
+        Self { core, rooms, open, reopening: Vec::new(), given_up: Vec::new() }
     }
 
     /// Applies one input. Outputs gather in [`outputs`](Self::outputs) until they are cleared.
     pub fn handle(&mut self, input: Input<'_>, clock: Clock) {
         self.core.clock = clock;
         self.core.after = None;
+        self.core.flight.note(&input, clock);
         match input {
             Input::Adopt(entry) => self.adopt(entry),
             Input::Api(request) => self.api(request),
             Input::Begin => self.begin(),
             Input::Drain => self.core.draining = true,
             Input::FlowClosed { flow } => self.flow_closed(flow),
+            Input::LogBack => self.core.log_paused = false,
             Input::LogFailed => self.log_failed(),
+            Input::LogPaused { unsaved } => self.log_paused(unsaved),
             Input::Mail(Mail::Api(request)) => self.api(request),
             Input::Mail(mail) => self.core.deliver(mail),
             Input::Media(event) => self.media(event),
@@ -153,7 +163,7 @@ impl Shard {
                     caller: &caller,
                     target: &target,
                 };
-                let entry = |room| SessionEntry { room, legs: vec![leg], saved: None };
+                let entry = |room| SessionEntry { room, legs: vec![leg], saved: None, saved_by: 0 };
                 self.core.sessions.insert(session, entry(usize::MAX));
                 if !self.offer(&offer, Some(session)) {
                     self.core.sessions.remove(&session);
@@ -195,6 +205,13 @@ impl Shard {
     fn api(&mut self, request: crate::input::ApiRequest) {
         let place = self.core.room_names.iter().position(|name| *name == request.room);
         let Some(place) = place else { return };
+        if (self.core.log_paused || self.core.log_failed) && self.changes(place, &request) {
+            let refusal = Refusal::LogUnwritable;
+            self.core.count(types::Refuse::verdict(&refusal).code);
+            let response = crate::input::ApiResponse::refusal(&refusal, &serde_json::Value::Null);
+            self.core.out.list.push(Output::Api { id: request.id, response, after: None });
+            return;
+        }
         let offer = Session::Api(&request);
         let taken = self.visit(place, None, |room, effects| room.offer(&offer, effects));
         if taken != Some(true) {
@@ -202,6 +219,14 @@ impl Shard {
                 crate::input::ApiResponse::refusal(&Refusal::NobodyCares, &serde_json::Value::Null);
             self.core.out.list.push(Output::Api { id: request.id, response, after: None });
         }
+    }
+
+    /// Whether a request may add to what must be kept. What ends something may pass: there is room set aside for it.
+    fn changes(&self, place: usize, request: &crate::input::ApiRequest) -> bool {
+        let room = self.rooms.get(place).and_then(Option::as_ref);
+        let endpoints = room.map_or(&[][..], |room| room.manifest().endpoints);
+        let endpoint = endpoints.get(usize::from(request.endpoint));
+        endpoint.is_some_and(|endpoint| !matches!(endpoint.method, "DELETE" | "GET"))
     }
 
     /// Runs one door of one room. A panic ends the room's instance, not the shard.
@@ -213,6 +238,9 @@ impl Shard {
     ) -> Option<R> {
         let mut room = self.rooms.get_mut(place)?.take()?;
         self.core.after = None;
+        if let Some(session) = session {
+            self.core.flight.touch(session);
+        }
         let Self { core, rooms, .. } = self;
         let mut effects = Effects { core, rooms, room: place };
         let result = catch_unwind(AssertUnwindSafe(|| door(room.as_mut(), &mut effects)));
@@ -234,8 +262,9 @@ impl Shard {
     fn reopen(&mut self, place: usize, session: Option<SessionId>, why: &str) {
         self.core.count("switchboard.room_panicked");
         let room = self.core.room_names.get(place).copied().unwrap_or("");
+        let report = self.report(room, session, why);
         let why = why.to_owned();
-        self.core.out.list.push(Output::Crashed { room, session, why });
+        self.core.out.list.push(Output::Crashed { room, session, why, report });
         // The room that it asked for attachments was out as well, and is gone with it.
         let gone: Vec<usize> =
             (0..self.rooms.len()).filter(|place| self.rooms[*place].is_none()).collect();
@@ -243,43 +272,113 @@ impl Shard {
             home.get_or_insert(fresh);
         }
         for place in gone {
-            self.adopt_again(place, session);
+            // One that panics while it takes over is tried again by who gave it its sessions.
+            if !self.reopening.contains(&place) {
+                self.reopening.push(place);
+                self.take_over(place, session);
+                self.reopening.pop();
+            }
         }
     }
 
-    /// A fresh instance of a room takes over what the old one had saved.
-    fn adopt_again(&mut self, place: usize, session: Option<SessionId>) {
-        let taken = &mut self.core.ports_taken;
-        let had: Vec<u16> =
-            taken.extract_if(.., |_, room| *room == place).map(|(port, _)| port).collect();
-        self.visit(place, None, |room, effects| room.on_notice(&Notice::Restarted, effects));
-        let own = self.core.sessions.iter().filter(|(_, entry)| entry.room == place);
-        let mut own: Vec<_> = own.map(|(id, entry)| (*id, entry.saved.clone())).collect();
-        own.sort_unstable_by_key(|(id, _)| *id);
-        for (id, saved) in own {
-            match saved {
-                // The session in which it happened would do it again.
-                Some(state) if Some(id) != session => {
-                    self.visit(place, None, |room, effects| room.adopt(id, &state, effects));
+    /// What is known of a panic, for its file.
+    fn report(&self, room: &str, session: Option<SessionId>, why: &str) -> Vec<u8> {
+        let core = &self.core;
+        let saved = session.and_then(|id| {
+            let body = core.session_body(id)?;
+            let by = core.sessions.get(&id)?.saved_by;
+            let kind = kinds::SESSION;
+            Some((Entry { slot: id.slot(), kind, key: id.0, body, last: false }, by))
+        });
+        let crash = Crash { room: room.to_owned(), session, why: why.to_owned(), missing: 0 };
+        core.flight.report(core.config.index, crash, saved, core.clock)
+    }
+
+    /// A fresh instance of a room takes over what the old one had saved, but the session in which it happened: it would
+    /// do it again. An instance that panics over that is replaced as well, at most `REOPENS_MAX` times: the last one
+    /// gets nothing.
+    fn take_over(&mut self, place: usize, session: Option<SessionId>) {
+        let mut broken: Vec<SessionId> = session.into_iter().collect();
+        let mut ports = Vec::new();
+        for round in 0..=REOPENS_MAX {
+            let taken = &mut self.core.ports_taken;
+            ports.extend(taken.extract_if(.., |_, room| *room == place).map(|(port, _)| port));
+            let mut own: Vec<_> =
+                self.core.sessions.iter().filter(|(_, entry)| entry.room == place).collect();
+            own.sort_unstable_by_key(|(id, _)| **id);
+            let own: Vec<_> =
+                own.into_iter().map(|(id, entry)| (*id, entry.saved.clone())).collect();
+            if round == REOPENS_MAX {
+                self.core.count("switchboard.room_given_up");
+                own.into_iter().for_each(|(id, _)| self.end_broken(place, id));
+                self.say_given_up(place, true);
+                break;
+            }
+            match self.adopt_again(place, own, &broken) {
+                Ok(()) => {
+                    self.say_given_up(place, false);
+                    break;
                 }
-                Some(_) | None => {
-                    let Self { core, rooms, .. } = self;
-                    let bridges = core.bridges.iter().filter(|(_, owner)| **owner == id);
-                    let mut bridges: Vec<_> = bridges.map(|(bridge, _)| *bridge).collect();
-                    bridges.sort_unstable();
-                    let mut effects = Effects { core, rooms, room: place };
-                    for bridge in bridges {
-                        effects.media(media::Command::Close { bridge });
-                    }
-                    effects.end(id, None);
-                }
+                Err(culprit) => broken.extend(culprit),
             }
         }
         // What nobody claimed again belongs to nobody.
-        let lost: Vec<u16> =
-            had.into_iter().filter(|port| !self.core.ports_taken.contains_key(port)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports.retain(|port| !self.core.ports_taken.contains_key(port));
         let Self { core, rooms, .. } = self;
-        Effects { core, rooms, room: place }.give_back(&lost);
+        Effects { core, rooms, room: place }.give_back(&ports);
+    }
+
+    /// One try of an instance. Errors: it panicked, over this session if it was one.
+    fn adopt_again(
+        &mut self,
+        place: usize,
+        own: Vec<(SessionId, Option<Vec<u8>>)>,
+        broken: &[SessionId],
+    ) -> Result<(), Option<SessionId>> {
+        let restarted = |room: &mut dyn Service, effects: &mut Effects<'_>| {
+            room.on_notice(&Notice::Restarted, effects);
+        };
+        self.visit(place, None, restarted).ok_or(None)?;
+        for (id, saved) in own {
+            match saved {
+                Some(state) if !broken.contains(&id) => {
+                    self.visit(place, Some(id), |room, effects| room.adopt(id, &state, effects))
+                        .ok_or(Some(id))?;
+                }
+                Some(_) | None => self.end_broken(place, id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a session that its room cannot have back.
+    fn end_broken(&mut self, place: usize, session: SessionId) {
+        let Self { core, rooms, .. } = self;
+        let bridges = core.bridges.iter().filter(|(_, owner)| **owner == session);
+        let mut bridges: Vec<_> = bridges.map(|(bridge, _)| *bridge).collect();
+        bridges.sort_unstable();
+        let mut effects = Effects { core, rooms, room: place };
+        for bridge in bridges {
+            effects.media(media::Command::Close { bridge });
+        }
+        effects.end(session, None);
+    }
+
+    /// Says whether a room goes on although it could not be opened as it should.
+    fn say_given_up(&mut self, place: usize, given_up: bool) {
+        if given_up == self.given_up.contains(&place) {
+            return;
+        }
+        if given_up {
+            self.given_up.push(place);
+        } else {
+            self.given_up.retain(|known| *known != place);
+        }
+        let name = self.core.name_of(place);
+        let why = "this room panics whenever it is opened: see the files under `crashes`";
+        self.core.out.list.push(Output::Part { name, fault: given_up.then_some(why) });
     }
 
     /// Lets rooms hear what waits for them, until nothing does.
@@ -323,7 +422,8 @@ impl Shard {
                 if self.core.sessions.contains_key(&session) {
                     return;
                 }
-                let entry = SessionEntry { room: usize::MAX, legs: Vec::new(), saved: None };
+                let entry =
+                    SessionEntry { room: usize::MAX, legs: Vec::new(), saved: None, saved_by: 0 };
                 self.core.sessions.insert(session, entry);
                 let offer = Session::Opened { session, key: &key, why: &why };
                 if !self.offer(&offer, Some(session)) {
@@ -461,6 +561,26 @@ impl Shard {
         }
     }
 
+    /// New work is refused. Bindings whose saves were not written are as they were before, as nobody was told of the
+    /// change; the log hears of that behind them.
+    fn log_paused(&mut self, unsaved: Option<Mark>) {
+        self.core.log_paused = true;
+        let Some(first) = unsaved else { return };
+        let mut undone = std::mem::take(&mut self.core.undo);
+        undone.retain(|undo| undo.mark >= first);
+        let Self { core, rooms, .. } = self;
+        let mut effects = Effects { core, rooms, room: 0 };
+        for undo in undone.into_iter().rev() {
+            effects.count("switchboard.binding_undone");
+            match undo.before {
+                Some(before) => effects.bind(&undo.user, before),
+                None => effects.unbind(&undo.user, &undo.contact, "not kept"),
+            }
+        }
+        // They stand behind what they take back.
+        self.core.undo.clear();
+    }
+
     fn adopt(&mut self, entry: Entry) {
         match entry.kind {
             kinds::BINDING => {
@@ -492,7 +612,8 @@ impl Shard {
             return;
         };
         let saved = Some(state.clone());
-        self.core.sessions.insert(session, SessionEntry { room: place, legs: Vec::new(), saved });
+        let entry = SessionEntry { room: place, legs: Vec::new(), saved, saved_by: 0 };
+        self.core.sessions.insert(session, entry);
         for leg in legs {
             self.core.restore_leg(leg);
         }

@@ -78,7 +78,7 @@ impl Core {
         self.subscriptions.add(session, key, one);
         // What is only asked for once need not last.
         let saved = (granted > 0).then_some(state);
-        self.sessions.insert(session, SessionEntry { room, legs: Vec::new(), saved });
+        self.sessions.insert(session, SessionEntry { room, legs: Vec::new(), saved, saved_by: 0 });
         self.save_session(session, Durability::Written);
         let status = if message.method() == Method::Refer { 202 } else { 200 };
         self.grant(request, status, granted);

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use store::Position;
+use switchboard::refusal::{Refusal, unsaved};
 use switchboard::store::Durability;
-use switchboard::{Mark, Output};
+use switchboard::{ApiResponse, Mark, Output};
 use types::Flow;
 
 /// Outputs that may wait at one time on one shard.
@@ -20,6 +21,19 @@ pub const HELD_MAX: usize = 200_000;
 pub struct Gate {
     position: Position,
     durability: Durability,
+}
+
+impl Gate {
+    /// Where the entry ends.
+    pub fn written(&self) -> Position {
+        self.position
+    }
+
+    /// The same place, as soon as a killed process would not lose it.
+    #[must_use]
+    pub fn written_only(self) -> Self {
+        Self { durability: Durability::Written, ..self }
+    }
 }
 
 /// How far the log is.
@@ -136,6 +150,31 @@ impl Held {
         }
     }
 
+    /// Answers that wait behind what is not written become refusals, and may leave; gives how many. Calls, pushes and
+    /// mail go on waiting.
+    pub fn refuse(&mut self, written: Position) -> usize {
+        let mut count = 0;
+        for item in &mut self.items {
+            if item.gate.is_none_or(|gate| gate.position <= written) {
+                continue;
+            }
+            match &mut item.output {
+                Output::Api { response, .. } => {
+                    let nothing = &serde_json::Value::Null;
+                    *response = ApiResponse::refusal(&Refusal::LogUnwritable, nothing);
+                }
+                Output::Send { .. } => match unsaved(&item.bytes) {
+                    Some(refusal) => item.bytes = refusal,
+                    None => continue,
+                },
+                _ => continue,
+            }
+            item.gate = None;
+            count += 1;
+        }
+        count
+    }
+
     /// Drops everything; gives how many.
     pub fn clear(&mut self) -> usize {
         let count = self.items.len();
@@ -190,5 +229,37 @@ mod tests {
         marks.forget(reached);
         assert!(!held.holds_flow(one));
         assert_eq!((held.len(), marks.gate(Mark(8))), (0, None));
+    }
+
+    #[test]
+    fn what_was_not_kept_is_refused_and_a_call_waits() {
+        let answer = |method: &str| {
+            format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@home.test>;tag=1\r\n\
+                 To: <sip:a@home.test>;tag=2\r\nCall-ID: 1\r\nCSeq: 7 {method}\r\nContact: <sip:a@192.0.2.1>\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )
+            .into_bytes()
+        };
+        let mut marks = Marks::default();
+        marks.note(Mark(1), Position(100), Durability::Synced);
+        marks.note(Mark(2), Position(200), Durability::Synced);
+        let mut held = Held::default();
+        held.push(marks.gate(Mark(1)), send(1).1, answer("REGISTER"));
+        held.push(marks.gate(Mark(2)), send(2).1, answer("REGISTER"));
+        let call = marks.gate(Mark(2)).map(Gate::written_only);
+        held.push(call, send(3).1, answer("INVITE"));
+        assert_eq!(held.refuse(Position(100)), 1);
+        let mut out = Vec::new();
+        held.release(Reached { written: Position(100), synced: Position(0) }, &mut out);
+        let [refused] = out.as_slice() else { panic!("{out:?}") };
+        let refused = String::from_utf8_lossy(&refused.bytes).into_owned();
+        assert!(refused.starts_with("SIP/2.0 503 "), "{refused}");
+        for part in ["Retry-After: 5\r\n", "CSeq: 7 REGISTER\r\n", "tag=2\r\n"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert!(!refused.contains("Contact"), "{refused}");
+        held.release(Reached { written: Position(200), synced: Position(100) }, &mut out);
+        assert_eq!((out.len(), held.len()), (3, 0));
     }
 }

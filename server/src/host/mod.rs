@@ -8,6 +8,7 @@
 //! Spec        DESIGN §4, §5
 
 mod clock;
+mod crashes;
 mod credentials;
 mod doors;
 mod health;
@@ -43,6 +44,7 @@ pub use credentials::{Credentials, ENV_FILE, random};
 
 use crate::config::{Base, Loaded, Place};
 use crate::rooms;
+use crashes::Crashes;
 use doors::{Doors, Outside};
 use health::Health;
 use lines::Lines;
@@ -61,6 +63,7 @@ const HTTP_GRACE: Duration = Duration::from_secs(2);
 const KEEPER_FOLDER: &str = "keeper";
 const DATABASE_FILE: &str = "carillon.sqlite";
 const BLOBS_FOLDER: &str = "blobs";
+const CRASHES_FOLDER: &str = "crashes";
 
 /// Why a node could not start: our side, or what the file asks for.
 #[derive(Debug, thiserror::Error)]
@@ -274,6 +277,10 @@ impl Host {
         };
         let configs: Vec<_> = (0..shards).map(shard_config).collect();
         let clock = clock::Ticker::start();
+        let crashes = Crashes::new(match &resolved.data {
+            Place::Folder(folder) => Some(folder.join(CRASHES_FOLDER)),
+            Place::Memory => None,
+        });
         let mut entries = by_shard(kept.entries, shards);
         let mut threads = Vec::new();
         for (index, config) in configs.into_iter().enumerate() {
@@ -292,6 +299,7 @@ impl Host {
                 meters: meters.clone(),
                 clock: clock.clone(),
                 head,
+                crashes: crashes.clone(),
             };
             let own = entries.get_mut(index).map(std::mem::take).unwrap_or_default();
             threads.push(spawn(parts, own)?);
@@ -503,8 +511,8 @@ fn spawn(
     table.set("shard", index, Some("reading the log"));
     let run = move || match shard::Loop::new(parts) {
         Ok(mut turn) => {
-            turn.adopt(entries);
             table.set("keeper", index, None);
+            turn.adopt(entries);
             table.set("shard", index, None);
             turn.run();
         }

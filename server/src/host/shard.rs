@@ -2,7 +2,8 @@
 //!
 //! Picture     sockets | boxes | deadline --> inputs --> outputs --> one write of the log --> released --> sockets, doors
 //! Rules       All inputs of a turn come first, then their outputs in order: entries are appended, written together, and
-//!             only then leaves what stands behind them. A log that failed is told once and nothing held leaves.
+//!             only then leaves what stands behind them. A log that failed is told once and nothing held leaves. While
+//!             the disk has no room new work is refused; what a write that failed did not keep is not told.
 //! Limits      TURN_MAX items of a box a turn; HELD_MAX; the boxes' own.
 //! Not here    What anything means (switchboard).
 //! Spec        DESIGN §5 (order of outputs and entries)
@@ -14,10 +15,11 @@ use std::time::Duration;
 use net::poll::{Poll, Ready};
 use net::udp::{Batch, Outbox, Udp};
 use store::Writer;
-use switchboard::{Input, Keys, Output, Shard, locate};
+use switchboard::{Input, Keys, Mark, Output, Shard, locate};
 use types::{Flow, Instant, Transport};
 
 use super::clock::Ticker;
+use super::crashes::Crashes;
 use super::doors::Doors;
 use super::held::{Gate, HELD_MAX, Held, Item, Marks, Reached};
 use super::meters::{Meters, Reading, counter_of};
@@ -54,6 +56,16 @@ pub struct Parts {
     pub meters: Meters,
     pub clock: Ticker,
     pub head: Option<Head>,
+    pub crashes: Crashes,
+}
+
+/// How the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    Failed,
+    /// The disk has no room; what is set aside may still take what was begun.
+    Paused,
+    Writable,
 }
 
 /// See the head of this file.
@@ -69,6 +81,7 @@ pub struct Loop {
     meters: Meters,
     clock: Ticker,
     head: Option<Head>,
+    crashes: Crashes,
     /// Taken out while its datagrams are handled.
     batch: Option<Batch>,
     posts: Vec<Post>,
@@ -80,9 +93,11 @@ pub struct Loop {
     reached: Option<Reached>,
     released: Vec<Item>,
     counters: BTreeMap<&'static str, u64>,
-    /// When to try a write again that failed.
+    /// When to ask again for room on the disk.
     retry: Option<Instant>,
-    log_failed: bool,
+    log: Log,
+    /// What the switchboard was told of it last.
+    told: Log,
     /// Whether the media pump refused the last command.
     media_stuck: bool,
     next_housekeeping: Instant,
@@ -92,8 +107,8 @@ pub struct Loop {
 impl Loop {
     /// Opens the rooms, which stay on this thread, and watches the sockets. Errors: no descriptor left.
     pub fn new(parts: Parts) -> std::io::Result<Self> {
-        let Parts { index, config, open, rooms, keys, sockets, writer, doors, meters, clock, head } =
-            parts;
+        let Parts { index, config, open, rooms, keys, sockets, writer, .. } = parts;
+        let Parts { doors, meters, clock, head, crashes, .. } = parts;
         let (mut writer, mut clock) = (writer, clock);
         let shard = Shard::new(config, Box::new(move || open(&rooms)));
         let none = || std::io::Error::other("a shard without a door");
@@ -127,6 +142,7 @@ impl Loop {
             meters,
             clock,
             head,
+            crashes,
             batch: Some(Batch::new()),
             posts: Vec::new(),
             foreign,
@@ -136,7 +152,8 @@ impl Loop {
             released: Vec::new(),
             counters: BTreeMap::new(),
             retry: None,
-            log_failed: false,
+            log: Log::Writable,
+            told: Log::Writable,
             media_stuck: false,
             next_housekeeping,
             stopping: false,
@@ -149,6 +166,8 @@ impl Loop {
             self.feed(Input::Adopt(entry));
         }
         self.feed(Input::Begin);
+        // The first entry shall not be the one that finds the disk full.
+        self.retry = Some(self.clock.read().now);
         self.settle();
     }
 
@@ -273,25 +292,38 @@ impl Loop {
             self.fail_log();
         }
         let mut outputs = std::mem::take(self.shard.outputs());
-        let mut saved = false;
+        let mut first = None;
         for output in &mut outputs.list {
             if let Output::Save { mark, entry, durability } = output {
                 let position = self.writer.append(entry);
                 self.marks.note(*mark, position, *durability);
-                saved = true;
+                first.get_or_insert(*mark);
             }
         }
-        if saved || self.retry.is_some_and(|at| at <= self.clock.read().now) {
-            self.write();
+        let due = self.retry.is_some_and(|at| at <= self.clock.read().now);
+        if first.is_some() || due {
+            self.write(due);
         }
         let reached = Reached { written: self.writer.written(), synced: self.writer.synced() };
+        let unsaved = first.filter(|mark| {
+            let gate = self.marks.gate(*mark);
+            self.log == Log::Paused && gate.is_some_and(|gate| gate.written() > reached.written)
+        });
         self.let_go(reached);
+        // What follows an entry that could not be written waits for it. An end is told all the same.
+        let mut behind = None;
         for output in outputs.list.drain(..) {
-            let (after, flow) = match &output {
-                Output::Send { after, flow, .. } => (*after, Some(*flow)),
+            if let Output::Save { mark, entry, .. } = &output
+                && unsaved.is_some()
+                && !entry.last
+            {
+                behind = self.marks.gate(*mark).map(Gate::written_only);
+            }
+            let (after, flow, waits) = match &output {
+                Output::Send { after, flow, .. } => (*after, Some(*flow), true),
                 Output::Api { after, .. }
                 | Output::Deliver { after, .. }
-                | Output::Mail { after, .. } => (*after, None),
+                | Output::Mail { after, .. } => (*after, None, true),
                 Output::Crashed { .. }
                 | Output::Event(_)
                 | Output::Load { .. }
@@ -299,14 +331,14 @@ impl Loop {
                 | Output::Part { .. }
                 | Output::Render { .. }
                 | Output::Save { .. }
-                | Output::Write { .. } => (None, None),
+                | Output::Write { .. } => (None, None, false),
             };
             let bytes = match &output {
                 Output::Send { range, .. } => outputs.arena.get(range.clone()),
                 _ => None,
             };
             let gate = after.and_then(|mark| self.marks.gate(mark));
-            let gate = gate.filter(|gate| !reached.passed(*gate));
+            let gate = gate.filter(|gate| !reached.passed(*gate)).or(behind.filter(|_| waits));
             self.hold_or_do(output, bytes.unwrap_or_default(), gate, flow);
         }
         self.marks.forget(reached);
@@ -318,13 +350,35 @@ impl Loop {
         for place in 0..self.sockets.len() {
             self.flush(place);
         }
+        self.tell_log(unsaved, reached);
+    }
+
+    /// Tells the switchboard how the log is, when that has changed. What it says comes with the next turn.
+    fn tell_log(&mut self, unsaved: Option<Mark>, reached: Reached) {
+        if self.told == self.log {
+            return;
+        }
+        self.told = self.log;
+        match self.log {
+            Log::Failed => self.feed(Input::LogFailed),
+            Log::Paused => {
+                if unsaved.is_some() {
+                    let refused = self.held.refuse(reached.written);
+                    self.count("keeper.outputs_refused", refused as u64);
+                    self.reached = None;
+                }
+                self.feed(Input::LogPaused { unsaved });
+            }
+            Log::Writable => self.feed(Input::LogBack),
+        }
+        self.door.waker.wake();
     }
 
     fn hold_or_do(&mut self, output: Output, bytes: &[u8], gate: Option<Gate>, flow: Option<Flow>) {
         let behind = self.held.len() > 0 && flow.is_some_and(|flow| self.held.holds_flow(flow));
         if gate.is_none() && !behind {
             self.act(output, bytes);
-        } else if self.log_failed {
+        } else if self.log == Log::Failed {
             self.count("keeper.outputs_dropped", 1);
         } else {
             self.held.push(gate, output, bytes.to_vec());
@@ -334,46 +388,59 @@ impl Loop {
         }
     }
 
-    fn write(&mut self) {
-        let again = self.retry.take().is_some();
-        match self.writer.write() {
-            Ok(_) if again => {
-                tracing::info!(shard = self.index, "keeper_written_again");
-                self.doors.parts.set("keeper", self.index, None);
+    /// Writes what was appended. `due`: it is time to ask again for room.
+    fn write(&mut self, due: bool) {
+        let mut outcome = self.writer.write().map(drop);
+        if outcome.is_ok() && due {
+            outcome = self.writer.reserve();
+        }
+        match outcome {
+            _ if self.writer.failed() => self.fail_log(),
+            Ok(()) if self.writer.short() => {
+                self.pause(due, "the room that was set aside is in use")
             }
-            Ok(_) => (),
+            Ok(()) => self.go_on(),
             Err(fault) => {
-                if !again {
-                    tracing::error!(%fault, shard = self.index, "keeper_write_failed");
-                }
-                if self.writer.failed() {
-                    return self.fail_log();
-                }
                 self.count("keeper.write_failed", 1);
+                // Otherwise one entry was refused, and the others are written.
                 if fault.retry_helps() {
-                    let why = "the log cannot be written: look at the disk of node.data";
-                    self.doors.parts.set("keeper", self.index, Some(why));
-                    self.retry = Some(self.clock.read().now + WRITE_RETRY);
-                } else if again {
-                    // One entry was refused, and the others are written.
-                    self.doors.parts.set("keeper", self.index, None);
+                    self.pause(due, &fault.to_string());
                 }
             }
         }
     }
 
+    /// The disk has no room: it is asked again until it has.
+    fn pause(&mut self, due: bool, fault: &str) {
+        if due || self.retry.is_none() {
+            self.retry = Some(self.clock.read().now + WRITE_RETRY);
+        }
+        if self.log == Log::Writable {
+            self.log = Log::Paused;
+            tracing::error!(fault, shard = self.index, "keeper_paused");
+            let why = "the log cannot be written: look at the disk of node.data";
+            self.doors.parts.set("keeper", self.index, Some(why));
+        }
+    }
+
+    fn go_on(&mut self) {
+        self.retry = None;
+        if self.log == Log::Paused {
+            self.log = Log::Writable;
+            tracing::info!(shard = self.index, "keeper_written_again");
+            self.doors.parts.set("keeper", self.index, None);
+        }
+    }
+
     /// The log is lost: the switchboard hears it once, and nobody hears what was not kept.
     fn fail_log(&mut self) {
-        if self.log_failed {
+        if self.log == Log::Failed {
             return;
         }
-        self.log_failed = true;
+        self.log = Log::Failed;
         self.retry = None;
         let dropped = self.held.clear();
         self.count("keeper.outputs_dropped", dropped as u64);
-        self.feed(Input::LogFailed);
-        // What it says comes with the next turn.
-        self.door.waker.wake();
     }
 
     /// Does what the log does not hold any more.
@@ -394,9 +461,12 @@ impl Loop {
         let index = self.index;
         match output {
             Output::Api { id, response, .. } => self.doors.answer(id, response),
-            Output::Crashed { room, session, why } => {
+            Output::Crashed { room, session, why, report } => {
                 let session = session.map(|session| session.to_string());
-                tracing::error!(room, session, why, "room_panicked");
+                let unix = self.clock.read().unix;
+                let file = self.crashes.write(unix, room, session.as_deref(), &report);
+                let file = file.map(|file| file.display().to_string());
+                tracing::error!(room, session, why, file, "room_panicked");
             }
             Output::Deliver { ticket, delivery, .. } => {
                 self.doors.deliver(index, ticket, *delivery);
@@ -481,7 +551,11 @@ impl Loop {
         if let Some(head) = &self.head {
             head.flush();
         }
-        if !self.log_failed && self.writer.wants_snapshot() {
+        if self.log == Log::Writable && self.retry.is_none() {
+            // Now and then the disk is asked before its room is needed.
+            self.retry = Some(now);
+        }
+        if self.log == Log::Writable && self.writer.wants_snapshot() {
             self.snapshot();
         }
     }
@@ -511,13 +585,13 @@ impl Loop {
         let until = self.clock.read().now + STOP_MAX;
         let mut ready = Vec::new();
         self.settle();
-        while self.held.len() > 0 && !self.log_failed && self.clock.read().now < until {
+        while self.held.len() > 0 && self.log != Log::Failed && self.clock.read().now < until {
             if self.poll.wait(Some(WRITE_RETRY), &mut ready).is_err() {
                 break;
             }
             self.settle();
         }
-        self.write();
+        self.write(false);
         if let Some(head) = &self.head {
             head.flush();
         }

@@ -4,7 +4,7 @@
 //!             Ringing --answer over the push's reply address--> TalkingAhead --phone registers--> Talking
 //! Rules       The caller gets one final answer. His description is the answer to ours and never passes us
 //!             by. The end of one side ends the other. A call leaves one record, however it ended.
-//! Limits      ring_max, calls_max (settings of `calls`); `push.wait` for sleeping phones.
+//! Limits      AHEAD_MAX; ring_max, calls_max (settings of `calls`); `push.wait` for sleeping phones.
 //! Not here    How a user is reached (switchboard::ring), what descriptions say (switchboard::pair), pushes.
 //! Spec        RFC 3261 §13 to §15, RFC 3264, RFC 8599 §5.
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -23,7 +23,7 @@ use switchboard::pair::Pair;
 use switchboard::ring::{Outcome, Plan, Ring};
 use switchboard::store::Durability;
 use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Ticket};
-use types::{CallId, LegId, Map, Refuse, SessionId};
+use types::{CallId, LegId, Map, Refuse, Seconds, SessionId};
 
 use call::{Call, Saved, State};
 pub use config::Config;
@@ -39,7 +39,12 @@ pub struct Room {
     replies: Map<String, SessionId>,
     /// Tickets and timers of rings.
     tickets: Map<Ticket, SessionId>,
+    /// Ends of calls whose callee answered by reply and whose phone may never come.
+    ahead: Map<Ticket, SessionId>,
 }
+
+/// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
+pub const AHEAD_MAX: Seconds = Seconds(120);
 
 static MANIFEST: Manifest = Manifest {
     name: "calls",
@@ -59,6 +64,7 @@ impl Room {
             calls: Map::with_hasher(key),
             replies: Map::with_hasher(key),
             tickets: Map::with_hasher(key),
+            ahead: Map::with_hasher(key),
         }
     }
 }
@@ -110,6 +116,10 @@ impl Service for Room {
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
+        if let Some(session) = self.ahead.remove(&ticket) {
+            self.never_came(session, effects);
+            return;
+        }
         let Some(session) = self.tickets.remove(&ticket) else { return };
         self.ringing(session, effects, |ring, effects| {
             if ring.timed(ticket) { ring.timer(effects) } else { Outcome::Pending }
@@ -353,6 +363,22 @@ impl Room {
         effects.save(session, call.encode(), Durability::Written);
         effects.publish(Notice::CallAnswered(call.facts.clone()));
         effects.count("calls.answered_by_reply");
+        let ticket = effects.set_timer(effects.now() + AHEAD_MAX);
+        self.ahead.insert(ticket, session);
+    }
+
+    /// `AHEAD_MAX` is over: a call whose phone has not come by now ends.
+    fn never_came(&mut self, session: SessionId, effects: &mut Effects<'_>) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if !matches!(call.state, State::TalkingAhead(_)) {
+            return;
+        }
+        let verdict = Refusal::PhoneNeverCame.verdict();
+        effects.count(verdict.code);
+        call.facts.refusal = verdict.code.to_owned();
+        let words = format!("ended: {}", Refusal::PhoneNeverCame);
+        effects.ladder(CallId(session.0), Lane::Note, &words);
+        self.finish(session, End::failed(verdict.sip, "failed", "server"), effects);
     }
 
     fn failed(
@@ -364,7 +390,7 @@ impl Room {
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         if matches!(call.state, State::TalkingAhead(_)) {
-            // The phone that answered ahead did not register: media goes on, and the caller may hang up.
+            // The phone that answered ahead did not register: media goes on until AHEAD_MAX.
             let words = "the phone that answered its push has not registered";
             effects.ladder(CallId(session.0), Lane::Note, words);
             return;

@@ -21,6 +21,9 @@ pub enum Refusal {
     /// There is no such user.
     #[error("there is no user of this name")]
     NoSuchUser,
+    /// A call was answered over the push's reply address, and the phone did not follow.
+    #[error("the phone that answered its push never registered")]
+    PhoneNeverCame,
     /// The people are still being loaded.
     #[error("the server is starting and does not know its users yet")]
     Starting,
@@ -82,6 +85,13 @@ impl Refuse for Refusal {
                 404,
                 404,
                 "check the spelling, or make the user: PUT /v1/users/NAME",
+            ),
+            Self::PhoneNeverCame => verdict(
+                "calls.phone_never_came",
+                1319,
+                480,
+                409,
+                "look why the phone cannot register after it was woken: its log, its network, its password",
             ),
             Self::Starting => {
                 verdict("calls.starting", 1306, 503, 503, "wait until /readyz answers 200")
@@ -204,6 +214,17 @@ pub const ROWS: &[RefusalRow] = &[
         "This token does not belong to this call.",
         "Each push carries a token of its own, good for one call and one device.",
     ),
+    row(
+        verdict(
+            "calls.phone_never_came",
+            1319,
+            480,
+            409,
+            "look why the phone cannot register after it was woken: its log, its network, its password",
+        ),
+        "The phone that answered its push never registered.",
+        "A call that is answered over the push's reply address has its media at once; the phone registers meanwhile and takes its side over. One that does not for two minutes could neither hang up nor be asked whether it is there: the call ends with BYE, and its record names this code.",
+    ),
 ];
 
 #[cfg(test)]
@@ -223,6 +244,7 @@ mod tests {
             TooLate,
             TooMany,
             WrongToken,
+            PhoneNeverCame,
         ];
         assert_eq!(all.len(), ROWS.len());
         for (refusal, row) in all.iter().zip(ROWS) {

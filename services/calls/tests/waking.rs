@@ -152,3 +152,30 @@ fn phones_that_sleep_on_are_480_when_the_wait_is_over() {
     assert!(rig.seen(ALICE)[0].starts_with("SIP/2.0 480"));
     assert_eq!(rig.heard("over"), [json!("Missed")]);
 }
+
+#[test]
+fn a_call_answered_by_reply_whose_phone_never_comes_ends() {
+    let mut rig = Rig::new();
+    let (call_id, one, _) = wake(&mut rig);
+    let body = json!({ "action": "accept", "sdp": sdp(6_000).replace('\n', "\r\n") }).to_string();
+    assert_eq!(rig.ask(REPLY, &call_id, &one, &body).0, 200);
+    let ok = rig.seen(ALICE).remove(0);
+    rig.from(ALICE, &in_dialog("ACK", &ok, 1, "a2"));
+    rig.wait(Duration::from(calls::AHEAD_MAX) - Duration::from_secs(1));
+    assert!(rig.seen(ALICE).is_empty());
+    rig.others.clear();
+    rig.wait(Duration::from_secs(2));
+    let bye = rig.seen(ALICE).remove(0);
+    assert!(bye.starts_with("BYE"), "{bye}");
+    rig.from(ALICE, &answer(&bye, "200 OK", ""));
+    let record = rig.others.iter().find_map(|output| match output {
+        switchboard::Output::Save { entry, .. } if entry.last => {
+            Some(String::from_utf8_lossy(&entry.body).into_owned())
+        }
+        _ => None,
+    });
+    let record = record.expect("its record");
+    assert!(record.contains("calls.phone_never_came") && record.contains("server"), "{record}");
+    rig.wait(Duration::from_secs(120));
+    assert_eq!((rig.gauge("sessions"), rig.gauge("legs"), rig.gauge("ports_left")), (0, 0, 50));
+}

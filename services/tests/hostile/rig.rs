@@ -163,6 +163,14 @@ impl Rig {
         response.status
     }
 
+    /// The first endpoint of a room with this method.
+    pub fn endpoint(&self, room: &str, method: &str) -> u16 {
+        let manifests = services::open(&services::Config::default());
+        let room = manifests.iter().find(|known| known.manifest().name == room).unwrap();
+        let endpoints = room.manifest().endpoints;
+        endpoints.iter().position(|endpoint| endpoint.method == method).unwrap() as u16
+    }
+
     /// Every call is ended over the API.
     pub fn end_all_calls(&mut self) {
         assert_eq!(self.api("calls", 0, &[]), 200);

@@ -19,6 +19,8 @@ pub struct House {
     pub clock: Clock,
     /// Rooms that panicked, in a test that lets them.
     pub crashes: Option<Vec<String>>,
+    /// What the flight recorder had of each.
+    pub reports: Vec<Vec<u8>>,
 }
 
 /// A shard that has the house to itself, at 198.51.100.1.
@@ -52,7 +54,7 @@ impl House {
     ) -> Self {
         let shard = Shard::new(config, Box::new(open));
         let clock = Clock { now: Instant::seconds(100), unix: UnixTime::seconds(START) };
-        let mut house = Self { shard, clock, crashes: None };
+        let mut house = Self { shard, clock, crashes: None, reports: Vec::new() };
         house.shard.outputs().clear();
         house
     }
@@ -64,7 +66,8 @@ impl House {
         let out = Out::take(outputs);
         outputs.clear();
         for output in &out.list {
-            let Output::Crashed { room, why, .. } = output else { continue };
+            let Output::Crashed { room, why, report, .. } = output else { continue };
+            self.reports.push(report.clone());
             match &mut self.crashes {
                 Some(crashes) => crashes.push((*room).to_owned()),
                 None => panic!("{room} crashed: {why}"),

@@ -35,6 +35,9 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send + Sync {
     /// Takes back what stands behind `length`.
     fn cut(&self, length: u64) -> io::Result<()>;
+    /// Sets `octets` aside behind `length`, which is what the file has; the file does not grow by it. A disk that knows
+    /// no such thing says `Ok`, and its end comes without a warning.
+    fn reserve(&self, length: u64, octets: u64) -> io::Result<()>;
     /// Forces what was written to the disk.
     fn sync(&self) -> io::Result<()>;
     /// Appends all of `bytes`, in one system call if the system takes them.
@@ -117,6 +120,16 @@ impl DiskFile for File {
         self.set_len(length)
     }
 
+    fn reserve(&self, length: u64, octets: u64) -> io::Result<()> {
+        use nix::errno::Errno;
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let (from, octets) = (length.cast_signed(), octets.cast_signed());
+        match fallocate(self, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, octets) {
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
@@ -152,6 +165,8 @@ struct Memory {
     ends: Vec<usize>,
     /// Whether the name survives a power cut.
     named: bool,
+    /// Octets behind the last that are set aside.
+    reserved: usize,
 }
 
 struct OpenMemory {
@@ -239,6 +254,7 @@ impl Memory {
 
     fn cut(&mut self, length: u64) {
         self.bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        self.reserved = 0;
         let length = self.bytes.len();
         self.synced = self.synced.min(length);
         self.ends.retain(|end| *end <= length);
@@ -324,6 +340,18 @@ impl DiskFile for OpenMemory {
         Ok(())
     }
 
+    fn reserve(&self, _length: u64, octets: u64) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        let more = octets.saturating_sub(state.file(&self.name)?.reserved as u64);
+        match &mut state.space {
+            Some(space) if *space < more => return Err(io::ErrorKind::StorageFull.into()),
+            Some(space) => *space -= more,
+            None => (),
+        }
+        state.file(&self.name)?.reserved += more as usize;
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.check_sync()?;
@@ -336,11 +364,13 @@ impl DiskFile for OpenMemory {
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.lock();
-        let fits = state.space.map_or(bytes.len(), |space| bytes.len().min(space as usize));
+        let own = state.file(&self.name)?.reserved;
+        let fits = state.space.map_or(bytes.len(), |space| bytes.len().min(own + space as usize));
         if let Some(space) = &mut state.space {
-            *space -= fits as u64;
+            *space -= fits.saturating_sub(own) as u64;
         }
         let file = state.file(&self.name)?;
+        file.reserved = own.saturating_sub(fits);
         file.bytes.extend_from_slice(&bytes[..fits]);
         file.ends.push(file.bytes.len());
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }

@@ -40,6 +40,13 @@ pub const BUFFER_BYTES_MAX: usize = 16 << 20;
 /// A segment that is larger is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
+/// Octets that a writer sets aside on the disk behind what it wrote: a full disk is noticed while what was begun can
+/// still be kept.
+pub const RESERVE_BYTES: u64 = 2 << 20;
+
+/// With less than this it sets aside anew.
+const RESERVE_BYTES_MIN: u64 = RESERVE_BYTES / 2;
+
 /// How far positions skip at a start: more than can be lost between two syncs, so that none is used twice.
 const POSITION_SKIP: u64 = 1 << 32;
 

@@ -259,7 +259,9 @@ fn a_full_disk_keeps_the_entries_and_recovers() {
     writer.append(&entry(0, b"first"));
     let first = writer.write().unwrap();
     disk.space(Some(20));
-    let second = writer.append(&entry(1, b"second"));
+    // More than what was set aside.
+    let second = (0..3).map(|_| writer.append(&entry(1, &vec![7; BODY_BYTES_MAX]))).max();
+    let second = second.unwrap();
     assert!(writer.write().is_err_and(|fault| fault.retry_helps()));
     assert_eq!(writer.written(), first);
     let third = writer.append(&entry(2, b"third"));
@@ -273,6 +275,63 @@ fn a_full_disk_keeps_the_entries_and_recovers() {
     let (_, recovered) = open(&disk.kill(), 1);
     assert_eq!(keys(&recovered), [0, 1, 2]);
     assert!(recovered.damage.is_empty());
+}
+
+#[test]
+fn a_full_disk_is_noticed_while_what_was_begun_can_be_kept() {
+    let disk = MemoryDisk::new();
+    let (keeper, _) = open(&disk, 1);
+    let mut writer = keeper.writer(0);
+    disk.space(Some(RESERVE_BYTES + 1_000));
+    writer.reserve().unwrap();
+    assert!(!writer.short());
+    disk.space(Some(0));
+    let body = vec![7; BODY_BYTES_MAX / 4];
+    let mut kept = 0;
+    while !writer.short() {
+        writer.append(&entry(kept, &body));
+        writer.write().unwrap();
+        kept += 1;
+    }
+    assert!(kept > 1);
+    assert!(writer.reserve().is_err_and(|fault| fault.retry_helps()) && writer.short());
+    // What was begun still ends.
+    for _ in 0..2 {
+        writer.append(&entry(kept, &body));
+        writer.write().unwrap();
+        kept += 1;
+    }
+    let (_, recovered) = open(&disk.kill(), 1);
+    assert_eq!(recovered.entries.len() as u128, kept);
+    disk.space(None);
+    writer.reserve().unwrap();
+    assert!(!writer.short());
+    writer.append(&entry(kept, &body));
+    writer.write().unwrap();
+    let (_, recovered) = open(&disk.kill(), 1);
+    assert_eq!(recovered.entries.len() as u128, kept + 1);
+    assert!(recovered.damage.is_empty());
+}
+
+#[test]
+fn room_is_set_aside_on_a_real_disk_without_growing_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keeper, _) = Keeper::open(folder.path(), 1).unwrap();
+    let mut writer = keeper.writer(0);
+    writer.reserve().unwrap();
+    writer.append(&entry(1, b"kept"));
+    writer.write().unwrap();
+    let mut files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap());
+    let segment = files.find(|file| file.file_name() != "lock").expect("a segment");
+    let found = segment.metadata().unwrap();
+    let set_aside = std::os::unix::fs::MetadataExt::blocks(&found) * 512;
+    println!("{} octets, {set_aside} on the disk", found.len());
+    assert!(found.len() < 1_000);
+    drop(writer);
+    keeper.stop();
+    drop(keeper);
+    let (_, recovered) = Keeper::open(folder.path(), 1).unwrap();
+    assert_eq!((keys(&recovered), recovered.damage.len()), (vec![1], 0));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use switchboard::store::Entry;
 use super::disk::DiskFile;
 use super::record::{self, HEADER_LEN, Header};
 use super::{
-    BODY_BYTES_MAX, BUFFER_BYTES_MAX, Lane, Position, SEGMENT_BYTES_MAX, Segment, Shared, Snapshot,
-    Waker, disk_fault, lock,
+    BODY_BYTES_MAX, BUFFER_BYTES_MAX, Lane, Position, RESERVE_BYTES, RESERVE_BYTES_MIN,
+    SEGMENT_BYTES_MAX, Segment, Shared, Snapshot, Waker, disk_fault, lock,
 };
 use crate::fault::Fault;
 
@@ -27,6 +27,10 @@ pub struct Writer {
     file: Option<Arc<dyn DiskFile>>,
     /// Octets of the file.
     length: u64,
+    /// Where in the file ends what is set aside.
+    reserved: u64,
+    /// The disk had no room to set aside.
+    short: bool,
     /// The sequence of the next segment.
     sequence: u64,
     buffer: Vec<u8>,
@@ -55,6 +59,8 @@ impl Writer {
             index,
             file: None,
             length: 0,
+            reserved: 0,
+            short: false,
             sequence,
             buffer: Vec::new(),
             next,
@@ -108,7 +114,8 @@ impl Writer {
             return Ok(());
         }
         let length = self.buffer.len() as u64;
-        if self.length + length > SEGMENT_BYTES_MAX {
+        // While the disk is full a new segment would have no room: the old one has some set aside.
+        if self.length + length > SEGMENT_BYTES_MAX && !self.short {
             self.close_segment();
         }
         let file = match &self.file {
@@ -117,6 +124,7 @@ impl Writer {
         };
         if let Err(source) = file.write(&self.buffer) {
             // What came through is no whole record: it must not stand before the next try.
+            self.reserved = self.length;
             if file.cut(self.length).is_err() {
                 self.close_segment();
             }
@@ -133,7 +141,37 @@ impl Writer {
             self.last_end = 0;
         }
         self.lane().written.store(self.next, Ordering::Release);
+        if self.reserved < self.length + RESERVE_BYTES_MIN && !self.short {
+            // The owner asks whether it is short.
+            drop(self.reserve());
+        }
         Ok(())
+    }
+
+    /// Sets room aside behind what is written. Errors: the disk has none, and [`short`](Self::short) is true until
+    /// this succeeds; what is begun may still be written.
+    pub fn reserve(&mut self) -> Result<(), Fault> {
+        let file = match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.open_segment(),
+        };
+        let set_aside = file.and_then(|file| {
+            if self.reserved >= self.length + RESERVE_BYTES {
+                return Ok(());
+            }
+            let reserved = file.reserve(self.length, RESERVE_BYTES);
+            reserved.map_err(disk_fault(&*self.shared.disk, "set room aside in"))
+        });
+        self.short = set_aside.is_err();
+        if !self.short {
+            self.reserved = self.reserved.max(self.length + RESERVE_BYTES);
+        }
+        set_aside
+    }
+
+    /// Whether the disk had no more room to set aside, so that new work should be refused.
+    pub fn short(&self) -> bool {
+        self.short
     }
 
     /// Asks the sync thread to force the log to the disk up to `position`.
@@ -201,14 +239,16 @@ impl Writer {
     }
 
     fn close_segment(&mut self) {
-        if self.file.take().is_some() {
+        if let Some(file) = self.file.take() {
+            // Gives back what was set aside; a disk that does not has lost little.
+            drop(file.cut(self.length));
             let end = self.written().0;
             let mut state = lock(&self.shared.state);
             if let Some(segment) = state.segments.get_mut(&(self.sequence - 1, self.index)) {
                 segment.end = Some(end);
             }
         }
-        self.length = 0;
+        (self.length, self.reserved) = (0, 0);
     }
 
     fn open_segment(&mut self) -> Result<Arc<dyn DiskFile>, Fault> {
@@ -227,7 +267,7 @@ impl Writer {
         let key = (header.sequence, self.index);
         lock(&self.shared.state).segments.insert(key, Segment::new(header.base));
         self.file = Some(Arc::clone(&file));
-        self.length = HEADER_LEN as u64;
+        (self.length, self.reserved) = (HEADER_LEN as u64, HEADER_LEN as u64);
         Ok(file)
     }
 }
