@@ -1,6 +1,6 @@
 //! The corridor: the list of rooms, in the order in which they are offered sessions.
 //!
-//! Picture     offer --> people --> registrar --> push --> records --> calls
+//! Picture     offer --> people --> registrar --> push --> records --> messaging --> calls
 //! Rules       Order is policy: the first room that accepts owns the session. `calls` comes last and takes what
 //!             nobody above wanted.
 //! Limits      none of its own
@@ -37,6 +37,8 @@ corridor! {
     push,
     /// Call records and the event log.
     records,
+    /// Messages between users.
+    messaging,
     /// Person-to-person calls: takes what nobody above wanted.
     calls,
 }

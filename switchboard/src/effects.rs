@@ -9,7 +9,7 @@ use types::{
 
 use crate::core::{Core, Keys};
 use crate::directory::{Binding, Device, Directory, User};
-use crate::input::{ApiResponse, EventLine, Mail, Output, Ticket};
+use crate::input::{ApiRequest, ApiResponse, EventLine, Mail, Output, Ticket};
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
@@ -387,6 +387,24 @@ impl Effects<'_> {
         entry.saved = Some(state);
         entry.saved_by = self.core.flight.number();
         self.core.save_session(session, durability);
+    }
+
+    /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
+    pub fn start(&mut self, slot: Slot) -> SessionId {
+        let session = SessionId::mint(slot, &mut self.core.rng);
+        let entry = crate::core::SessionEntry { room: self.room, legs: Vec::new(), saved: None };
+        self.core.sessions.insert(session, entry);
+        session
+    }
+
+    /// Sends a request of the API on to the home of a user; false when that is here.
+    pub fn forward(&mut self, request: &ApiRequest, user: &str) -> bool {
+        let slot = self.core.home(user);
+        let away = !self.core.hosts(slot);
+        if away {
+            self.core.mail(slot, Mail::Api(request.clone()));
+        }
+        away
     }
 
     /// Ends a session: `record` is what SQL gets. Legs that are left are ended.

@@ -16,7 +16,8 @@ use crate::timers::Reason;
 use crate::transactions::{ClientMachine, STRAYS_MAX};
 
 /// Methods that we take, for Allow.
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, BYE, CANCEL, MESSAGE, OPTIONS, PUBLISH, REGISTER, SUBSCRIBE";
 /// What we call ourselves.
 pub(crate) const SERVER: &str = concat!("Carillon/", env!("CARGO_PKG_VERSION"));
 const SDP: &str = "application/sdp";

@@ -4,7 +4,7 @@
 //! only what it names.
 
 use serde::{Deserialize, Serialize};
-use types::{SessionId, UnixTime};
+use types::{MessageId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, User};
 
@@ -59,6 +59,22 @@ pub enum Notice {
         user: String,
         /// The device.
         device: Device,
+    },
+    /// One of our people, or somebody in his name by the API, sent a message that was taken.
+    MessageSent(Box<MessageFacts>),
+    /// A message waits for its user, on disk.
+    MessageStored {
+        /// Whose.
+        user: String,
+        /// Which.
+        message: MessageId,
+    },
+    /// How many messages wait for a user now. Said at each change, and for whom any wait when the shard begins.
+    MessagesWaiting {
+        /// Whose.
+        user: String,
+        /// How many.
+        count: u32,
     },
     /// This room's instance is new: the one before it panicked. Told to that room only.
     Restarted,
@@ -125,6 +141,25 @@ pub struct Wake {
     pub until: UnixTime,
 }
 
+/// A message that was taken, for rooms that send copies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageFacts {
+    /// The message.
+    pub message: MessageId,
+    /// The user who sent it; empty for somebody without a proof.
+    pub from_user: String,
+    /// The sender's address.
+    pub from: String,
+    /// The user it is for.
+    pub to: String,
+    /// Type of the body.
+    pub content_type: String,
+    /// The body as it came.
+    pub body: Vec<u8>,
+    /// When it was taken.
+    pub sent: UnixTime,
+}
+
 /// What is told and kept of a call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallFacts {
@@ -164,10 +199,13 @@ impl Notice {
             | Self::BindingGone { user, .. }
             | Self::DeviceGone { user, .. }
             | Self::DeviceSeen { user, .. }
+            | Self::MessageStored { user, .. }
+            | Self::MessagesWaiting { user, .. }
             | Self::WakeOver { user, .. } => Reach::Home(user),
             Self::CallAnswered(facts) | Self::CallBegan(facts) | Self::CallEnded(facts) => {
                 Reach::Session(facts.session)
             }
+            Self::MessageSent(facts) => Reach::Home(&facts.from_user),
             Self::Restarted
             | Self::Started
             | Self::UserChanged(_)

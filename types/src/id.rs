@@ -92,6 +92,8 @@ ids! {
     DeviceId = "dev";
     /// One side of a call.
     LegId = "leg";
+    /// A written message.
+    MessageId = "msg";
     /// One push on its way to one device.
     PushId = "push";
     /// The switchboard's unit of ownership.

@@ -1,7 +1,7 @@
 //! One shard driven by script: what the tests of all rooms share.
 //!
 //! Picture     a test --> `House` (a shard, its clock) --> `Out` (what one input brought)
-//!             `Alone` is one room beside a witness; `Wire` speaks SIP text with a house whose store answers at once.
+//!             `Alone` is one room beside a witness, `Phones` one room with phones and a keeper; `Wire` speaks SIP text with a house whose store answers at once.
 //! Rules       Named by tests only, never by a room. The clock is virtual: only `pass` and `wait` move it. A room that
 //!             panics fails the test, unless the test allows it.
 //! Limits      None of its own: what a test gathers, it holds.
@@ -12,12 +12,14 @@
 mod alone;
 mod house;
 mod out;
+pub mod phones;
 pub mod text;
 mod wire;
 
 pub use alone::Alone;
 pub use house::{House, START, config};
 pub use out::Out;
+pub use phones::Phones;
 use switchboard::Reply;
 use switchboard::store::{Row, StoreFault};
 use types::Flow;

@@ -66,6 +66,24 @@ impl Out {
         self.letters.iter().map(|(_, text)| text.clone()).collect()
     }
 
+    /// Requests of one method that left.
+    pub fn requests(&self, method: &str) -> Vec<String> {
+        let begin = format!("{method} ");
+        let found = self.letters.iter().filter(|(_, text)| text.starts_with(&begin));
+        found.map(|(_, text)| text.clone()).collect()
+    }
+
+    /// Status codes of the answers that left.
+    pub fn statuses(&self) -> Vec<u16> {
+        let codes = self.letters.iter().map(|(_, text)| crate::text::status(text));
+        codes.filter(|code| *code > 0).collect()
+    }
+
+    /// Kinds of the event lines.
+    pub fn kinds(&self) -> Vec<String> {
+        self.events().into_iter().map(|(kind, _)| kind).collect()
+    }
+
     /// Kinds and data of the event lines.
     pub fn events(&self) -> Vec<(String, serde_json::Value)> {
         self.each(|output| match output {
