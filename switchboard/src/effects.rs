@@ -392,7 +392,12 @@ impl Effects<'_> {
     /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
     pub fn start(&mut self, slot: Slot) -> SessionId {
         let session = SessionId::mint(slot, &mut self.core.rng);
-        let entry = crate::core::SessionEntry { room: self.room, legs: Vec::new(), saved: None };
+        let entry = crate::core::SessionEntry {
+            room: self.room,
+            legs: Vec::new(),
+            saved: None,
+            saved_by: 0,
+        };
         self.core.sessions.insert(session, entry);
         session
     }
