@@ -128,11 +128,11 @@ impl Core {
         uri: &[u8],
         message: &Message<'_>,
     ) -> Option<Admitted> {
-        if message.check().is_err() {
+        if let Err(why) = message.check() {
             self.count("sip.malformed");
             // An ACK has no answer.
             if method != Method::Ack && message.via().is_ok() {
-                self.stateless(flow, message, 400, &[]);
+                self.stateless(flow, message, why.status(), &[]);
             }
             return None;
         }

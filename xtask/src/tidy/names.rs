@@ -11,8 +11,15 @@ const DOCUMENT: &str = "ARCHITECTURE.md";
 const EMPTY: [&str; 7] = ["Data", "Helper", "Helpers", "Impl", "Info", "Manager", "Util"];
 
 /// Names that a specification gave, though they hold such a word.
-const GIVEN: [&str; 6] =
-    ["AlertInfo", "AuthenticationInfo", "CallInfo", "ErrorInfo", "HistoryInfo", "RecvInfo"];
+const GIVEN: [&str; 7] = [
+    "AlertInfo",
+    "AuthenticationInfo",
+    "CallInfo",
+    "DialogInfo",
+    "ErrorInfo",
+    "HistoryInfo",
+    "RecvInfo",
+];
 
 /// A room has one `Config`; these would be a second word for it.
 const OTHER_CONFIGS: [&str; 4] = ["Context", "Options", "Opts", "Settings"];
