@@ -18,7 +18,7 @@ use crate::directory::{Binding, Directory};
 use crate::flight::Flight;
 use crate::guard::Guard;
 use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
-use crate::ladder::{Ladder, Lane, Line};
+use crate::ladder::{LINE_MAX, Ladder, Lane, Line};
 use crate::leg::{Leg, LegEvent};
 use crate::notice::Notice;
 use crate::requests::Requests;
@@ -261,7 +261,7 @@ impl Core {
                 self.queue.push_back(Work::Event { session, event: Event::Leg(leg, event) });
             }
             Mail::Ladder { call, line } => {
-                self.ladder.note(call, line.time, line.lane, line.flow, &line.text);
+                self.ladder.add(call, &line);
             }
             Mail::Locate { user, session, ticket, until } => {
                 let located = self.directory.locate(&user, self.clock.unix);
@@ -294,7 +294,9 @@ impl Core {
         if self.hosts(call.slot()) {
             self.ladder.note(call, self.clock.unix, lane, flow, text);
         } else {
-            let line = Line { time: self.clock.unix, lane, flow, text: text.to_vec() };
+            let size = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            let text = text.get(..LINE_MAX).unwrap_or(text).to_vec();
+            let line = Line { time: self.clock.unix, lane, flow, size, text };
             self.mail(call.slot(), Mail::Ladder { call, line });
         }
     }
@@ -391,9 +393,10 @@ impl Core {
         } else {
             ClientMachine::Other(Client::start(bytes, reliable, timers, now))
         };
+        let call = self.call_of(asker);
         self.transactions.clients.insert(
             use_number,
-            ClientEntry { machine, flow, asker, armed: None, strays: Vec::new() },
+            ClientEntry { machine, flow, asker, call, armed: None, strays: Vec::new() },
         );
         self.drive_client(id, None);
         id
@@ -424,10 +427,10 @@ impl Core {
                 client_invite::Action::TimedOut => self.unanswered(asker, id, 408),
                 client_invite::Action::Transmit => {
                     let Some(entry) = self.transactions.clients.get(id) else { return };
-                    let bytes = entry.machine.message();
+                    let (bytes, call) = (entry.machine.message(), entry.call);
                     let start = self.out.arena.len();
                     self.out.arena.extend_from_slice(bytes);
-                    self.sent(flow, start, self.call_of(asker), self.after);
+                    self.sent(flow, start, call, self.after);
                 }
             }
         }
@@ -468,15 +471,17 @@ impl Core {
         }
     }
 
-    /// Lists what was put into the arena from `start` on, and notes it in the ladder of the call.
+    /// Lists what was put into the arena from `start` on, and notes it in the ladder of its call.
     fn sent(&mut self, flow: Flow, start: usize, call: Option<CallId>, after: Option<Mark>) {
         let range = start..self.out.arena.len();
         self.out.list.push(Output::Send { flow, range: range.clone(), after });
-        if let Some(call) = call
-            && self.hosts(call.slot())
-        {
+        let Some(call) = call else { return };
+        if self.hosts(call.slot()) {
             let bytes = self.out.arena.get(range).unwrap_or_default();
             self.ladder.note(call, self.clock.unix, Lane::SipOut, Some(flow), bytes);
+        } else {
+            let bytes = self.out.arena.get(range).unwrap_or_default().to_vec();
+            self.note(call, Lane::SipOut, Some(flow), &bytes);
         }
     }
 
@@ -514,6 +519,9 @@ impl Core {
 
     /// Does what a server transaction wants done. `ack`: the ACK at hand.
     pub(crate) fn drive_server(&mut self, id: u64, ack: Option<&Message<'_>>) {
+        if let Some(entry) = self.transactions.servers.get_mut(id) {
+            entry.call = entry.call.or_else(|| Some(self.legs.get(&entry.leg?)?.call));
+        }
         loop {
             let Some(entry) = self.transactions.servers.get_mut(id) else { return };
             let (leg, flow, after) = (entry.leg, entry.flow, entry.after);
@@ -540,9 +548,8 @@ impl Core {
                         ServerMachine::Invite(machine) => machine.message(),
                         ServerMachine::Other(machine) => machine.message(),
                     };
-                    let start = self.out.arena.len();
+                    let (start, call) = (self.out.arena.len(), entry.call);
                     self.out.arena.extend_from_slice(bytes);
-                    let call = leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.call);
                     self.sent(flow, start, call, after);
                 }
             }

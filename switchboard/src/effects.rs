@@ -133,6 +133,11 @@ impl Effects<'_> {
         self.core.note(call, lane, None, text.as_bytes());
     }
 
+    /// The host and port of ours that a flow comes to.
+    pub fn sent_by(&self, flow: types::Flow) -> &str {
+        self.core.sent_by(flow)
+    }
+
     /// The ladder of a call that lives here.
     pub fn ladder_of(&self, call: CallId) -> Vec<crate::ladder::Line> {
         self.core.ladder.of(call)

@@ -2,8 +2,9 @@
 //!
 //! Picture     one ring of octets per shard; a line knows its call; the oldest lines give way.
 //! Rules       Recording copies the message and nothing else: redaction and words are made on reading.
-//! Limits      `memory` octets per shard (setting `ladder.memory`); LINE_MAX octets of one message are kept.
-//! Not here    Who may read it (shell/web), the spill to disk.
+//! Limits      `memory` octets per shard (setting `ladder.memory`); LINE_MAX octets of one message are kept, and its
+//!             whole size.
+//! Not here    What nobody may read (redact), who may read it (shell/web), the spill to disk.
 //! Spec        none
 
 use std::collections::VecDeque;
@@ -38,7 +39,9 @@ pub struct Line {
     pub lane: Lane,
     /// The far end of SIP lines.
     pub flow: Option<Flow>,
-    /// The message, or words.
+    /// Octets of the message before it was cut.
+    pub size: u32,
+    /// The message, or words; at most LINE_MAX octets of it.
     pub text: Vec<u8>,
 }
 
@@ -50,6 +53,8 @@ struct Kept {
     flow: Option<Flow>,
     /// Octets of this line in the ring.
     length: u32,
+    /// Octets that it had.
+    size: u32,
 }
 
 /// The ring of one shard.
@@ -68,7 +73,7 @@ impl Ladder {
         Self { lines: VecDeque::new(), octets: VecDeque::new(), memory, dropped: 0 }
     }
 
-    /// Adds one line.
+    /// Adds one line, whole.
     pub fn note(
         &mut self,
         call: CallId,
@@ -77,6 +82,17 @@ impl Ladder {
         flow: Option<Flow>,
         text: &[u8],
     ) {
+        let size = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.keep(Kept { call, time, lane, flow, length: 0, size }, text);
+    }
+
+    /// Adds a line that came from another shard.
+    pub fn add(&mut self, call: CallId, line: &Line) {
+        let Line { time, lane, flow, size, ref text } = *line;
+        self.keep(Kept { call, time, lane, flow, length: 0, size }, text);
+    }
+
+    fn keep(&mut self, line: Kept, text: &[u8]) {
         let text = text.get(..LINE_MAX).unwrap_or(text);
         // A line costs its octets and its place in the list.
         let cost = |length: usize| length + std::mem::size_of::<Kept>();
@@ -94,7 +110,7 @@ impl Ladder {
             return;
         }
         self.octets.extend(text);
-        self.lines.push_back(Kept { call, time, lane, flow, length: text.len() as u32 });
+        self.lines.push_back(Kept { length: text.len() as u32, ..line });
     }
 
     /// The lines of one call, oldest first.
@@ -108,6 +124,7 @@ impl Ladder {
                     time: line.time,
                     lane: line.lane,
                     flow: line.flow,
+                    size: line.size,
                     text: self.octets.range(at..end).copied().collect(),
                 });
             }
@@ -115,27 +132,6 @@ impl Ladder {
         }
         found
     }
-}
-
-/// Takes secrets out of a SIP message before a person reads it: credentials are masked.
-pub fn redact(message: &[u8]) -> String {
-    let text = String::from_utf8_lossy(message);
-    let mut out = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let name = line.split(':').next().unwrap_or("").trim();
-        let secret = ["authorization", "proxy-authorization"]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known));
-        if secret {
-            let end = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
-            out.push_str(name);
-            out.push_str(": (redacted)");
-            out.push_str(end);
-        } else {
-            out.push_str(line);
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -158,10 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_masked() {
-        let text = redact(
-            b"REGISTER sip:a SIP/2.0\r\nAuthorization: Digest username=\"x\"\r\nTo: y\r\n\r\n",
-        );
-        assert!(!text.contains("username") && text.contains("To: y"));
+    fn a_long_message_is_cut_and_says_so() {
+        let call = CallId::mint(Slot(3), &mut Rng::from_number(1));
+        let mut ladder = Ladder::new(1 << 20);
+        for size in [LINE_MAX, LINE_MAX + 1, 65_000] {
+            ladder.note(call, UnixTime(1), Lane::SipIn, None, &vec![b'x'; size]);
+        }
+        let kept: Vec<_> =
+            ladder.of(call).iter().map(|line| (line.text.len(), line.size as usize)).collect();
+        assert_eq!(kept, [(LINE_MAX, LINE_MAX), (LINE_MAX, LINE_MAX + 1), (LINE_MAX, 65_000)]);
     }
 }

@@ -468,6 +468,9 @@ impl Core {
         let via = self.via(flow, id.slot(), u64::from(cseq) << 32 | 0xffff_ffff);
         let mut ack = Vec::new();
         dialog.ack(cseq, &mut ack, &via).end();
+        if let Some(call) = self.legs.get(&id).map(|leg| leg.call) {
+            self.note(call, Lane::SipOut, Some(flow), &ack);
+        }
         self.send(flow, &ack, self.after);
         if again {
             return; // The BYE repeats itself.

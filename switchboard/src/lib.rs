@@ -25,6 +25,7 @@ pub mod notice;
 pub mod pair;
 mod receive;
 pub mod record;
+pub mod redact;
 pub mod refusal;
 pub mod requests;
 mod restore;

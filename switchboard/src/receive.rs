@@ -87,8 +87,7 @@ impl Core {
             self.count("sip.forged_response");
             return;
         }
-        let asker = entry.asker;
-        let leg = asker.leg();
+        let (leg, call) = (entry.asker.leg(), entry.call);
         let is_invite = message.method() == Method::Invite;
         // RFC 3261 §17.1.3: branch and method. The answer to a CANCEL has the branch of its INVITE.
         let fits = match &entry.machine {
@@ -106,6 +105,9 @@ impl Core {
                 machine.handle(sip::transaction::client_invite::Event::Response(status), now);
             }
             crate::transactions::ClientMachine::Invite(_) => {
+                if let Some(call) = call {
+                    self.note(call, Lane::SipIn, Some(flow), message.bytes());
+                }
                 if let Some(leg) = leg {
                     self.leg_cancel_answered(leg);
                 }
@@ -115,7 +117,7 @@ impl Core {
                 machine.handle(sip::transaction::client::Event::Response(status), now);
             }
         }
-        if let Some(call) = self.call_of(asker) {
+        if let Some(call) = call {
             self.note(call, Lane::SipIn, Some(flow), message.bytes());
         }
         self.drive_client(id, Some(message));
@@ -139,7 +141,7 @@ impl Core {
         let key_method = if method == Method::Ack { Method::Invite } else { method };
         let key = self.transactions.key(message, key_method, flow.remote.ip());
         if let Some(id) = self.transactions.find(key) {
-            self.receive_again(id, method, message);
+            self.receive_again(flow, id, method, message);
             return None;
         }
         let in_dialog = message.to().ok().and_then(|to| to.tag()).is_some();
@@ -161,8 +163,11 @@ impl Core {
     }
 
     /// The same request again, or the ACK of a failure.
-    fn receive_again(&mut self, id: u64, method: Method<'_>, message: &Message<'_>) {
+    fn receive_again(&mut self, flow: Flow, id: u64, method: Method<'_>, message: &Message<'_>) {
         let now = self.clock.now;
+        if let Some(call) = self.transactions.servers.get(id).and_then(|entry| entry.call) {
+            self.note(call, Lane::SipIn, Some(flow), message.bytes());
+        }
         let Some(entry) = self.transactions.servers.get_mut(id) else { return };
         match &mut entry.machine {
             ServerMachine::Invite(machine) => {
@@ -191,6 +196,9 @@ impl Core {
         let request = self.begin(flow, key, message, tag);
         if let Some(leg) = leg {
             self.note_in(leg, flow, message);
+            if let Some(entry) = self.transactions.servers.get_mut(request.0) {
+                entry.leg = Some(leg);
+            }
         }
         self.answer_plainly(request, 200, &[]);
         if let Some(leg) = leg {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use sip::transaction::{Client, ClientInvite, Server, ServerInvite};
 use sip::{Message, Method, Name};
-use types::{Flow, HashKey, Instant, LegId, Map, SessionId, Slot};
+use types::{CallId, Flow, HashKey, Instant, LegId, Map, SessionId, Slot};
 
 use crate::input::{Mark, Ticket};
 use crate::slab::Slab;
@@ -35,6 +35,8 @@ pub struct ServerEntry {
     pub flow: Flow,
     /// The leg whose INVITE or in-dialog request this is.
     pub leg: Option<LegId>,
+    /// The call in whose ladder it stands; known also when the leg is gone.
+    pub call: Option<CallId>,
     /// The request without its body; empty once it was answered finally.
     pub request: Vec<u8>,
     /// Our tag in To.
@@ -71,6 +73,8 @@ pub struct ClientEntry {
     pub machine: ClientMachine,
     pub flow: Flow,
     pub asker: Asker,
+    /// As in [`ServerEntry`].
+    pub call: Option<CallId>,
     pub armed: Option<Instant>,
     /// To tags, hashed, of successes that nobody wanted: each was ended by one BYE.
     pub strays: Vec<u64>,
@@ -207,8 +211,17 @@ impl Transactions {
     /// Adds a server transaction.
     pub fn add_server(&mut self, key: u64, use_number: u32, entry: NewServer) -> u64 {
         let NewServer { machine, flow, request, tag } = entry;
-        let entry =
-            ServerEntry { machine, flow, leg: None, request, tag, after: None, armed: None, key };
+        let entry = ServerEntry {
+            machine,
+            flow,
+            leg: None,
+            call: None,
+            request,
+            tag,
+            after: None,
+            armed: None,
+            key,
+        };
         let id = self.servers.insert(use_number, entry);
         self.index.insert(key, id);
         id

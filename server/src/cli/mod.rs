@@ -1,8 +1,10 @@
 //! The words on the command line.
 
+pub mod door;
 mod help;
 mod ready;
 mod reference;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +52,8 @@ enum Command {
     },
     /// A phone that scripts can drive.
     Phone(Box<role::phone::Arguments>),
+    /// What was said in a call: the newest calls, the ladder of one, or one message whole.
+    Trace(Box<trace::TraceArguments>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Ready(arguments) => ready::main(&arguments.url, arguments.wait),
         Command::Reference { folder } => reference::main(&folder),
         Command::Serve(arguments) => role::serve(arguments),
+        Command::Trace(arguments) => trace::main(*arguments),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Requests of the API about calls, and the reply address of pushes.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
-use switchboard::ladder::{Lane, redact};
+use switchboard::ladder::{Lane, Line};
 use switchboard::leg::LegCommand;
 use switchboard::notice::CallFacts;
+use switchboard::redact::redact;
 use switchboard::ring::Answer;
 use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Scope};
 use types::{CallId, SessionId};
@@ -55,7 +57,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         scope: Scope::Id(0),
         body_max: 0,
         request: "",
-        response: r#"{"items":[{"time":"2026-11-22T10:00:00.000Z","lane":"sip_in","peer":"udp:127.0.0.1:5070","text":"INVITE …"}],"next":null}"#,
+        response: r#"{"id":"call_…","items":[{"number":1,"time":"2026-11-22T10:00:00.000Z","micros":1795341600000000,"lane":"sip_in","peer":"udp:127.0.0.1:5070","transport":"udp","remote":"127.0.0.1:5070","local":"127.0.0.1:5060","connection":0,"cut":0,"text":"INVITE …"}],"tried":[],"next":null}"#,
     },
     Endpoint {
         method: "GET",
@@ -125,24 +127,15 @@ impl Room {
         if lines.is_empty() && !self.calls.contains_key(&SessionId(call.0)) {
             return Err(Refusal::NoSuchCall);
         }
-        let items: Vec<Value> = lines
-            .into_iter()
-            .map(|line| {
-                let lane = match line.lane {
-                    Lane::Note => "note",
-                    Lane::Push => "push",
-                    Lane::SipIn => "sip_in",
-                    Lane::SipOut => "sip_out",
-                    Lane::Web => "web",
-                };
-                json!({
-                    "time": line.time.to_string(),
-                    "lane": lane,
-                    "peer": line.flow.map(|flow| format!("{flow:?}")),
-                    "text": redact(&line.text),
-                })
-            })
-            .collect();
+        let first = |place: usize, line: &Line| {
+            let same = |known: &Line| {
+                (known.lane, known.flow, &known.text) == (line.lane, line.flow, &line.text)
+            };
+            // Only SIP repeats itself; the search is cheap next to the answer's own size.
+            line.flow.and_then(|_| lines.get(..place)?.iter().position(same))
+        };
+        let shown = |(place, line): (usize, &Line)| rung(place, line, first(place, line), effects);
+        let items: Vec<Value> = lines.iter().enumerate().map(shown).collect();
         let tried: Vec<&str> =
             items.iter().filter_map(|line| line["text"].as_str()?.strip_prefix("tried ")).collect();
         Ok(ApiResponse::json(
@@ -250,6 +243,40 @@ fn accepted_sdp(body: &Value) -> Result<Option<Vec<u8>>, Refusal> {
             Err(Refusal::BadBody)
         }
     }
+}
+
+/// A line of the ladder as people may read it. `first`: the place of the line that it repeats.
+fn rung(place: usize, line: &Line, first: Option<usize>, effects: &Effects<'_>) -> Value {
+    let lane = match line.lane {
+        Lane::Note => "note",
+        Lane::Push => "push",
+        Lane::SipIn => "sip_in",
+        Lane::SipOut => "sip_out",
+        Lane::Web => "web",
+    };
+    let text = redact(&line.text);
+    let mut shown = json!({
+        "number": place + 1,
+        "time": line.time.to_string(),
+        "micros": line.time.0,
+        "lane": lane,
+        "text": String::from_utf8_lossy(&text),
+    });
+    if let Some(flow) = line.flow {
+        shown["peer"] = format!("{flow:?}").into();
+        shown["transport"] = flow.transport.param().into();
+        shown["remote"] = flow.remote.to_string().into();
+        shown["local"] = effects.sent_by(flow).into();
+        shown["connection"] = flow.connection.into();
+        shown["cut"] = (line.size as usize - line.text.len().min(line.size as usize)).into();
+    }
+    if let Some(first) = first {
+        shown["repeats"] = (first + 1).into();
+    }
+    if std::str::from_utf8(&text).is_err() {
+        shown["octets"] = base64::engine::general_purpose::STANDARD.encode(&text).into();
+    }
+    shown
 }
 
 fn shown(session: SessionId, call: &Call) -> Value {

@@ -82,7 +82,8 @@ fn a_cancelled_call_stops_ringing_everywhere() {
     rig.from(BOB, &answer(&at_bob, "180 Ringing", ""));
     rig.seen(ALICE);
     let cancel = invite("bob").split("Contact").next().unwrap().replace("INVITE", "CANCEL");
-    rig.from(ALICE, &format!("{cancel}Content-Length: 0\n\n"));
+    let cancel_of_alice = format!("{cancel}Content-Length: 0\n\n");
+    rig.from(ALICE, &cancel_of_alice);
     let to_alice = rig.seen(ALICE);
     assert!(
         to_alice[0].starts_with("SIP/2.0 200 OK")
@@ -151,4 +152,89 @@ fn a_killed_process_keeps_its_call() {
     next.from(ALICE, &in_dialog("BYE", &ok, 2, "a3"));
     assert!(next.seen(ALICE)[0].starts_with("SIP/2.0 200 OK"));
     assert!(next.seen(BOB)[0].starts_with("BYE "));
+}
+
+/// The lines of one lane of a ladder, each with its number.
+fn lane<'a>(ladder: &'a serde_json::Value, lane: &str) -> Vec<(u64, &'a str)> {
+    let items = ladder["items"].as_array().unwrap().iter().filter(|item| item["lane"] == lane);
+    items.map(|item| (item["number"].as_u64().unwrap(), item["text"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn the_ladder_shows_all_and_no_secret() {
+    let mut rig = Rig::new();
+    let secret = "Authorization: Digest username=\"hush\",\n response=\"hush\"\nContact: ";
+    let ask = invite("bob")
+        .replace("Contact: ", secret)
+        .replace(&format!("<sip:alice@{ALICE}>\n"), &format!("<sip:alice@{ALICE};pn-prid=hush>\n"));
+    rig.from(ALICE, &ask);
+    rig.from(ALICE, &ask);
+    let at_bob = rig.seen(BOB).remove(0);
+    // Bob's phone is silent for a while: the INVITE goes out again.
+    rig.wait(Duration::from_millis(1_600));
+    rig.from(BOB, &answer(&at_bob, "180 Ringing", ""));
+    let (_, calls) = rig.api(0, "");
+    let id = calls["items"][0]["id"].as_str().unwrap().to_owned();
+    let cancel = ask.split("Contact").next().unwrap().replace("INVITE", "CANCEL");
+    let cancel: String = cancel
+        .lines()
+        .filter(|line| !line.contains("hush"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let cancel_of_alice = format!("{cancel}Content-Length: 0\n\n");
+    rig.from(ALICE, &cancel_of_alice);
+    let to_bob = rig.seen(BOB);
+    let cancel = to_bob.iter().find(|text| text.starts_with("CANCEL ")).unwrap();
+    rig.from(BOB, &answer(cancel, "200 OK", ""));
+    rig.from(BOB, &answer(&at_bob, "487 Request Terminated", ""));
+    let refused = rig.seen(ALICE).pop().unwrap();
+    let ack = cancel_of_alice.replace("CANCEL", "ACK");
+    let ack = ack.replace("To: <sip:bob@localhost>", &format!("To: {}", header(&refused, "To")));
+    rig.from(ALICE, &ack);
+    let (status, ladder) = rig.api(3, &id);
+    assert_eq!(status, 200);
+    assert!(!ladder.to_string().contains("hush"), "{ladder:#}");
+    assert!(ladder.to_string().contains("Authorization: Digest (redacted)\\r\\n"), "{ladder:#}");
+
+    let begin = |(number, text): &(u64, &str)| {
+        let line = text.lines().next().unwrap();
+        let item = &ladder["items"][*number as usize - 1];
+        let again = if item["repeats"].is_null() { "" } else { " again" };
+        format!(
+            "{}{again} {}",
+            item["remote"].as_str().unwrap(),
+            line.split(" sip:").next().unwrap()
+        )
+    };
+    let came: Vec<_> = lane(&ladder, "sip_in").iter().map(begin).collect();
+    assert_eq!(
+        came,
+        [
+            "127.0.0.1:5071 INVITE",
+            "127.0.0.1:5071 again INVITE",
+            "127.0.0.1:5072 SIP/2.0 180 Ringing",
+            "127.0.0.1:5071 CANCEL",
+            "127.0.0.1:5072 SIP/2.0 200 OK",
+            "127.0.0.1:5072 SIP/2.0 487 Request Terminated",
+            "127.0.0.1:5071 ACK",
+        ]
+    );
+    let left: Vec<_> = lane(&ladder, "sip_out").iter().map(begin).collect();
+    assert_eq!(
+        left,
+        [
+            "127.0.0.1:5071 SIP/2.0 100 Trying",
+            "127.0.0.1:5072 INVITE",
+            "127.0.0.1:5071 again SIP/2.0 100 Trying",
+            "127.0.0.1:5072 again INVITE",
+            "127.0.0.1:5072 again INVITE",
+            "127.0.0.1:5071 SIP/2.0 180 Ringing",
+            "127.0.0.1:5071 SIP/2.0 200 OK",
+            "127.0.0.1:5071 SIP/2.0 487 Request Terminated",
+            "127.0.0.1:5072 CANCEL",
+            "127.0.0.1:5072 ACK",
+        ]
+    );
+    let first = &ladder["items"][lane(&ladder, "sip_in")[0].0 as usize - 1];
+    assert_eq!((&first["local"], &first["cut"]), (&"127.0.0.1:5060".into(), &0.into()));
 }

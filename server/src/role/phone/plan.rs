@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use types::{Seconds, Secret};
 
 use super::{Action, AnswerBy, Arguments, Fault, Provider, Talk, Transport, resolve};
+use crate::cli::door::variables;
 use crate::role::phone::sound;
 
 /// The longest life of a registration that makes sense to ask for.
@@ -62,7 +63,8 @@ pub enum Pick {
 impl Plan {
     pub async fn of(arguments: Arguments) -> Result<Self, Fault> {
         let env = match &arguments.env {
-            Some(file) => variables(file)?,
+            Some(file) => variables(file)
+                .map_err(|why| Fault::wrong("--env", format!("{}: {why}", file.display())))?,
             None => BTreeMap::new(),
         };
         let known = |said: Option<String>, name: &str| said.or_else(|| env.get(name).cloned());
@@ -182,16 +184,4 @@ fn local(said: Option<&str>, target: Option<SocketAddr>) -> Result<SocketAddr, F
     });
     let way = asked.map_err(|why| Fault::failed("looking for a way to the server", why))?;
     Ok(SocketAddr::new(way.ip(), 0))
-}
-
-/// `KEY=VALUE` lines; quotes around a value are left out.
-fn variables(file: &Path) -> Result<BTreeMap<String, String>, Fault> {
-    let wrong = |why| Fault::wrong("--env", format!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(wrong)?;
-    let line = |line: &str| {
-        let (key, value) = line.split_once('=')?;
-        let key = key.trim().trim_start_matches("export ").trim();
-        (!key.starts_with('#')).then(|| (key.to_owned(), value.trim().trim_matches('"').to_owned()))
-    };
-    Ok(text.lines().filter_map(line).collect())
 }
