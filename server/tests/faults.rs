@@ -89,7 +89,7 @@ fn invite(sdp: &str) -> Ask<'_> {
         from: "<sip:alice@example.com>;tag=9",
         to: "<sip:bert@example.com>",
         call_id: "while-full",
-        more: "Content-Type: application/sdp\r\n",
+        more: "",
         body: sdp,
     }
 }
@@ -108,7 +108,11 @@ fn a_full_disk_acknowledges_nothing_and_recovers() {
     let text = drill::text(&data, "", OPEN, "");
     let mut drill = Drill::start_in(folder, &data, &[], &text);
     let mut phones: Vec<_> = USERS.iter().map(|user| drill.phone(user)).collect();
-    let (mut alice, mut bert) = (drill.phone("alice"), drill.phone("bert"));
+    let [mut alice, mut bert] = ["alice", "bert"].map(|user| {
+        let mut phone = Raw::new(&drill.host, "127.0.0.1", drill.sip);
+        phone.register(DOMAIN, user, PASSWORD);
+        phone
+    });
     let mut acknowledged = USERS.len() + 2;
     let call = Call::begin(&mut alice, &mut bert, "bert", "runs-on");
     assert_eq!(drill.parts().0, 200);
