@@ -397,12 +397,8 @@ impl Effects<'_> {
     /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
     pub fn start(&mut self, slot: Slot) -> SessionId {
         let session = SessionId::mint(slot, &mut self.core.rng);
-        let entry = crate::core::SessionEntry {
-            room: self.room,
-            legs: Vec::new(),
-            saved: None,
-            saved_by: 0,
-        };
+        let room = self.room;
+        let entry = crate::core::SessionEntry { room, legs: Vec::new(), saved: None, saved_by: 0 };
         self.core.sessions.insert(session, entry);
         session
     }

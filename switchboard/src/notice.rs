@@ -60,6 +60,13 @@ pub enum Notice {
         /// The device.
         device: Device,
     },
+    /// A call of a user began, was answered or ended: what those see who watch his line.
+    LineChanged {
+        /// Whose line.
+        user: String,
+        /// The call, seen from him.
+        line: LineFacts,
+    },
     /// One of our people, or somebody in his name by the API, sent a message that was taken.
     MessageSent(Box<MessageFacts>),
     /// A message waits for its user, on disk.
@@ -141,6 +148,36 @@ pub struct Wake {
     pub until: UnixTime,
 }
 
+/// How far a call on a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum LineState {
+    /// He calls and nobody answered yet.
+    Trying,
+    /// He is called and did not answer yet.
+    Early,
+    /// Both hear each other.
+    Confirmed,
+    /// It is over.
+    Terminated,
+}
+
+/// A call seen from one of its users.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineFacts {
+    /// The call's session.
+    pub call: SessionId,
+    /// SIP Call-ID of the caller's leg.
+    pub call_id: String,
+    /// Whether he called.
+    pub calls: bool,
+    /// The other side's address.
+    pub remote: String,
+    /// The other side's name, when it is known.
+    pub remote_name: String,
+    /// How far it is.
+    pub state: LineState,
+}
+
 /// A message that was taken, for rooms that send copies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MessageFacts {
@@ -199,6 +236,7 @@ impl Notice {
             | Self::BindingGone { user, .. }
             | Self::DeviceGone { user, .. }
             | Self::DeviceSeen { user, .. }
+            | Self::LineChanged { user, .. }
             | Self::MessageStored { user, .. }
             | Self::MessagesWaiting { user, .. }
             | Self::WakeOver { user, .. } => Reach::Home(user),

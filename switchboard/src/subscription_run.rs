@@ -78,7 +78,8 @@ impl Core {
         self.subscriptions.add(session, key, one);
         // What is only asked for once need not last.
         let saved = (granted > 0).then_some(state);
-        self.sessions.insert(session, SessionEntry { room, legs: Vec::new(), saved, saved_by: 0 });
+        let saved_by = self.flight.number();
+        self.sessions.insert(session, SessionEntry { room, legs: Vec::new(), saved, saved_by });
         self.save_session(session, Durability::Written);
         let status = if message.method() == Method::Refer { 202 } else { 200 };
         self.grant(request, status, granted);

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use web::Part;
 
 /// Requests are counted by these methods; the switchboard judges them later.
-const METHODS: [(&str, &str); 7] = [
+const METHODS: [(&str, &str); 10] = [
     ("ACK", "sip.requests_ack"),
     ("BYE", "sip.requests_bye"),
     ("CANCEL", "sip.requests_cancel"),
     ("INVITE", "sip.requests_invite"),
+    ("MESSAGE", "sip.requests_message"),
     ("OPTIONS", "sip.requests_options"),
+    ("PUBLISH", "sip.requests_publish"),
     ("REGISTER", "sip.requests_register"),
+    ("SUBSCRIBE", "sip.requests_subscribe"),
     ("other", "sip.requests_other"),
 ];
 

@@ -229,6 +229,7 @@ impl Room {
         }
         let letter = one.letter.clone();
         let sender = std::mem::replace(&mut one.sender, Sender::Nobody);
+        self.set_sweep(effects);
         // What is said below waits for the disk.
         effects.save(session, letter.encode(), Durability::Synced);
         effects.count("messaging.stored");
@@ -320,8 +321,16 @@ impl Room {
                 self.begin(&user, effects);
             }
         }
-        let ticket = effects.set_timer(now + SWEEP);
-        self.tickets.insert(ticket, Purpose::Sweep);
+        self.set_sweep(effects);
+    }
+
+    /// Looks again later, while something waits.
+    pub(crate) fn set_sweep(&mut self, effects: &mut Effects<'_>) {
+        if !self.sweeping && !self.queues.is_empty() {
+            self.sweeping = true;
+            let ticket = effects.set_timer(effects.now() + SWEEP);
+            self.tickets.insert(ticket, Purpose::Sweep);
+        }
     }
 
     /// A user is gone, and what waited for him with him.

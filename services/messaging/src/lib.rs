@@ -107,6 +107,8 @@ pub struct Room {
     /// Of all queues.
     octets: usize,
     questions: usize,
+    /// A sweep is set: only while something waits.
+    sweeping: bool,
 }
 
 /// What a ticket is for.
@@ -125,7 +127,14 @@ enum Purpose {
 impl Room {
     /// A room without letters.
     pub fn new(config: Config) -> Self {
-        Self { config, queues: BTreeMap::new(), tickets: BTreeMap::new(), octets: 0, questions: 0 }
+        Self {
+            config,
+            queues: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            octets: 0,
+            questions: 0,
+            sweeping: false,
+        }
     }
 
     /// A MESSAGE came.
@@ -257,9 +266,8 @@ impl Service for Room {
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         match notice {
             Notice::BindingArrived { user, binding } => self.arrived(user, binding, effects),
-            Notice::Restarted => self.sweep(effects),
             Notice::Started => {
-                self.sweep(effects);
+                self.set_sweep(effects);
                 let users: Vec<String> = self.queues.keys().cloned().collect();
                 for user in users {
                     self.tell_count(&user, effects);
@@ -286,7 +294,10 @@ impl Service for Room {
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
         match self.tickets.remove(&ticket) {
             Some(Purpose::Alarm { user, session }) => self.alarm(&user, session, effects),
-            Some(Purpose::Sweep) => self.sweep(effects),
+            Some(Purpose::Sweep) => {
+                self.sweeping = false;
+                self.sweep(effects);
+            }
             Some(Purpose::Copy { .. } | Purpose::List { .. }) | None => (),
         }
     }
@@ -302,6 +313,7 @@ impl Service for Room {
         let place = queue.letters.partition_point(|one| order(&one.letter) < order(&letter));
         let one = Waiting { letter, sender: Sender::Nobody, alarm: None, stored: true };
         queue.letters.insert(place, one);
+        self.set_sweep(effects);
     }
 }
 

@@ -4,5 +4,6 @@ mod calls;
 mod forks;
 mod house;
 mod mutator;
+mod news;
 mod rig;
 mod strangers;

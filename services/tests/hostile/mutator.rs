@@ -70,7 +70,7 @@ fn conversation(require_auth: bool) -> Vec<(String, Vec<u8>)> {
     rig.record.take().unwrap()
 }
 
-fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
+pub(crate) fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..rng.below(4) {
         let length = bytes.len() as u64;
         if length < 4 {
