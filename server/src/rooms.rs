@@ -29,7 +29,11 @@ pub fn project(entry: &Entry) -> Vec<Statement> {
 pub fn refusals() -> Vec<&'static RefusalRow> {
     let rooms = manifests().into_iter().flat_map(|room| room.refusals);
     let mut all: Vec<_> =
-        switchboard::refusal::ROWS.iter().chain(web::refusal::ROWS).chain(rooms).collect();
+        [switchboard::refusal::ROWS, switchboard::route::ROWS, web::refusal::ROWS]
+            .into_iter()
+            .flatten()
+            .chain(rooms)
+            .collect();
     all.sort_by_key(|row| row.verdict.number);
     all
 }

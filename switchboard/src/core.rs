@@ -20,6 +20,7 @@ use crate::guard::Guard;
 use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
 use crate::ladder::{LINE_MAX, Ladder, Lane, Line};
 use crate::leg::{Leg, LegEvent};
+use crate::lines::Lines;
 use crate::notice::Notice;
 use crate::requests::Requests;
 use crate::service::Event;
@@ -80,6 +81,8 @@ pub struct Keys {
     pub slots: HashKey,
     /// Of signed links.
     pub links: [u8; 32],
+    /// Of what is kept sealed in the store.
+    pub seal: [u8; 32],
     nonces: [u8; 32],
 }
 
@@ -91,7 +94,9 @@ impl Keys {
         let (mut links, mut nonces) = ([0; 32], [0; 32]);
         rng.fill(&mut links);
         rng.fill(&mut nonces);
-        Self { slots, links, nonces }
+        let mut seal = [0; 32];
+        rng.fill(&mut seal);
+        Self { slots, links, seal, nonces }
     }
 
     /// The slot of a user, a group or a Call-ID.
@@ -146,6 +151,7 @@ pub struct Core {
     pub(crate) dialogs: Map<u64, LegId>,
     pub(crate) sessions: Map<SessionId, SessionEntry>,
     pub(crate) bridges: Map<BridgeId, SessionId>,
+    pub(crate) lines: Lines,
     pub(crate) requests: Requests,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tickets: Map<Ticket, usize>,
@@ -187,6 +193,7 @@ impl Core {
             dialogs: Map::with_hasher(map),
             sessions: Map::with_hasher(map),
             bridges: Map::with_hasher(map),
+            lines: Lines::default(),
             requests: Map::with_hasher(map),
             subscriptions: Subscriptions::new(map),
             tickets: Map::with_hasher(map),
@@ -275,6 +282,11 @@ impl Core {
             Mail::Open { session, key, why } => {
                 self.queue.push_back(Work::Open { session, key, why });
             }
+            Mail::Release { line, session } => self.line_release(&line, session),
+            Mail::Seize { line, session, allowance, ticket } => {
+                self.line_seize(line, session, allowance, ticket);
+            }
+            Mail::Seized { ticket, granted, .. } => self.reply(ticket, Reply::Seized(granted)),
             Mail::Unwatch { user, session } => self.directory.unwatch(&user, session),
         }
     }

@@ -1,4 +1,4 @@
-//! What every shard knows at once (people), and what a user's home slot keeps (bindings, devices).
+//! What every shard knows at once (people, numbers, trunks, routes), and what a user's home slot keeps (bindings, devices).
 //!
 //! Picture     users: everywhere, from the store. homes: on the user's slot only, asked for by mail.
 //! Rules       A binding changes only through the registrar's effects. A watcher hears each arrival
@@ -10,6 +10,8 @@
 use serde::{Deserialize, Serialize};
 use sip::digest::{Algorithm, Ha1};
 use types::{Flow, HashKey, Map, SessionId, UnixTime};
+
+use crate::route::{CallSettings, Change, Routing};
 
 /// Bindings that one user may have at once.
 pub const BINDINGS_MAX: usize = 10;
@@ -33,6 +35,8 @@ pub struct User {
     pub picture: Option<String>,
     /// Octets of the 48×48 picture.
     pub picture_tiny: Option<Vec<u8>>,
+    /// What he wants done with calls; `None`: they just ring. Boxed: most people have none.
+    pub calls: Option<Box<CallSettings>>,
 }
 
 /// HA1 of one algorithm.
@@ -135,12 +139,17 @@ pub struct Home {
 pub struct Directory {
     users: Map<String, User>,
     pub(crate) homes: Map<String, Home>,
+    routing: Routing,
 }
 
 impl Directory {
     /// Knows nobody.
     pub fn new(key: HashKey) -> Self {
-        Self { users: Map::with_hasher(key), homes: Map::with_hasher(key) }
+        Self {
+            users: Map::with_hasher(key),
+            homes: Map::with_hasher(key),
+            routing: Routing::default(),
+        }
     }
 
     /// A person.
@@ -156,6 +165,11 @@ impl Directory {
     /// All people, in no particular order.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.users.values()
+    }
+
+    /// Numbers, trunks, routes.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
     }
 
     /// Live bindings of a user whose home is here.
@@ -180,6 +194,10 @@ impl Directory {
             home.bindings.iter().filter(|binding| binding.until > unix).cloned().collect();
         bindings.sort_by(|a, b| b.q.cmp(&a.q).then(b.seen.cmp(&a.seen)));
         Located { bindings, devices: home.devices.clone() }
+    }
+
+    pub(crate) fn put_routing(&mut self, change: Change) {
+        self.routing.apply(change);
     }
 
     pub(crate) fn put_user(&mut self, user: User) {

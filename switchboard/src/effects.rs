@@ -1,10 +1,11 @@
 //! What a room may ask for. Nothing here waits: answers come by ticket, events by the owner's door.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sip::{Framing, Message, Name};
 use types::{
-    BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, SessionId, Slot, UnixTime, tagged,
+    BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, Secret, SessionId, Slot,
+    Transport, UnixTime, tagged,
 };
 
 use crate::core::{Core, Keys};
@@ -13,8 +14,11 @@ use crate::input::{ApiRequest, ApiResponse, EventLine, Mail, Output, Ticket};
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
+use crate::lines::{Allowance, Line};
 use crate::notice::{Notice, Reach};
-use crate::requests::RequestPlan;
+use crate::requests::{Login, RequestPlan};
+use crate::route::{Change, Trunk};
+use crate::seal;
 use crate::service::{Attachment, LegPlan, RequestId, Service};
 use crate::store::{Batch, Durability, Entry, Query, kinds};
 use crate::subscription::{SubscriptionState, Terms};
@@ -319,6 +323,11 @@ impl Effects<'_> {
         self.core.directory.remove_user(name);
     }
 
+    /// A fact that routes calls; for the room that hears `RoutingChanged`.
+    pub fn put_routing(&mut self, change: Change) {
+        self.core.directory.put_routing(change);
+    }
+
     /// A device that can be woken; for the room that hears `DeviceSeen`.
     pub fn put_device(&mut self, user: &str, device: Device) {
         self.core.directory.put_device(user, device);
@@ -327,6 +336,55 @@ impl Effects<'_> {
     /// Devices of a user that `gone` names are forgotten.
     pub fn remove_device(&mut self, user: &str, gone: impl Fn(&Device) -> bool) {
         self.core.directory.remove_device(user, gone);
+    }
+}
+
+/// Lines and trunks.
+impl Effects<'_> {
+    /// Asks for one call more on a line; `on_reply` gets `Reply::Seized`. The end of the session lets it go.
+    pub fn seize(&mut self, line: Line, session: SessionId, allowance: Allowance) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.seize(line, session, allowance, ticket);
+        ticket
+    }
+
+    /// Lets a line go before the session ends.
+    pub fn release(&mut self, line: &Line, session: SessionId) {
+        self.core.release(line, session);
+    }
+
+    /// Lines that a session of this shard holds.
+    pub fn lines_of(&self, session: SessionId) -> Vec<Line> {
+        self.core.lines.of(session)
+    }
+
+    /// Calls on a line whose home is this shard.
+    pub fn line_count(&self, line: &Line) -> usize {
+        self.core.lines.count(line)
+    }
+
+    /// What a trunk wants to be shown when it asks who we are.
+    pub fn login(&self, trunk: &Trunk) -> Option<Login> {
+        if trunk.user.is_empty() {
+            return None;
+        }
+        let password = seal::open(&self.core.keys.seal, &trunk.sealed).unwrap_or_default();
+        let password = Secret::new(String::from_utf8_lossy(&password).into_owned());
+        Some(Login { user: trunk.user.clone(), password })
+    }
+
+    /// The way to an address from our first listener of that transport and family.
+    pub fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let fits = |listener: &crate::core::Listener| {
+            let v6 = listener.sent_by.starts_with('[');
+            listener.transport == transport && v6 == remote.is_ipv6()
+        };
+        let listeners = &self.core.config.listeners;
+        let place = listeners
+            .iter()
+            .position(fits)
+            .or_else(|| listeners.iter().position(|listener| listener.transport == transport))?;
+        Some(Flow { transport, listener: u8::try_from(place).ok()?, connection: 0, remote })
     }
 }
 
@@ -397,8 +455,12 @@ impl Effects<'_> {
     /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
     pub fn start(&mut self, slot: Slot) -> SessionId {
         let session = SessionId::mint(slot, &mut self.core.rng);
-        let room = self.room;
-        let entry = crate::core::SessionEntry { room, legs: Vec::new(), saved: None, saved_by: 0 };
+        let entry = crate::core::SessionEntry {
+            room: self.room,
+            legs: Vec::new(),
+            saved: None,
+            saved_by: 0,
+        };
         self.core.sessions.insert(session, entry);
         session
     }
@@ -417,6 +479,7 @@ impl Effects<'_> {
     pub fn end(&mut self, session: SessionId, record: Option<Vec<u8>>) {
         self.core.abandon_subscription(session);
         let Some(entry) = self.core.sessions.remove(&session) else { return };
+        self.core.release_all(session);
         if entry.saved.is_some() || record.is_some() {
             let mut writer = tagged::Writer::new();
             writer.text(1, self.core.name_of(entry.room));

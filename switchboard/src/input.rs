@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::{CallId, Flow, Instant, SessionId, Slot, UnixTime};
 
 use crate::leg::{LegCommand, LegEvent};
+use crate::lines::{Allowance, Full, Line};
 use crate::notice::Notice;
 use crate::store::{Batch, Durability, Entry, Query, Row, StoreFault};
 use types::LegId;
@@ -210,6 +211,8 @@ pub enum Reply {
     Push(pns::Outcome),
     /// What became of a request of the room's.
     Response(Box<crate::requests::Response>),
+    /// Whether a line has room for one call more.
+    Seized(Result<(), Full>),
     /// Rows of a query.
     Rows(Result<Vec<Row>, StoreFault>),
     /// A change is durable, or was undone.
@@ -380,6 +383,33 @@ pub enum Mail {
         /// Where he is now.
         binding: crate::directory::Binding,
     },
+    /// A session wants one call more on a line whose home is there.
+    Seize {
+        /// Which line.
+        line: Line,
+        /// For whom.
+        session: SessionId,
+        /// What the line bears.
+        allowance: Allowance,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// The answer to `Seize`.
+    Seized {
+        /// Who asked.
+        session: SessionId,
+        /// Whose.
+        ticket: Ticket,
+        /// Whether it has it.
+        granted: Result<(), Full>,
+    },
+    /// A session does not hold a line any more.
+    Release {
+        /// Which line.
+        line: Line,
+        /// Whose.
+        session: SessionId,
+    },
     /// The watch is no longer wanted.
     Unwatch {
         /// The user.
@@ -416,7 +446,9 @@ impl Mail {
             Self::Event { session, .. }
             | Self::Located { session, .. }
             | Self::Arrived { session, .. }
-            | Self::Open { session, .. } => Some(session.slot()),
+            | Self::Open { session, .. }
+            | Self::Seized { session, .. } => Some(session.slot()),
+            Self::Release { line, .. } | Self::Seize { line, .. } => Some(home(line.name())),
             Self::Locate { user, .. } | Self::Unwatch { user, .. } => Some(home(user)),
             Self::Notice(notice) => match notice.reach() {
                 crate::notice::Reach::Everywhere => None,

@@ -15,6 +15,7 @@ use sip::dialog::Dialog;
 use sip::transaction::AnswerRetransmit;
 use types::{Flow, Instant, LegId, SessionId, UnixTime, tagged};
 
+use crate::requests::Login;
 use crate::service::RequestId;
 
 /// A call of ours without a final answer ends after this; rooms usually end it earlier.
@@ -104,6 +105,9 @@ pub struct InvitePlan {
     pub headers: Vec<(String, String)>,
     /// The offer.
     pub sdp: Option<Vec<u8>>,
+    /// Answers challenges. Not part of recordings, and a leg of ours is born where its owner lives.
+    #[serde(skip)]
+    pub login: Option<Login>,
 }
 
 /// What an owner hears of a leg.

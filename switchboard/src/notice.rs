@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use types::{MessageId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, User};
+use crate::route::Change;
 
 /// Who hears a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub enum Notice {
     },
     /// This room's instance is new: the one before it panicked. Told to that room only.
     Restarted,
+    /// A fact that routes calls was made, changed or deleted.
+    RoutingChanged(Box<Change>),
     /// The shard begins: everything that lasted has been adopted.
     Started,
     /// A user was made or changed.
@@ -245,6 +248,7 @@ impl Notice {
             }
             Self::MessageSent(facts) => Reach::Home(&facts.from_user),
             Self::Restarted
+            | Self::RoutingChanged(_)
             | Self::Started
             | Self::UserChanged(_)
             | Self::UserGone { .. }

@@ -461,7 +461,8 @@ impl Core {
         if self.refuses_extension(flow, method, message) {
             return None;
         }
-        let target = match self.target(uri) {
+        let trunk = self.trunk(flow, method, message);
+        let target = match self.target(uri, trunk.is_some()) {
             Ok(target) => target,
             Err(status) => {
                 self.count("sip.not_for_us");
@@ -475,7 +476,10 @@ impl Core {
             return None;
         }
         let must = self.config.require_auth || method == Method::Register;
-        let caller = self.caller(flow, method, uri, message, must)?;
+        let caller = match trunk {
+            Some(name) => Caller::Trunk(name),
+            None => self.caller(flow, method, uri, message, must)?,
+        };
         match message.max_forwards() {
             Ok(Some(0)) if method == Method::Invite => {
                 self.stateless(flow, message, 483, &[]);
@@ -562,8 +566,18 @@ impl Core {
         }
     }
 
-    /// The user that a Request-URI names at our domain; empty for the domain itself.
-    fn target(&self, uri: &[u8]) -> Result<String, u16> {
+    /// The trunk whose address this comes from. Whoever shows a login is a user, wherever he stands; and nobody
+    /// registers by his address.
+    fn trunk(&self, flow: Flow, method: Method<'_>, message: &Message<'_>) -> Option<String> {
+        if method == Method::Register || message.first(Name::Authorization).is_some() {
+            return None;
+        }
+        self.directory.routing().trunk_at(flow.remote).map(|trunk| trunk.name.clone())
+    }
+
+    /// The user that a Request-URI names at our domain; empty for the domain itself. `trunk`: a carrier may write
+    /// its own name for us.
+    fn target(&self, uri: &[u8], trunk: bool) -> Result<String, u16> {
         let uri = Uri::decode(uri).map_err(|_| 400u16)?;
         match uri.scheme {
             Scheme::Sip | Scheme::Sips => (),
@@ -575,7 +589,7 @@ impl Core {
         if !uri.headers.is_empty() {
             return Err(400);
         }
-        if !self.is_ours(&uri) {
+        if !trunk && !self.is_ours(&uri) {
             return Err(403);
         }
         let user = uri.user_unescaped().unwrap_or_default();

@@ -51,6 +51,8 @@ pub struct Plan {
     pub offer: Option<Vec<u8>>,
     /// Hops left.
     pub max_forwards: u8,
+    /// More header fields of the INVITE.
+    pub headers: Vec<(String, String)>,
     /// How long devices may take to wake.
     pub wake: Duration,
     /// How long it may ring in all.
@@ -232,6 +234,16 @@ impl Ring {
     /// Whether this leg is one of its branches.
     pub fn has(&self, leg: LegId) -> bool {
         self.branches.iter().any(|branch| branch.leg == leg)
+    }
+
+    /// Whether the push of this token is out and may still bring a device.
+    pub fn is_waking(&self, prid: &str) -> bool {
+        self.wakes.iter().any(|wake| wake.prid == prid && wake.state == WakeState::Waiting)
+    }
+
+    /// Whether this device was pushed.
+    pub fn woke(&self, prid: &str) -> bool {
+        self.wakes.iter().any(|wake| wake.prid == prid)
     }
 
     /// Whether some device is being woken: the caller's wait should be kept safe.
@@ -570,8 +582,9 @@ impl Ring {
             caller: self.plan.caller_user.as_deref(),
             until: self.began + self.plan.ring,
         });
-        let headers =
-            attachments.into_iter().map(|Attachment::Header(name, value)| (name, value)).collect();
+        let mut headers = self.plan.headers.clone();
+        headers
+            .extend(attachments.into_iter().map(|Attachment::Header(name, value)| (name, value)));
         let leg = effects.invite(InvitePlan {
             session: self.plan.session,
             flow: binding.flow,
@@ -585,6 +598,7 @@ impl Ring {
             max_forwards: self.plan.max_forwards,
             headers,
             sdp: self.plan.offer.clone(),
+            login: None,
         });
         self.branches.push(Branch { leg, contact: binding.contact.clone(), prid, live: true });
     }
@@ -664,7 +678,7 @@ fn wanted(offer: Option<&[u8]>) -> pns::Media {
 }
 
 /// The better of two failures, for the caller (RFC 3261 §16.7 step 6): the lowest class, and in it what says most.
-fn better(known: u16, new: u16) -> u16 {
+pub(crate) fn better(known: u16, new: u16) -> u16 {
     let rank = |status: u16| match status {
         0 => 1_000,
         600..=699 => 0,

@@ -92,6 +92,8 @@ pub struct RequestId(pub(crate) u64);
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
+    /// A trunk of this name: the request came from an address that is its own.
+    Trunk(String),
     /// Proved by digest, or trusted because `sip.require_auth` is off: one of our people.
     User(String),
     /// Let in without proof (`sip.require_auth = false`): the address that he claims.
@@ -103,7 +105,7 @@ impl Caller {
     pub fn user(&self) -> Option<&str> {
         match self {
             Self::User(name) => Some(name),
-            Self::Claimed(_) => None,
+            Self::Claimed(_) | Self::Trunk(_) => None,
         }
     }
 }

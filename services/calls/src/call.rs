@@ -1,9 +1,10 @@
 //! One call: its two sides, and what may come next.
 
 use media::Side;
+use switchboard::hunt::Hunt;
+use switchboard::lines::Line;
 use switchboard::notice::CallFacts;
 use switchboard::pair::Pair;
-use switchboard::ring::Ring;
 use types::{LegId, SessionId, tagged};
 
 /// A call from INVITE to BYE.
@@ -18,20 +19,22 @@ pub struct Call {
     pub late: Option<Side>,
     /// A re-INVITE of this side is on its way to the other.
     pub changing: Option<Side>,
+    /// Lines that it holds, from the answer on: after a restart it takes them again.
+    pub lines: Vec<Line>,
 }
 
 /// Where a call stands.
 #[derive(Debug)]
 pub enum State {
     /// The callee is sought.
-    Ringing(Box<Ring>),
+    Ringing(Box<Hunt>),
     /// Both talk.
     Talking {
         /// The callee's leg.
         b: LegId,
     },
     /// The callee answered the push with a description; his phone has not registered yet, or never will.
-    TalkingAhead(Box<Ring>),
+    TalkingAhead(Box<Hunt>),
 }
 
 impl Call {
@@ -63,6 +66,9 @@ impl Call {
         if let State::Talking { b } = self.state {
             writer.number(4, b.0);
         }
+        for line in &self.lines {
+            writer.text(5, &line.to_string());
+        }
         writer.finish()
     }
 }
@@ -74,6 +80,7 @@ pub struct Saved {
     pub a: LegId,
     pub pair: Vec<u8>,
     pub b: Option<LegId>,
+    pub lines: Vec<Line>,
 }
 
 impl Saved {
@@ -85,6 +92,7 @@ impl Saved {
                 2 => saved.a = LegId(field.number().unwrap_or(0)),
                 3 => saved.pair = field.0.to_vec(),
                 4 => saved.b = field.number().map(LegId),
+                5 => saved.lines.extend(field.text().and_then(Line::parse)),
                 _ => (), // A field of a newer version.
             }
         }

@@ -11,21 +11,26 @@
 
 mod api;
 mod call;
+mod caller;
 mod config;
 mod refusal;
 
 use media::Side;
 use sip::{Message, Name};
+use switchboard::hunt::{Brief, Hunt};
 use switchboard::ladder::Lane;
 use switchboard::leg::{LegCommand, LegEvent};
+use switchboard::lines::{Allowance, Line};
 use switchboard::notice::{CallFacts, Notice};
 use switchboard::pair::Pair;
-use switchboard::ring::{Outcome, Plan, Ring};
+use switchboard::ring::{Outcome, Plan};
+use switchboard::route::{self, Decision, Origin};
 use switchboard::store::Durability;
 use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Ticket};
 use types::{CallId, LegId, Map, Refuse, Seconds, SessionId};
 
 use call::{Call, Saved, State};
+use caller::identity;
 pub use config::Config;
 pub use refusal::Refusal;
 
@@ -90,8 +95,10 @@ impl Service for Room {
 
     fn on_event(&mut self, session: SessionId, event: Event, effects: &mut Effects<'_>) {
         match event {
-            Event::Arrived { binding, .. } => {
-                self.ringing(session, effects, |ring, effects| ring.arrived(&binding, effects));
+            Event::Arrived { user, binding } => {
+                self.ringing(session, effects, |hunt, effects| {
+                    hunt.arrived(&user, &binding, effects)
+                });
             }
             Event::Leg(leg, event) => self.leg(session, leg, event, effects),
             Event::Media(event) => self.media(session, &event, effects),
@@ -101,18 +108,19 @@ impl Service for Room {
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         if let Notice::WakeEnded { session, prid, accepted, why } = notice {
-            self.ringing(*session, effects, |ring, effects| {
-                ring.wake_ended(prid, *accepted, why, effects)
+            self.ringing(*session, effects, |hunt, effects| {
+                hunt.wake_ended(prid, *accepted, why, effects)
             });
         }
     }
 
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
         let Some(session) = self.tickets.remove(&ticket) else { return };
-        let Reply::Located(located) = reply else { return };
-        self.ringing(session, effects, |ring, effects| {
-            if ring.asked(ticket) { ring.located(located, effects) } else { Outcome::Pending }
-        });
+        if let Reply::Located(located) = reply {
+            self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
+        } else if let Reply::Seized(granted) = reply {
+            self.ringing(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
+        }
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
@@ -121,9 +129,7 @@ impl Service for Room {
             return;
         }
         let Some(session) = self.tickets.remove(&ticket) else { return };
-        self.ringing(session, effects, |ring, effects| {
-            if ring.timed(ticket) { ring.timer(effects) } else { Outcome::Pending }
-        });
+        self.ringing(session, effects, |hunt, effects| hunt.timer(ticket, effects));
     }
 
     fn save(&self, session: SessionId) -> Option<Vec<u8>> {
@@ -139,13 +145,19 @@ impl Service for Room {
             let headers = Effects::refusal_headers(&Refusal::Interrupted);
             effects.leg(session, a, LegCommand::End { status: 480, headers });
             let state = State::Talking { b: LegId::default() };
-            let call = Call { facts, a, pair, state, late: None, changing: None };
+            let lines = Vec::new();
+            let call = Call { facts, a, pair, state, late: None, changing: None, lines };
             self.calls.insert(session, Box::new(call));
             self.finish(session, End::failed(480, "failed", "server"), effects);
             return;
         };
         let state = State::Talking { b };
-        let call = Call { facts, a, pair, state, late: None, changing: None };
+        let lines = saved.lines;
+        for line in &lines {
+            // It had them before the restart: no limit takes them away.
+            effects.seize(line.clone(), session, Allowance::default());
+        }
+        let call = Call { facts, a, pair, state, late: None, changing: None, lines };
         self.calls.insert(session, Box::new(call));
     }
 }
@@ -176,8 +188,13 @@ impl Room {
         if self.calls.len() >= self.config.calls_max as usize {
             return Err(Box::new(Refusal::TooMany));
         }
-        if effects.directory().user(target).is_none() {
-            return Err(Box::new(Refusal::NoSuchUser));
+        let who = identity(caller, message, effects);
+        let question = caller::question(caller, &who, message, target, effects);
+        let decision = route::decide(effects.directory(), &question);
+        explain(session, &decision, effects);
+        if let Some(refusal) = decision.refusal {
+            let from_trunk = matches!(question.origin, Origin::Trunk(_));
+            return Err(refused(refusal, from_trunk, decision.dialled.international));
         }
         let mut pair = Pair::new(session, effects);
         let offer = description(message);
@@ -189,16 +206,12 @@ impl Room {
             }
             None => None,
         };
-        let who = identity(caller, message, effects);
+        let gate = gate(&question, &decision, session, effects);
+        let (private, from) = (who.private, who.uri.clone());
+        let who = if private { who.hidden() } else { who };
         let plan = Plan {
             session,
-            user: target.to_owned(),
             from: who.header(),
-            to: format!(
-                "<sip:{}@{}>",
-                sip::write::escape_user(target.as_bytes()),
-                effects.domain()
-            ),
             caller_uri: who.uri.clone(),
             caller_name: who.name.clone(),
             caller_user: who.user.clone(),
@@ -210,62 +223,73 @@ impl Room {
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
             wake: effects.push_wait(),
             ring: self.config.ring_max.into(),
+            ..Plan::default()
         };
         let facts = CallFacts {
             session,
-            from: who.uri,
-            to: format!("sip:{target}@{}", effects.domain()),
+            from,
+            to: format!("sip:{}@{}", question.dialled, effects.domain()),
             from_name: who.name.unwrap_or_default(),
             began: effects.unix(),
             call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
             ..CallFacts::default()
         };
         effects.publish(Notice::CallBegan(facts.clone()));
-        let ring = Ring::start(plan, effects);
+        let brief = Brief { plan, stages: decision.stages, gate, private };
+        let (hunt, outcome) = Hunt::start(brief, effects);
         let late = offer.is_none().then_some(Side::A);
-        let state = State::Ringing(Box::new(ring));
-        let call = Call { facts, a: leg, pair, state, late, changing: None };
+        let state = State::Ringing(Box::new(hunt));
+        let call = Call { facts, a: leg, pair, state, late, changing: None, lines: Vec::new() };
         self.calls.insert(session, Box::new(call));
         self.index(session);
+        self.outcome(session, outcome, effects);
         Ok(())
     }
 
     /// Notes the tickets that a ring waits for.
     fn index(&mut self, session: SessionId) {
         let Some(call) = self.calls.get(&session) else { return };
-        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &call.state else { return };
-        for ticket in ring.tickets() {
+        let (State::Ringing(hunt) | State::TalkingAhead(hunt)) = &call.state else { return };
+        for ticket in hunt.tickets() {
             self.tickets.insert(ticket, session);
         }
-        if ring.wakes() && !self.replies.contains_key(ring.call_id()) {
-            self.replies.insert(ring.call_id().to_owned(), session);
+        for call_id in hunt.call_ids() {
+            if !self.replies.contains_key(call_id) {
+                self.replies.insert(call_id.to_owned(), session);
+            }
         }
     }
 
-    /// Tells the ring of a call something, and does what comes of it.
+    /// Tells the hunt of a call something, and does what comes of it.
     fn ringing(
         &mut self,
         session: SessionId,
         effects: &mut Effects<'_>,
-        tell: impl FnOnce(&mut Ring, &mut Effects<'_>) -> Outcome,
+        tell: impl FnOnce(&mut Hunt, &mut Effects<'_>) -> Outcome,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let (State::Ringing(ring) | State::TalkingAhead(ring)) = &mut call.state else { return };
-        let old = ring.tickets();
-        let outcome = tell(ring, effects);
+        let (State::Ringing(hunt) | State::TalkingAhead(hunt)) = &mut call.state else { return };
+        let old = hunt.tickets();
+        let replies: Vec<String> = hunt.call_ids().map(str::to_owned).collect();
+        let outcome = tell(hunt, effects);
         for ticket in old {
             self.tickets.remove(&ticket);
+        }
+        for call_id in replies {
+            self.replies.remove(&call_id);
         }
         self.index(session);
         self.outcome(session, outcome, effects);
     }
 
-    /// Forgets what led to a ring.
-    fn unindex(&mut self, ring: &Ring) {
-        for ticket in ring.tickets() {
+    /// Forgets what led to a hunt.
+    fn unindex(&mut self, hunt: &Hunt) {
+        for ticket in hunt.tickets() {
             self.tickets.remove(&ticket);
         }
-        self.replies.remove(ring.call_id());
+        for call_id in hunt.call_ids() {
+            self.replies.remove(call_id);
+        }
     }
 
     fn outcome(&mut self, session: SessionId, outcome: Outcome, effects: &mut Effects<'_>) {
@@ -341,6 +365,7 @@ impl Room {
         }
         call.facts.answered = Some(effects.unix());
         call.facts.status = 200;
+        call.lines = effects.lines_of(session);
         // What is kept shows the leg as answered; the shell writes it before the 200 leaves.
         effects.leg(session, call.a, LegCommand::Answer { sdp: towards_a });
         effects.save(session, call.encode(), Durability::Written);
@@ -396,15 +421,20 @@ impl Room {
             return;
         }
         let State::Ringing(ring) = &call.state else { return };
-        let tried = ring.tried().to_vec();
+        let (tried, ours) = (ring.tried(), ring.refusal());
         for (who, why) in &tried {
             let line = format!("tried {who}: {why}");
             effects.ladder(CallId(session.0), Lane::Note, &line);
         }
         let mut headers = Vec::new();
-        if outcome == "unreachable" {
-            headers = Effects::refusal_headers(&Refusal::NobodyReachable);
-            let code = Refusal::NobodyReachable.verdict().code;
+        let refusal: Option<&dyn Refuse> = match (&ours, outcome) {
+            (Some(refusal), _) => Some(refusal),
+            (None, "unreachable") => Some(&Refusal::NobodyReachable),
+            (None, _) => None,
+        };
+        if let Some(refusal) = refusal {
+            headers = Effects::refusal_headers(refusal);
+            let code = refusal.verdict().code;
             call.facts.refusal = code.to_owned();
             effects.count(code);
             effects.ladder(CallId(session.0), Lane::Note, &format!("refused {status} {code}"));
@@ -603,65 +633,46 @@ fn refuse(session: SessionId, leg: LegId, refusal: &dyn Refuse, effects: &mut Ef
     effects.end(session, None);
 }
 
-/// Who calls, as the callee may see him.
-struct Identity {
-    user: Option<String>,
-    name: Option<String>,
-    uri: String,
-}
-
-impl Identity {
-    fn header(&self) -> String {
-        match &self.name {
-            Some(name) => format!("{} <{}>", sip::write::quote(name), self.uri),
-            None => format!("<{}>", self.uri),
-        }
+/// Writes into the ladder what was considered, when there was anything to consider.
+fn explain(session: SessionId, decision: &Decision, effects: &mut Effects<'_>) {
+    if decision.candidates.len() < 2 && decision.refusal.is_none() {
+        return;
+    }
+    for line in decision.lines() {
+        effects.ladder(CallId(session.0), Lane::Note, &format!("route {line}"));
     }
 }
 
-/// A user who proved himself goes out as himself, whatever his From says. A caller who was let in without proof
-/// keeps what he claims, but never counts as one of our people.
-fn identity(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Identity {
-    let display =
-        message.from().ok().map(|from| from.display_text()).filter(|name| !name.is_empty());
-    match caller {
-        Caller::User(user) => {
-            let known = effects.directory().user(user).map(|user| user.display_name.clone());
-            Identity {
-                name: known.filter(|name| !name.is_empty()).or(display),
-                uri: format!(
-                    "sip:{}@{}",
-                    sip::write::escape_user(user.as_bytes()),
-                    effects.domain()
-                ),
-                user: Some(user.clone()),
-            }
+/// A decision's "no" in the words of this room, where it has some of its own.
+fn refused(refusal: route::Refusal, from_trunk: bool, international: bool) -> Box<dyn Refuse> {
+    match refusal {
+        // A short number may as well be meant for a user.
+        route::Refusal::NoRoute if !from_trunk && !international => Box::new(Refusal::NoSuchUser),
+        refusal => Box::new(refusal),
+    }
+}
+
+/// The line that the caller's side needs first: that of a trunk with limits. A user who wants no second call is busy
+/// from now on.
+fn gate(
+    question: &route::Question,
+    decision: &Decision,
+    session: SessionId,
+    effects: &mut Effects<'_>,
+) -> Option<(Line, Allowance)> {
+    match &question.origin {
+        Origin::Stranger => None,
+        Origin::Trunk(name) => {
+            let allowance = effects.directory().routing().trunks.get(name)?.allowance()?;
+            let help = decision.dialled.emergency;
+            Some((Line::Trunk(name.clone()), if help { Allowance::default() } else { allowance }))
         }
-        Caller::Claimed(uri) => {
-            let claimed = sip::Uri::decode(uri.as_bytes()).ok().filter(|uri| effects.is_ours(uri));
-            let user = claimed
-                .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
-            // Without proof a name of ours is worth as much as `sip.require_auth = false` says: on loopback
-            // it is believed.
-            let known = user.as_deref().and_then(|user| effects.directory().user(user));
-            match known {
-                Some(user) => Identity {
-                    name: Some(user.display_name.clone())
-                        .filter(|name| !name.is_empty())
-                        .or(display),
-                    uri: format!(
-                        "sip:{}@{}",
-                        sip::write::escape_user(user.name.as_bytes()),
-                        effects.domain()
-                    ),
-                    user: Some(user.name.clone()),
-                },
-                None => {
-                    let plain: String =
-                        uri.chars().filter(|letter| !matches!(letter, '<' | '>' | '"')).collect();
-                    Identity { user: None, name: display, uri: plain }
-                }
+        Origin::User(name) => {
+            let calls = effects.directory().user(name).and_then(|user| user.calls.as_deref());
+            if calls.is_some_and(|calls| !calls.call_waiting) {
+                effects.seize(Line::User(name.clone()), session, Allowance::default());
             }
+            None
         }
     }
 }

@@ -337,6 +337,7 @@ fn sender(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Sour
         Caller::User(user) => Some(user.clone()),
         // Without proof a name of ours is worth as much as `sip.require_auth = false` says.
         Caller::Claimed(address) => claimed(address),
+        Caller::Trunk(_) => None,
     };
     let known = user.and_then(|user| effects.directory().user(&user));
     let (uri, name, user) = match (known, caller) {
@@ -345,9 +346,11 @@ fn sender(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Sour
             (address(&known.name, effects), name.unwrap_or(said), known.name.clone())
         }
         (None, Caller::User(user)) => (address(user, effects), said, String::new()),
-        (None, Caller::Claimed(uri)) => {
-            let plain: String = uri.chars().filter(|c| !matches!(c, '<' | '>' | '"')).collect();
-            (plain, said, String::new())
+        (None, Caller::Claimed(uri)) => (plain(uri), said, String::new()),
+        (None, Caller::Trunk(_)) => {
+            let from = message.from().ok().and_then(|from| from.uri().ok());
+            let from = from.map(|uri| plain(&String::from_utf8_lossy(uri.bytes())));
+            (from.unwrap_or_default(), said, String::new())
         }
     };
     let name_addr = match name.as_str() {
@@ -355,6 +358,10 @@ fn sender(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Sour
         name => format!("{} <{uri}>", sip::write::quote(name)),
     };
     Source { name_addr, uri, user }
+}
+
+fn plain(uri: &str) -> String {
+    uri.chars().filter(|letter| !matches!(letter, '<' | '>' | '"')).collect()
 }
 
 /// The address of a user.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sip::digest::Algorithm;
 use switchboard::directory::Device;
+use switchboard::route::CallSettings;
 
 use crate::Refused;
 
@@ -22,6 +23,10 @@ pub const TOKEN_MAX: usize = 2_048;
 const P256DH_LENGTH: usize = 65;
 /// The secret of a Web Push receiver. Units: octets.
 const AUTH_LENGTH: usize = 16;
+/// Longest target of a forwarding. Units: octets.
+const FORWARD_MAX: usize = 128;
+/// How long a phone may ring before a call is forwarded. Units: seconds.
+const NO_ANSWER: std::ops::RangeInclusive<u32> = 5..=120;
 /// Kinds of devices.
 const KINDS: [&str; 4] = ["browser", "phone", "screen", "vehicle"];
 
@@ -121,6 +126,32 @@ pub fn device(name: &str, bytes: &[u8]) -> Result<Device, Refused> {
     let (prid, prid_alert, param) = (push.prid, push.prid_alert, push.param);
     let target = Target { provider, prid, prid_alert, param, p256dh, auth };
     Ok(Device { name: name.to_owned(), kind, target })
+}
+
+/// What a user wants done with calls.
+pub fn calls(name: &str, bytes: &[u8]) -> Result<CallSettings, Refused> {
+    let calls: CallSettings = json(bytes)?;
+    for (field, to) in [
+        ("forward_always", &calls.forward_always),
+        ("forward_busy", &calls.forward_busy),
+        ("forward_no_answer", &calls.forward_no_answer),
+        ("forward_unreachable", &calls.forward_unreachable),
+    ] {
+        let Some(to) = to else { continue };
+        if to.is_empty()
+            || to.len() > FORWARD_MAX
+            || !to.bytes().all(|octet| octet.is_ascii_graphic())
+        {
+            return Err(Refused::malformed(field, "a user's name or a number such as +15550142"));
+        }
+        if to.strip_prefix("user/").unwrap_or(to) == name {
+            return Err(Refused::malformed(field, "somebody else than the user himself"));
+        }
+    }
+    if !NO_ANSWER.contains(&calls.no_answer_after) {
+        return Err(Refused::malformed("no_answer_after", "5 to 120 seconds"));
+    }
+    Ok(calls)
 }
 
 /// Whether a user or a device may be called so.

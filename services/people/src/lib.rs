@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 mod body;
+mod calls;
 mod config;
 mod devices;
 mod loading;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::directory::{Device, User};
 use switchboard::input::Picture;
+use switchboard::route::CallSettings;
 use switchboard::store::StoreFault;
 use switchboard::{
     Access, ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice,
@@ -79,6 +81,23 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/v1/users/{name}/image", "Takes the picture away.", Scope::User(0), "", ""),
     endpoint(
         "GET",
+        "/v1/users/{name}/calls",
+        "What the user wants done with calls: forwarding, do not disturb, call waiting.",
+        Scope::User(0),
+        "",
+        CALLS,
+    ),
+    endpoint(
+        "PUT",
+        "/v1/users/{name}/calls",
+        "Sets it. What is left out goes back to its default.",
+        Scope::User(0),
+        CALLS,
+        CALLS,
+    ),
+    endpoint("DELETE", "/v1/users/{name}/calls", "Calls just ring again.", Scope::User(0), "", ""),
+    endpoint(
+        "GET",
         "/v1/users/{name}/devices",
         "Lists the devices that can wake the user.",
         Scope::User(0),
@@ -105,6 +124,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 const USER: &str = r#"{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":["MD5"],"image":null}"#;
+const CALLS: &str = r#"{"forward_always":null,"forward_busy":"1002","forward_no_answer":"+15550142","no_answer_after":20,"forward_unreachable":null,"do_not_disturb":false,"call_waiting":true}"#;
 const DEVICE: &str = r#"{"user":"1001","name":"mobile","kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#;
 
 const fn endpoint(
@@ -176,6 +196,11 @@ enum Pending {
         device: Device,
         new: bool,
     },
+    PutCalls {
+        api: u64,
+        name: String,
+        calls: Option<Box<CallSettings>>,
+    },
     PutDevice {
         api: u64,
         user: String,
@@ -217,6 +242,9 @@ impl Room {
             ("DELETE", "/v1/users/{name}") => self.delete_user(request, effects),
             ("PUT", "/v1/users/{name}/image") => self.put_image(request, effects),
             ("DELETE", "/v1/users/{name}/image") => self.delete_image(request, effects),
+            ("GET", "/v1/users/{name}/calls") => self.one_calls(request, effects),
+            ("PUT", "/v1/users/{name}/calls") => self.put_calls(request, effects),
+            ("DELETE", "/v1/users/{name}/calls") => self.delete_calls(request, effects),
             ("GET", "/v1/users/{name}/devices") => self.list_devices(request, effects),
             ("PUT", _) => self.put_device(request, effects),
             ("GET", _) => self.one_device(request, effects),
@@ -291,7 +319,8 @@ impl Service for Room {
                 | Reply::Picture(_)
                 | Reply::Push(_)
                 | Reply::Response(_)
-                | Reply::Rows(_),
+                | Reply::Rows(_)
+                | Reply::Seized(_),
             ) => (),
         }
     }
@@ -315,6 +344,9 @@ impl Room {
             Pending::KeepDevice { user, name } => {
                 self.late.remove(&(user, name));
             }
+            Pending::PutCalls { api, name, calls } => {
+                self.calls_written(api, &name, calls, effects);
+            }
             Pending::PutDevice { api, user, device, new } => {
                 self.device_written(api, user, device, new, effects);
             }
@@ -334,6 +366,7 @@ impl Room {
             Pending::DropDevice { api, .. } => (api, Refusal::NoSuchDevice),
             Pending::DropPicture { api, .. }
             | Pending::DropUser { api, .. }
+            | Pending::PutCalls { api, .. }
             | Pending::PutPicture { api, .. } => (api, Refusal::NoSuchUser),
             Pending::PutDevice { api, .. } | Pending::PutUser { api, .. } => {
                 (api, Refusal::StoreBroken)

@@ -3,15 +3,23 @@
 use pns::{Provider, Target};
 use switchboard::directory::{Device, User, Verifier};
 use switchboard::input::Picture;
+use switchboard::route::CallSettings;
 use switchboard::store::{Batch, Migration, Query, Row, Statement, Value};
 use types::UnixTime;
 
 /// The schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_people",
-    sqlite: include_str!("../migrations/0001_people.sqlite.sql"),
-    postgres: include_str!("../migrations/0001_people.postgres.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_people",
+        sqlite: include_str!("../migrations/0001_people.sqlite.sql"),
+        postgres: include_str!("../migrations/0001_people.postgres.sql"),
+    },
+    Migration {
+        name: "0002_calls",
+        sqlite: include_str!("../migrations/0002_calls.sqlite.sql"),
+        postgres: include_str!("../migrations/0002_calls.postgres.sql"),
+    },
+];
 
 /// Tables and views of the schema.
 pub const TABLES: &[&str] = &["people_users", "people_devices", "v_users", "v_devices"];
@@ -22,7 +30,7 @@ pub const PAGE: usize = 2_000;
 /// Users behind `after`, by name.
 pub fn users(after: &str) -> Query {
     Query {
-        sql: "select name, display_name, digest, verifiers, picture_thumbnail, picture_tiny \
+        sql: "select name, display_name, digest, verifiers, picture_thumbnail, picture_tiny, calls \
               from people_users where name > ?1 order by name limit ?2",
         values: vec![after.into(), (PAGE as i64).into()],
     }
@@ -88,6 +96,16 @@ pub fn put_picture(name: &str, picture: Option<&Picture>, unix: UnixTime) -> Bat
         "update people_users set picture_full = ?2, picture_thumbnail = ?3, picture_type = ?4, \
          picture_tiny = ?5, updated_at = ?6 where name = ?1",
         vec![name.into(), full, thumbnail, kind, tiny, unix.into()],
+        Some(1),
+    )
+}
+
+/// Sets what a user wants done with calls; `None`: they just ring.
+pub fn put_calls(name: &str, calls: Option<&CallSettings>, unix: UnixTime) -> Batch {
+    let calls = calls.map(|calls| serde_json::to_string(calls).unwrap_or_default());
+    one(
+        "update people_users set calls = ?2, updated_at = ?3 where name = ?1",
+        vec![name.into(), calls.map_or(Value::Null, Value::Text), unix.into()],
         Some(1),
     )
 }
@@ -161,7 +179,7 @@ fn one(sql: &'static str, values: Vec<Value>, expect: Option<u64>) -> Batch {
 
 /// A row of [`users`].
 pub fn user_of(row: &Row) -> Option<User> {
-    let [name, display_name, digest, verifiers, picture, tiny] = row.as_slice() else {
+    let [name, display_name, digest, verifiers, picture, tiny, more @ ..] = row.as_slice() else {
         return None;
     };
     let digest = digest.text()?.split(',').filter(|word| !word.is_empty());
@@ -173,6 +191,7 @@ pub fn user_of(row: &Row) -> Option<User> {
         digest: digest.map(str::to_owned).collect(),
         picture: picture.text().map(str::to_owned),
         picture_tiny: tiny.blob().map(<[u8]>::to_vec),
+        calls: more.first().and_then(Value::text).and_then(|text| serde_json::from_str(text).ok()),
     })
 }
 

@@ -58,6 +58,7 @@ impl Room {
             digest: body.digest,
             picture: None,
             picture_tiny: None,
+            calls: None,
         });
         let ticket = effects.write(store::put_user(&user, effects.unix()));
         let new = known.is_none();
@@ -66,7 +67,7 @@ impl Room {
     }
 
     /// A user as he will be when the writes under way are done.
-    fn latest(&self, name: &str, effects: &Effects<'_>) -> Option<User> {
+    pub(crate) fn latest(&self, name: &str, effects: &Effects<'_>) -> Option<User> {
         for pending in self.pending.values().rev() {
             match pending {
                 Pending::PutUser { user, .. } if user.name == name => {
@@ -86,9 +87,10 @@ impl Room {
         new: bool,
         effects: &mut Effects<'_>,
     ) {
-        // A picture may have come while the row was written.
+        // A picture or call settings may have come while the row was written.
         if let Some(known) = effects.directory().user(&user.name) {
             (user.picture, user.picture_tiny) = (known.picture.clone(), known.picture_tiny.clone());
+            user.calls.clone_from(&known.calls);
         }
         let shown = self.show(&user, effects);
         effects.publish(Notice::UserChanged(Box::new(user)));

@@ -318,3 +318,54 @@ fn bodies_of_devices_are_judged_and_their_number_is_bounded() {
     let out = house.api("GET /v1/users/{name}/devices/{device}", &["1001", "d1"], b"");
     assert_eq!(out.answer().1["code"], "people.no_such_device");
 }
+
+#[test]
+fn call_settings_are_kept_told_and_refused() {
+    const CALLS: &str = "PUT /v1/users/{name}/calls";
+    const READ: &str = "GET /v1/users/{name}/calls";
+    let mut house = house();
+    make(&mut house, "1001");
+    let known = house.api(READ, &["1001"], b"").answer().1;
+    assert_eq!(
+        (known["call_waiting"].as_bool(), known["no_answer_after"].as_u64()),
+        (Some(true), Some(20))
+    );
+    let body =
+        json!({"forward_busy": "1002", "forward_no_answer": "+15550142", "no_answer_after": 15});
+    let out = house.api(CALLS, &["1001"], body.to_string().as_bytes());
+    let out = house.reply(out.writes()[0].0, written());
+    assert_eq!(out.answer().0.status, 200);
+    assert!(house.heard().iter().any(|notice| {
+        matches!(notice, Notice::UserChanged(user) if user.calls.as_ref().is_some_and(|calls| calls.no_answer_after == 15))
+    }));
+    assert_eq!(house.api(READ, &["1001"], b"").answer().1["forward_busy"], "1002");
+    // A new password leaves them alone.
+    let out = house.api(USER, &["1001"], json!({"password": "other"}).to_string().as_bytes());
+    house.reply(out.writes()[0].0, written());
+    assert_eq!(house.api(READ, &["1001"], b"").answer().1["forward_busy"], "1002");
+    let out = house.api("DELETE /v1/users/{name}/calls", &["1001"], b"");
+    assert_eq!(out.writes()[0].1.statements[0].values[1], Value::Null);
+    house.reply(out.writes()[0].0, written());
+    assert_eq!(house.api(READ, &["1001"], b"").answer().1["forward_busy"], json!(null));
+    for (body, field) in [
+        (r#"{"forward_busy":""}"#, "forward_busy"),
+        (r#"{"forward_always":"user/1001"}"#, "forward_always"),
+        (r#"{"forward_no_answer":"a b"}"#, "forward_no_answer"),
+        (r#"{"no_answer_after":1}"#, "no_answer_after"),
+        (r#"{"no_answer_after":"soon"}"#, "body"),
+        (r#"{"colour":"red"}"#, "body"),
+        ("[", "body"),
+    ] {
+        let out = house.api(CALLS, &["1001"], body.as_bytes());
+        let (response, problem) = out.answer();
+        assert_eq!(
+            (response.status, problem["tried"]["field"].as_str()),
+            (400, Some(field)),
+            "{body}"
+        );
+    }
+    assert_eq!(house.api(CALLS, &["nobody"], b"{}").answer().0.status, 404);
+    let out = house.api(CALLS, &["1001"], b"{}");
+    let out = house.reply(out.writes()[0].0, Reply::Written(Err(UNREACHABLE)));
+    assert_eq!(out.answer().0.status, 503);
+}

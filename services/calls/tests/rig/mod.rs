@@ -30,6 +30,8 @@ impl Service for Seed {
                 effects.put_user(User { name: name.into(), ..User::default() });
             }
             effects.bind("bob", binding("bob", BOB));
+            effects.put_user(User { name: "frank".into(), ..User::default() });
+            effects.bind("frank", binding("frank", CAROL));
             for name in ["dave", "eve"] {
                 effects.put_user(User { name: name.into(), ..User::default() });
                 for token in ["one", "two"] {
@@ -57,6 +59,12 @@ impl Service for Seed {
         }
         if let Notice::WakeOver { why, .. } = notice {
             effects.event("over", "", &serde_json::json!(format!("{why:?}")));
+        }
+        if let Notice::UserChanged(user) = notice {
+            effects.put_user((**user).clone());
+        }
+        if let Notice::RoutingChanged(change) = notice {
+            effects.put_routing((**change).clone());
         }
         if let Notice::UserGone { name } = notice {
             // The test's way to say: this token registered.
@@ -146,6 +154,11 @@ impl Rig {
     /// The device with this token registers.
     pub fn registers(&mut self, token: &str) {
         let notice = Notice::UserGone { name: token.into() };
+        self.handle(Input::Mail(Mail::Notice(notice)));
+    }
+
+    /// A fact of another room.
+    pub fn tell(&mut self, notice: Notice) {
         self.handle(Input::Mail(Mail::Notice(notice)));
     }
 

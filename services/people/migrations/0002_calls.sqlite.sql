@@ -1,0 +1,1 @@
+alter table people_users add column calls text;

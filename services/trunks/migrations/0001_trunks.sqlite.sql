@@ -1,0 +1,11 @@
+create table trunks_facts (
+  kind text not null,
+  name text not null,
+  body text not null,
+  sealed blob not null,
+  updated_at integer not null,
+  primary key (kind, name)
+);
+create view v_trunks as select name, body, updated_at from trunks_facts where kind = 'trunk';
+create view v_numbers as select name as number, body, updated_at from trunks_facts where kind = 'number';
+create view v_routes as select name, body, updated_at from trunks_facts where kind = 'route';

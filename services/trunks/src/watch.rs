@@ -1,0 +1,335 @@
+//! How a trunk is doing: where it is, whether it answers, whether we are registered there.
+//!
+//! Only the home shard of a trunk's name watches it, and tells all others when something changed.
+//!
+//! Spec: RFC 3261 §10.2 (REGISTER and its renewal), §11 (OPTIONS)
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use switchboard::requests::{RequestPlan, Response};
+use switchboard::route::{Change, Health, Trunk};
+use switchboard::{Effects, Notice, Ticket};
+use types::{Flow, Instant, Transport, UnixTime};
+
+use crate::{Pending, Room};
+
+/// Probes without an answer in a row until a trunk counts as down.
+pub const DOWN_AFTER: u32 = 3;
+/// Answered probes in a row until it counts as up again.
+pub const UP_AFTER: u32 = 2;
+/// Shortest registration that we keep up. Units: seconds.
+const EXPIRES_MIN: u64 = 30;
+/// After a refused registration the next one comes this much later, and twice as much each time.
+const REGISTER_RETRY_MIN: Duration = Duration::from_secs(5);
+/// … but not later than this.
+const REGISTER_RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// What is known of one trunk at its home.
+#[derive(Debug, Default)]
+pub struct Watch {
+    timer: Ticket,
+    next_probe: Option<Instant>,
+    next_register: Option<Instant>,
+    /// Asked and not answered yet: the answer comes by this ticket.
+    probing: Option<Ticket>,
+    registering: Option<Ticket>,
+    failed: u32,
+    answered: u32,
+    /// Down by OPTIONS.
+    silent: Option<String>,
+    /// Refused registrations in a row, and what the last one said.
+    refused: u32,
+    unregistered: Option<String>,
+    call_id: Option<String>,
+    cseq: u32,
+    health: Health,
+}
+
+/// Host, port and transport of a trunk's `server`.
+pub fn place_of(server: &str) -> Option<(String, Option<u16>, Transport)> {
+    let mut parts = server.split(';');
+    let place = parts.next()?;
+    let mut transport = Transport::Udp;
+    for part in parts {
+        transport = Transport::parse(part.strip_prefix("transport=")?.as_bytes())
+            .filter(|known| !matches!(known, Transport::Ws | Transport::Wss))?;
+    }
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            (
+                host,
+                rest.strip_prefix(':')
+                    .or(rest.is_empty().then_some(""))
+                    .filter(|port| rest.is_empty() || !port.is_empty())?,
+            )
+        }
+        None => place.split_once(':').unwrap_or((place, "")),
+    };
+    let port = match port {
+        "" => None,
+        digits => Some(digits.parse().ok().filter(|port| *port != 0)?),
+    };
+    let name = |octet: u8| octet.is_ascii_alphanumeric() || b".-:".contains(&octet);
+    (!host.is_empty() && host.bytes().all(name)).then(|| (host.to_owned(), port, transport))
+}
+
+impl Room {
+    /// Begins to watch a trunk, when its home is here.
+    pub(crate) fn watch(&mut self, name: &str, effects: &mut Effects<'_>) {
+        if !effects.hosts(effects.home(name)) {
+            return;
+        }
+        let Some(trunk) = effects.directory().routing().trunks.get(name).cloned() else { return };
+        let now = effects.now();
+        let mut watch = Watch {
+            next_probe: trunk.probe.then_some(now),
+            next_register: trunk.register.then_some(now),
+            ..Watch::default()
+        };
+        match hops_of(&trunk, effects) {
+            Ok(hops) => watch.health.hops = hops,
+            Err(why) => {
+                watch.silent = Some(why);
+                (watch.next_probe, watch.next_register) = (None, None);
+            }
+        }
+        if trunk.register {
+            watch.unregistered = Some("not registered there yet".to_owned());
+        }
+        watch.health.since = effects.unix();
+        watch.health.down = watch.silent.clone().or_else(|| watch.unregistered.clone());
+        let change = Change::TrunkHealth(name.to_owned(), watch.health.clone());
+        self.watches.insert(name.to_owned(), watch);
+        effects.publish(Notice::RoutingChanged(Box::new(change)));
+        self.due(name, effects);
+    }
+
+    /// The trunk changes or goes: what was known of it is old, and its registration ends.
+    pub(crate) fn unwatch(&mut self, name: &str, effects: &mut Effects<'_>) {
+        let Some(watch) = self.watches.remove(name) else { return };
+        for ticket in [Some(watch.timer), watch.probing, watch.registering].into_iter().flatten() {
+            self.pending.remove(&ticket);
+        }
+        effects.cancel_timer(watch.timer);
+        let trunk = effects.directory().routing().trunks.get(name).cloned();
+        if let (Some(trunk), Some(_)) = (trunk, watch.health.registered)
+            && let Some(plan) = register(&trunk, &watch, 0, effects)
+        {
+            let ticket = effects.request(plan);
+            self.pending.insert(ticket, Pending::Unregister);
+        }
+    }
+
+    /// Its timer came.
+    pub(crate) fn watch_again(&mut self, name: &str, ticket: Ticket, effects: &mut Effects<'_>) {
+        if self.watches.get(name).is_some_and(|watch| watch.timer == ticket) {
+            self.due(name, effects);
+        }
+    }
+
+    /// Sends what is due, and sets the timer for what comes next.
+    fn due(&mut self, name: &str, effects: &mut Effects<'_>) {
+        let now = effects.now();
+        let Some(trunk) = effects.directory().routing().trunks.get(name).cloned() else { return };
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        if watch.next_register.is_some_and(|at| at <= now) && watch.registering.is_none() {
+            watch.next_register = None;
+            watch.cseq += 3; // A challenged try uses the numbers between.
+            if watch.call_id.is_none() {
+                watch.call_id = Some(effects.call_id(effects.home(name)));
+            }
+            let seconds = self.config.register_for.0;
+            if let Some(plan) = register(&trunk, watch, seconds.into(), effects) {
+                let ticket = effects.request(plan);
+                watch.registering = Some(ticket);
+                self.pending.insert(ticket, Pending::Register { trunk: name.to_owned() });
+            }
+        }
+        if watch.next_probe.is_some_and(|at| at <= now) && watch.probing.is_none() {
+            watch.next_probe = Some(now + self.config.probe_every);
+            if let Some(plan) = options(&trunk, watch, effects) {
+                let ticket = effects.request(plan);
+                watch.probing = Some(ticket);
+                self.pending.insert(ticket, Pending::Probe { trunk: name.to_owned() });
+            }
+        }
+        let next = [watch.next_probe.filter(|_| watch.probing.is_none()), watch.next_register];
+        effects.cancel_timer(watch.timer);
+        self.pending.remove(&watch.timer);
+        if let Some(at) = next.into_iter().flatten().min() {
+            watch.timer = effects.set_timer(at);
+            self.pending.insert(watch.timer, Pending::Watch { trunk: name.to_owned() });
+        }
+    }
+
+    /// OPTIONS was answered, or not.
+    pub(crate) fn probed(&mut self, name: &str, response: &Response, effects: &mut Effects<'_>) {
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        watch.probing = None;
+        // Any word of its own shows that it lives; 503 asks us to stay away.
+        if matches!(response.status, 408 | 503) {
+            (watch.failed, watch.answered) = (watch.failed.saturating_add(1), 0);
+            if watch.failed >= DOWN_AFTER && watch.silent.is_none() {
+                let (times, status) = (watch.failed, response.status);
+                watch.silent = Some(format!("{times} OPTIONS in a row got {status}"));
+            }
+        } else {
+            (watch.failed, watch.answered) = (0, watch.answered.saturating_add(1));
+            if watch.answered >= UP_AFTER {
+                watch.silent = None;
+            }
+        }
+        self.tell(name, effects);
+        self.due(name, effects);
+    }
+
+    /// REGISTER was answered, or not.
+    pub(crate) fn registered(
+        &mut self,
+        name: &str,
+        response: &Response,
+        effects: &mut Effects<'_>,
+    ) {
+        let (now, unix) = (effects.now(), effects.unix());
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        watch.registering = None;
+        if response.is_success() {
+            let granted = granted(response).unwrap_or(self.config.register_for.0.into());
+            let granted = granted.max(EXPIRES_MIN);
+            let span = Duration::from_secs(granted);
+            watch.health.registered = Some(unix + span);
+            (watch.refused, watch.unregistered) = (0, None);
+            // Early enough for a lost try and its repetition.
+            watch.next_register = Some(now + span * 4 / 5);
+        } else {
+            let wait = REGISTER_RETRY_MIN * 2u32.saturating_pow(watch.refused.min(16));
+            watch.refused = watch.refused.saturating_add(1);
+            let why = format!("registration got {} {}", response.status, response.phrase);
+            // What was granted before still holds until its end.
+            if watch.health.registered.is_none_or(|until: UnixTime| until <= unix) {
+                watch.health.registered = None;
+                watch.unregistered = Some(why);
+            }
+            watch.next_register = Some(now + wait.min(REGISTER_RETRY_MAX));
+        }
+        self.tell(name, effects);
+        self.due(name, effects);
+    }
+
+    /// Tells all shards what is new.
+    fn tell(&mut self, name: &str, effects: &mut Effects<'_>) {
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        let down = watch.silent.clone().or_else(|| watch.unregistered.clone());
+        if down.is_some() != watch.health.down.is_some() {
+            watch.health.since = effects.unix();
+            effects.count(if down.is_some() { "trunks.went_down" } else { "trunks.came_up" });
+            let kind = if down.is_some() { "trunk.down" } else { "trunk.up" };
+            effects.event(kind, name, &serde_json::json!({"trunk": name, "why": down}));
+        }
+        watch.health.down = down;
+        let known = effects.directory().routing().health.get(name);
+        if known != Some(&watch.health) {
+            let change = Change::TrunkHealth(name.to_owned(), watch.health.clone());
+            effects.publish(Notice::RoutingChanged(Box::new(change)));
+        }
+    }
+}
+
+/// Where a trunk is reached.
+fn hops_of(trunk: &Trunk, effects: &Effects<'_>) -> Result<Vec<Flow>, String> {
+    let (host, port, transport) = place_of(&trunk.server).ok_or("its server cannot be read")?;
+    let address: IpAddr = host.parse().map_err(|_| format!("{host} is no address"))?;
+    let standard = if transport == Transport::Tls { 5061 } else { 5060 };
+    let remote = SocketAddr::new(address, port.unwrap_or(standard));
+    let flow = effects.flow_to(transport, remote);
+    flow.map(|flow| vec![flow]).ok_or_else(|| format!("no listener for {}", transport.param()))
+}
+
+fn options(trunk: &Trunk, watch: &Watch, effects: &Effects<'_>) -> Option<RequestPlan> {
+    let flow = *watch.health.hops.first()?;
+    let slot = effects.home(&trunk.name);
+    let uri = format!("sip:{}", trunk.server);
+    let mut plan = RequestPlan::new(slot, "OPTIONS", &uri, flow);
+    plan.from = format!("<sip:{}>", effects.domain());
+    plan.headers = vec![
+        ("Contact".to_owned(), effects.contact(flow)),
+        ("Accept".to_owned(), "application/sdp".to_owned()),
+    ];
+    Some(plan)
+}
+
+fn register(
+    trunk: &Trunk,
+    watch: &Watch,
+    seconds: u64,
+    effects: &Effects<'_>,
+) -> Option<RequestPlan> {
+    let flow = *watch.health.hops.first()?;
+    let slot = effects.home(&trunk.name);
+    let mut plan = RequestPlan::new(slot, "REGISTER", &format!("sip:{}", trunk.server), flow);
+    let domain = if trunk.from_domain.is_empty() { trunk.host() } else { &trunk.from_domain };
+    plan.from = format!("<sip:{}@{domain}>", trunk.user);
+    plan.to.clone_from(&plan.from);
+    plan.call_id.clone_from(&watch.call_id);
+    plan.cseq = watch.cseq + if seconds == 0 { 3 } else { 0 };
+    // Calls come to this Contact: the user part tells them from others' (services/calls reads To then).
+    let contact = effects.contact(flow).replacen("<sip:", &format!("<sip:{}@", trunk.user), 1);
+    plan.headers =
+        vec![("Contact".to_owned(), contact), ("Expires".to_owned(), seconds.to_string())];
+    plan.login = effects.login(trunk);
+    Some(plan)
+}
+
+/// How long a registrar granted: by the Contact's parameter, else by Expires.
+fn granted(response: &Response) -> Option<u64> {
+    let contact = response.header("Contact").or_else(|| response.header("m")).unwrap_or_default();
+    let of_contact = contact.to_ascii_lowercase().split(';').find_map(|part| {
+        part.trim().strip_prefix("expires=")?.trim_end_matches(['>', ' ']).parse().ok()
+    });
+    of_contact.or_else(|| response.header("Expires")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read() {
+        let table: &[(&str, Option<(&str, Option<u16>, Transport)>)] = &[
+            ("sip.acme.example", Some(("sip.acme.example", None, Transport::Udp))),
+            ("192.0.2.1:5080", Some(("192.0.2.1", Some(5080), Transport::Udp))),
+            ("192.0.2.1;transport=TCP", Some(("192.0.2.1", None, Transport::Tcp))),
+            ("[2001:db8::1]:5061;transport=tls", Some(("2001:db8::1", Some(5061), Transport::Tls))),
+            ("[2001:db8::1]", Some(("2001:db8::1", None, Transport::Udp))),
+            ("[2001:db8::1]:", None),
+            ("[2001:db8::1", None),
+            ("[nonsense]", None),
+            ("host:0", None),
+            ("host:70000", None),
+            ("host;lr", None),
+            ("host;transport=ws", None),
+            ("ho st", None),
+            ("", None),
+            (":5060", None),
+        ];
+        for (server, expected) in table {
+            let found = place_of(server);
+            let found = found.as_ref().map(|(host, port, how)| (host.as_str(), *port, *how));
+            assert_eq!(found, *expected, "{server}");
+        }
+    }
+
+    #[test]
+    fn grants_are_read() {
+        let response = |headers: &[(&str, &str)]| Response {
+            headers: headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            ..Response::default()
+        };
+        assert_eq!(granted(&response(&[("Contact", "<sip:a@b>;Expires=60")])), Some(60));
+        assert_eq!(granted(&response(&[("Contact", "<sip:a@b>"), ("Expires", " 90 ")])), Some(90));
+        assert_eq!(granted(&response(&[("Contact", "<sip:a@b>;expires=x")])), None);
+    }
+}
