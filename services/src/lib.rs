@@ -37,6 +37,8 @@ corridor! {
     push,
     /// Call records and the event log.
     records,
+    /// Groups of users and their instructions: above what they refine.
+    groups,
     /// Messages between users.
     messaging,
     /// Trunks, numbers, routes.

@@ -84,6 +84,8 @@ pub struct Keys {
     /// Of what is kept sealed in the store.
     pub seal: [u8; 32],
     nonces: [u8; 32],
+    /// Of addresses that name one device.
+    pub(crate) devices: [u8; 32],
 }
 
 impl Keys {
@@ -91,12 +93,11 @@ impl Keys {
     pub fn new(secret: [u8; 32]) -> Self {
         let mut rng = Rng::new(secret);
         let slots = rng.hash_key();
-        let (mut links, mut nonces) = ([0; 32], [0; 32]);
+        let (mut links, mut nonces, mut devices) = ([0; 32], [0; 32], [0; 32]);
         rng.fill(&mut links);
         rng.fill(&mut nonces);
-        let mut seal = [0; 32];
-        rng.fill(&mut seal);
-        Self { slots, links, seal, nonces }
+        rng.fill(&mut devices);
+        Self { slots, links, nonces, devices }
     }
 
     /// The slot of a user, a group or a Call-ID.
@@ -121,7 +122,7 @@ pub(crate) struct SessionEntry {
 pub(crate) struct Undo {
     pub mark: Mark,
     pub user: String,
-    pub contact: String,
+    pub binding: Binding,
     pub before: Option<Binding>,
 }
 

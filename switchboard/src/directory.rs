@@ -1,4 +1,4 @@
-//! What every shard knows at once (people, numbers, trunks, routes), and what a user's home slot keeps (bindings, devices).
+//! What every shard knows at once (people, groups), and what a user's home slot keeps (bindings, devices).
 //!
 //! Picture     users: everywhere, from the store. homes: on the user's slot only, asked for by mail.
 //! Rules       A binding changes only through the registrar's effects. A watcher hears each arrival
@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use sip::digest::{Algorithm, Ha1};
 use types::{Flow, HashKey, Map, SessionId, UnixTime};
 
-use crate::route::{CallSettings, Change, Routing};
+use crate::group::Groups;
 
 /// Bindings that one user may have at once.
 pub const BINDINGS_MAX: usize = 10;
 /// Devices with a push token that one user may have.
 pub const DEVICES_MAX: usize = 10;
+/// The highest preference, in thousandths.
+pub const Q_MAX: u16 = 1_000;
 /// Sessions that may wait for one user at once.
 pub const WATCHERS_MAX: usize = 64;
 
@@ -90,6 +92,15 @@ pub struct Device {
     pub target: pns::Target,
 }
 
+/// `reg-id`: the number that a device gives one of its flows (RFC 5626 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RegId(pub u32);
+
+impl RegId {
+    /// Without outbound.
+    pub const NONE: Self = Self(0);
+}
+
 /// Where one device of a user can be reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Binding {
@@ -109,12 +120,57 @@ pub struct Binding {
     pub call_id: String,
     /// See `call_id`.
     pub cseq: u32,
-    /// `+sip.instance` and `reg-id`, which name the device and its flow (RFC 5626).
+    /// `+sip.instance`: the device, with its angle brackets; empty when it does not say (RFC 5626 §4.1).
     pub instance: String,
+    /// Which of the device's flows it is.
+    pub reg_id: RegId,
     /// What the device calls itself.
     pub user_agent: String,
     /// RFC 8599 parameters: this device sleeps and wants a push before a request.
     pub push: Option<pns::Target>,
+}
+
+impl Default for Binding {
+    fn default() -> Self {
+        Self {
+            contact: String::new(),
+            flow: Flow::NONE,
+            path: String::new(),
+            until: UnixTime(0),
+            seen: UnixTime(0),
+            q: Q_MAX,
+            call_id: String::new(),
+            cseq: 0,
+            instance: String::new(),
+            reg_id: RegId::NONE,
+            user_agent: String::new(),
+            push: None,
+        }
+    }
+}
+
+impl Binding {
+    /// Whether one of them takes the place of the other: flows of a device may share their contact.
+    ///
+    /// Spec: RFC 3261 §10.3 step 7, RFC 5626 §6
+    pub fn is_same(&self, other: &Self) -> bool {
+        if self.is_outbound() && other.is_outbound() {
+            return self.instance == other.instance && self.reg_id == other.reg_id;
+        }
+        self.contact == other.contact
+    }
+
+    /// Whether the device keeps a flow open, and may be reached by that alone.
+    ///
+    /// Spec: RFC 5626 §5.3, §6
+    pub fn is_outbound(&self) -> bool {
+        self.reg_id != RegId::NONE && !self.instance.is_empty()
+    }
+
+    /// Whether the connection that it is bound to is gone: nobody else may be called in its stead.
+    pub fn is_cut(&self) -> bool {
+        self.is_outbound() && self.flow.transport.reliable() && self.flow.connection == 0
+    }
 }
 
 /// What a home slot knows of a user.
@@ -139,7 +195,7 @@ pub struct Home {
 pub struct Directory {
     users: Map<String, User>,
     pub(crate) homes: Map<String, Home>,
-    routing: Routing,
+    pub(crate) groups: Groups,
 }
 
 impl Directory {
@@ -148,13 +204,18 @@ impl Directory {
         Self {
             users: Map::with_hasher(key),
             homes: Map::with_hasher(key),
-            routing: Routing::default(),
+            groups: Groups::default(),
         }
     }
 
     /// A person.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
+    }
+
+    /// Groups of users.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// How many people there are.
@@ -209,17 +270,12 @@ impl Directory {
         self.homes.remove(name);
     }
 
-    /// Adds or replaces the binding of a contact, or of an instance with the same `reg-id`.
-    /// Adds or replaces a binding; gives the one that had this contact.
+    /// Adds a binding, or puts it in the place of what is the same; gives the one that is kept under the same key.
     pub(crate) fn bind(&mut self, user: &str, binding: Binding) -> Option<Binding> {
         let home = self.homes.entry(user.to_owned()).or_default();
-        let same = |known: &Binding| {
-            known.contact == binding.contact
-                || (!binding.instance.is_empty() && known.instance == binding.instance)
-        };
         let mut before = None;
-        for known in home.bindings.extract_if(.., |known| same(known)) {
-            if known.contact == binding.contact {
+        for known in home.bindings.extract_if(.., |known| known.is_same(&binding)) {
+            if known.contact == binding.contact && known.is_outbound() == binding.is_outbound() {
                 before = Some(known);
             }
         }
@@ -228,9 +284,9 @@ impl Directory {
         before
     }
 
-    pub(crate) fn unbind(&mut self, user: &str, contact: &str) -> Option<Binding> {
+    pub(crate) fn unbind(&mut self, user: &str, binding: &Binding) -> Option<Binding> {
         let home = self.homes.get_mut(user)?;
-        let place = home.bindings.iter().position(|known| known.contact == contact)?;
+        let place = home.bindings.iter().position(|known| known.is_same(binding))?;
         let gone = home.bindings.remove(place);
         self.tidy(user);
         Some(gone)

@@ -8,8 +8,10 @@ use types::{
     Transport, UnixTime, tagged,
 };
 
+use crate::binding::binding_key;
 use crate::core::{Core, Keys};
 use crate::directory::{Binding, Device, Directory, User};
+use crate::group::{Deed, Speaker};
 use crate::input::{ApiRequest, ApiResponse, EventLine, Mail, Output, Ticket};
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
@@ -100,6 +102,34 @@ impl Effects<'_> {
     /// Whether a URI names our domain or one of our listeners.
     pub fn is_ours(&self, uri: &sip::Uri<'_>) -> bool {
         self.core.is_ours(uri)
+    }
+
+    /// The one device that an address of ours names; `None`: all of its user's.
+    pub fn gruu(&self, uri: &sip::Uri<'_>) -> Option<crate::gruu::Gruu> {
+        crate::gruu::Gruu::read(&self.core.keys, uri).filter(|_| self.core.is_ours(uri))
+    }
+
+    /// A new address of the device of a binding, good while that registration stands.
+    pub fn temporary_gruu(&mut self, user: &str, binding: &Binding) -> Option<String> {
+        let core = &mut *self.core;
+        crate::gruu::temporary(&core.keys, &mut core.rng, user, &core.config.domain, binding)
+    }
+
+    /// The group in whose name a user acts with this request; `None`: in his own.
+    ///
+    /// Spec: RFC 3325 §9.2 (P-Preferred-Identity)
+    pub fn speaker(&self, user: &str, deed: Deed, message: &Message<'_>) -> Option<Speaker> {
+        let wish = message.name_addr(Name::PPreferredIdentity).ok();
+        let wish = wish.and_then(|wish| wish.uri().ok());
+        let wish =
+            wish.and_then(|wish| String::from_utf8(wish.user_unescaped()?.into_owned()).ok());
+        let group = self.core.directory.groups.acting(user, deed, wish.as_deref())?;
+        let name = sip::write::escape_user(group.name.as_bytes());
+        Some(Speaker {
+            name: group.display_name.clone(),
+            uri: format!("sip:{name}@{}", self.core.config.domain),
+            number: group.number.clone(),
+        })
     }
 
     /// The slot that keeps a user's bindings.
@@ -253,25 +283,22 @@ impl Effects<'_> {
     /// waits until it is on disk.
     pub fn bind(&mut self, user: &str, binding: Binding) {
         let entry = self.core.binding_entry(user, &binding);
-        // An instance that comes from another address leaves its old contact behind.
-        let replaced: Vec<String> = self
-            .core
-            .directory
-            .bindings(user)
-            .iter()
+        // A flow that comes from another address leaves its old contact behind.
+        let known = self.core.directory.bindings(user).iter();
+        let replaced: Vec<Binding> = known
             .filter(|known| {
-                known.contact != binding.contact
-                    && !known.instance.is_empty()
-                    && known.instance == binding.instance
+                known.is_same(&binding)
+                    && binding_key(&self.core.keys, user, known)
+                        != binding_key(&self.core.keys, user, &binding)
             })
-            .map(|known| known.contact.clone())
+            .cloned()
             .collect();
-        for contact in replaced {
-            self.unbind(user, &contact, "replaced");
+        for known in replaced {
+            self.unbind(user, &known, "replaced");
         }
         let mark = self.core.keep(entry, Durability::Synced);
         let before = self.core.directory.bind(user, binding.clone());
-        self.core.can_undo(mark, user, &binding.contact, before);
+        self.core.can_undo(mark, user, &binding, before);
         let watchers: Vec<_> = self
             .core
             .directory
@@ -291,18 +318,18 @@ impl Effects<'_> {
     }
 
     /// Ends a binding of a user whose home is here.
-    pub fn unbind(&mut self, user: &str, contact: &str, why: &str) {
-        let Some(gone) = self.core.directory.unbind(user, contact) else { return };
+    pub fn unbind(&mut self, user: &str, binding: &Binding, why: &str) {
+        let Some(gone) = self.core.directory.unbind(user, binding) else { return };
         let entry = Entry {
             slot: self.core.home(user),
             kind: kinds::BINDING,
-            key: binding_key(&self.core.keys, user, &gone.contact),
+            key: binding_key(&self.core.keys, user, &gone),
             body: Vec::new(),
             last: true,
         };
         let mark = self.core.keep(entry, Durability::Synced);
         let contact = gone.contact.clone();
-        self.core.can_undo(mark, user, &contact, Some(gone));
+        self.core.can_undo(mark, user, &gone.clone(), Some(gone));
         self.publish(Notice::BindingGone { user: user.to_owned(), contact, why: why.to_owned() });
     }
 
@@ -314,18 +341,26 @@ impl Effects<'_> {
     /// A person is gone; his bindings with him.
     pub fn remove_user(&mut self, name: &str) {
         if self.hosts(self.home(name)) {
-            let contacts: Vec<_> =
-                self.directory().bindings(name).iter().map(|known| known.contact.clone()).collect();
-            for contact in contacts {
-                self.unbind(name, &contact, "unregistered");
+            for known in self.directory().bindings(name).to_vec() {
+                self.unbind(name, &known, "unregistered");
             }
         }
         self.core.directory.remove_user(name);
     }
 
-    /// A fact that routes calls; for the room that hears `RoutingChanged`.
-    pub fn put_routing(&mut self, change: Change) {
-        self.core.directory.put_routing(change);
+    /// A group, as every shard knows it; for the room that hears `GroupChanged`.
+    pub fn put_group(&mut self, group: crate::group::Group) {
+        self.core.directory.groups.put(group);
+    }
+
+    /// A group is gone.
+    pub fn remove_group(&mut self, name: &str) {
+        self.core.directory.groups.remove(name);
+    }
+
+    /// The next round of a group begins with this user; for the room that hears `GroupTurned`.
+    pub fn turn_group(&mut self, name: &str, first: &str) {
+        self.core.directory.groups.turn(name, first.to_owned());
     }
 
     /// A device that can be woken; for the room that hears `DeviceSeen`.
@@ -455,12 +490,8 @@ impl Effects<'_> {
     /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
     pub fn start(&mut self, slot: Slot) -> SessionId {
         let session = SessionId::mint(slot, &mut self.core.rng);
-        let entry = crate::core::SessionEntry {
-            room: self.room,
-            legs: Vec::new(),
-            saved: None,
-            saved_by: 0,
-        };
+        let (room, legs) = (self.room, Vec::new());
+        let entry = crate::core::SessionEntry { room, legs, saved: None, saved_by: 0 };
         self.core.sessions.insert(session, entry);
         session
     }
@@ -664,102 +695,4 @@ fn warning(refusal: &dyn Refuse) -> String {
         "399 carillon {}",
         sip::write::quote(&format!("{} CAR-{:04}", verdict.code, verdict.number))
     )
-}
-
-pub(crate) fn binding_key(keys: &Keys, user: &str, contact: &str) -> u128 {
-    let (high, low) = (
-        keys.slots.hash_bytes(user.as_bytes()),
-        keys.slots.hash_bytes(format!("{user}\n{contact}").as_bytes()),
-    );
-    u128::from(high) << 64 | u128::from(low)
-}
-
-/// A binding as tagged fields.
-pub(crate) fn encode_binding(user: &str, binding: &Binding) -> Vec<u8> {
-    let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
-    writer.text(1, user).text(2, &binding.contact);
-    writer.bytes(3, &crate::leg::encode_flow(binding.flow));
-    writer.number(4, binding.until.0.into()).number(5, binding.seen.0.into());
-    writer.number(6, binding.q.into()).text(7, &binding.call_id).number(8, binding.cseq.into());
-    for (tag, text) in [(9, &binding.path), (10, &binding.instance), (11, &binding.user_agent)] {
-        if !text.is_empty() {
-            writer.text(tag, text);
-        }
-    }
-    if let Some(push) = &binding.push {
-        let mut inner = tagged::Writer::new();
-        inner.text(1, push.provider.name()).text(2, &push.prid).text(3, &push.param);
-        if let Some(alert) = &push.prid_alert {
-            inner.text(4, alert);
-        }
-        for (tag, octets) in [(5, &push.p256dh), (6, &push.auth)] {
-            if let Some(octets) = octets {
-                inner.bytes(tag, octets);
-            }
-        }
-        writer.bytes(12, &inner.finish());
-    }
-    writer.finish()
-}
-
-/// A binding and its user, as the keeper had them.
-pub(crate) fn decode_binding(bytes: &[u8]) -> Option<(String, Binding)> {
-    let mut user = String::new();
-    let mut binding = Binding {
-        contact: String::new(),
-        flow: Flow::NONE,
-        path: String::new(),
-        until: UnixTime(0),
-        seen: UnixTime(0),
-        q: 1_000,
-        call_id: String::new(),
-        cseq: 0,
-        instance: String::new(),
-        user_agent: String::new(),
-        push: None,
-    };
-    for (tag, field) in tagged::Reader::new(bytes) {
-        let text = || field.text().map(str::to_owned);
-        match tag {
-            1 => user = text()?,
-            2 => binding.contact = text()?,
-            3 => binding.flow = crate::leg::decode_flow(field.0)?,
-            4 => binding.until = UnixTime(field.number()? as u64),
-            5 => binding.seen = UnixTime(field.number()? as u64),
-            6 => binding.q = field.number()? as u16,
-            7 => binding.call_id = text()?,
-            8 => binding.cseq = field.number()? as u32,
-            9 => binding.path = text()?,
-            10 => binding.instance = text()?,
-            11 => binding.user_agent = text()?,
-            12 => binding.push = decode_target(field.0),
-            _ => (), // A field of a newer version.
-        }
-    }
-    (!user.is_empty() && !binding.contact.is_empty()).then_some((user, binding))
-}
-
-fn decode_target(bytes: &[u8]) -> Option<pns::Target> {
-    let mut provider = None;
-    let mut target = pns::Target {
-        provider: pns::Provider::Fcm,
-        prid: String::new(),
-        prid_alert: None,
-        param: String::new(),
-        p256dh: None,
-        auth: None,
-    };
-    for (tag, field) in tagged::Reader::new(bytes) {
-        match tag {
-            1 => provider = pns::Provider::parse(field.text()?),
-            2 => target.prid = field.text()?.to_owned(),
-            3 => target.param = field.text()?.to_owned(),
-            4 => target.prid_alert = field.text().map(str::to_owned),
-            5 => target.p256dh = Some(field.0.to_vec()),
-            6 => target.auth = Some(field.0.to_vec()),
-            _ => (),
-        }
-    }
-    target.provider = provider?;
-    Some(target)
 }

@@ -9,11 +9,16 @@
 #![deny(missing_docs)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod binding;
 mod core;
 pub mod directory;
 mod effects;
 mod facts;
 pub mod flight;
+mod flows;
+mod fork;
+pub mod group;
+pub mod gruu;
 mod guard;
 pub mod hunt;
 pub mod input;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use types::{MessageId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, User};
-use crate::route::Change;
+use crate::group::Group;
 
 /// Who hears a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Notice {
         user: String,
         /// Its contact URI.
         contact: String,
-        /// `expired`, `unregistered`, `replaced` or `token gone`.
+        /// `expired`, `flow gone`, `unregistered`, `replaced` or `token gone`.
         why: String,
     },
     /// The two sides of a call hear each other.
@@ -61,12 +61,40 @@ pub enum Notice {
         /// The device.
         device: Device,
     },
-    /// A call of a user began, was answered or ended: what those see who watch his line.
-    LineChanged {
-        /// Whose line.
+    /// The way to a device is gone, as the proxy in front of it says; its binding is of no use any more.
+    FlowFailed {
+        /// Whose.
         user: String,
-        /// The call, seen from him.
-        line: LineFacts,
+        /// The contact URI of the binding.
+        contact: String,
+    },
+    /// A call came to a group, and its members ring in turn.
+    GroupCalled {
+        /// Which.
+        name: String,
+    },
+    /// A group was made or changed.
+    GroupChanged(Box<Group>),
+    /// A group was deleted.
+    GroupGone {
+        /// Which.
+        name: String,
+    },
+    /// Somebody wrote to a group: a member's word to him is the reply.
+    GroupWritten {
+        /// Which.
+        name: String,
+        /// His address.
+        from: String,
+    },
+    /// A message is to be delivered that nobody of ours sent: a copy, or a word of the server.
+    LetterWanted(Box<LetterPlan>),
+    /// A round of a group begins with somebody else from now on.
+    GroupTurned {
+        /// Which.
+        name: String,
+        /// The user.
+        first: String,
     },
     /// One of our people, or somebody in his name by the API, sent a message that was taken.
     MessageSent(Box<MessageFacts>),
@@ -200,6 +228,23 @@ pub struct MessageFacts {
     pub sent: UnixTime,
 }
 
+/// A message that the server itself wants delivered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LetterPlan {
+    /// The user it is for.
+    pub to: String,
+    /// From: a name-addr.
+    pub from: String,
+    /// The sender's address.
+    pub from_uri: String,
+    /// Type of the body.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether it is kept for a user who is away.
+    pub keep: bool,
+}
+
 /// What is told and kept of a call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallFacts {
@@ -229,6 +274,8 @@ pub struct CallFacts {
     pub refusal: String,
     /// SIP Call-ID of the caller's leg.
     pub call_id: String,
+    /// The user who answered; empty before, and when it was nobody of ours.
+    pub answered_by: String,
 }
 
 impl Notice {
@@ -239,7 +286,7 @@ impl Notice {
             | Self::BindingGone { user, .. }
             | Self::DeviceGone { user, .. }
             | Self::DeviceSeen { user, .. }
-            | Self::LineChanged { user, .. }
+            | Self::FlowFailed { user, .. }
             | Self::MessageStored { user, .. }
             | Self::MessagesWaiting { user, .. }
             | Self::WakeOver { user, .. } => Reach::Home(user),
@@ -247,8 +294,13 @@ impl Notice {
                 Reach::Session(facts.session)
             }
             Self::MessageSent(facts) => Reach::Home(&facts.from_user),
-            Self::Restarted
-            | Self::RoutingChanged(_)
+            Self::GroupCalled { name } => Reach::Home(name),
+            Self::LetterWanted(plan) => Reach::Home(&plan.to),
+            Self::GroupChanged(_)
+            | Self::GroupGone { .. }
+            | Self::GroupTurned { .. }
+            | Self::GroupWritten { .. }
+            | Self::Restarted
             | Self::Started
             | Self::UserChanged(_)
             | Self::UserGone { .. }

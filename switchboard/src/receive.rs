@@ -16,6 +16,7 @@ use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
 use types::{Flow, LegId, SessionId, Slot, Transport};
 
 use crate::core::Core;
+use crate::gruu::Gruu;
 use crate::ladder::Lane;
 use crate::leg::{Change, Leg, Phase};
 use crate::leg_run::{ALLOW, SERVER};
@@ -292,7 +293,8 @@ impl Core {
         method: Method<'_>,
         message: &Message<'_>,
     ) -> bool {
-        let known: &[&str] = if method == Method::Register { &["path", "outbound"] } else { &[] };
+        let known: &[&str] =
+            if method == Method::Register { &["gruu", "outbound", "path"] } else { &[] };
         let unknown: Vec<_> = message
             .values(Name::Require)
             .filter(|value| !value.is_empty())
@@ -556,8 +558,12 @@ impl Core {
             return flow;
         }
         let contact = message.name_addr(Name::Contact).ok();
+        let contact = contact.and_then(|contact| contact.uri().ok());
+        // The phone keeps this way open and wants no other (RFC 5626 §4.3, §5.3).
+        if contact.is_some_and(|contact| contact.params.has("ob")) {
+            return flow;
+        }
         let address = contact
-            .and_then(|contact| contact.uri().ok())
             .and_then(|uri| Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))))
             .filter(|address| address.port() != 0);
         match address {
@@ -591,6 +597,9 @@ impl Core {
         }
         if !trunk && !self.is_ours(&uri) {
             return Err(403);
+        }
+        if let Some(gruu) = Gruu::read(&self.keys, &uri) {
+            return Ok(gruu.user().to_owned());
         }
         let user = uri.user_unescaped().unwrap_or_default();
         Ok(String::from_utf8_lossy(&user).into_owned())

@@ -4,9 +4,9 @@ use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, LegId, SessionId, tagged};
 
+use crate::binding::{binding_key, encode_binding};
 use crate::core::{Core, UNDO_MAX, Undo};
 use crate::directory::Binding;
-use crate::effects::{binding_key, encode_binding};
 use crate::input::{Mark, Output};
 use crate::leg::{Change, Leg, Phase, SavedLeg};
 use crate::service::RequestId;
@@ -29,14 +29,14 @@ impl Core {
         &mut self,
         mark: Mark,
         user: &str,
-        contact: &str,
+        binding: &Binding,
         before: Option<Binding>,
     ) {
         if self.undo.len() >= UNDO_MAX {
             self.undo.pop_front();
         }
-        let (user, contact) = (user.to_owned(), contact.to_owned());
-        self.undo.push_back(Undo { mark, user, contact, before });
+        let (user, binding) = (user.to_owned(), binding.clone());
+        self.undo.push_back(Undo { mark, user, binding, before });
     }
 
     /// Keeps a session as its room saved it last, with its legs as they are now.
@@ -89,7 +89,7 @@ impl Core {
         Entry {
             slot: self.home(user),
             kind: kinds::BINDING,
-            key: binding_key(&self.keys, user, &binding.contact),
+            key: binding_key(&self.keys, user, binding),
             body: encode_binding(user, binding),
             last: false,
         }

@@ -5,18 +5,26 @@
 //!             Trying --nobody left--> Done (failed)
 //! Rules       One Call-ID, one From tag for all branches and pushes of a call. The first answer wins, whichever
 //!             way it comes; every other device is told. A device with a push token gets its INVITE when it has
-//!             registered after the push. With nobody awake and nobody to wake the end comes at once.
-//! Limits      `wake` for devices that were pushed, `ring` in all, CONNECT_MAX from an accept by reply to the
-//!             registration; BRANCHES_MAX.
-//! Not here    What the push says on its wire (services/push), when to ring (rooms).
-//! Spec        RFC 3261 §16.7 (best response), RFC 8599 §5 (holding), RFC 3326 (Reason of CANCEL).
+//!             registered after the push. With nobody awake and nobody to wake the end comes at once. Devices of lower
+//!             preference ring when those above have failed or had their time; a device that cannot be reached by
+//!             one of its flows is tried by the next.
+//! Limits      `wake` for devices that were pushed, `level` for those of one preference, `ring` in all, CONNECT_MAX
+//!             from an accept by reply to the registration; BRANCHES_MAX.
+//! Not here    What the push says on its wire (services/push), when to ring (rooms), the order of devices (fork).
+//! Spec        RFC 3261 §16.6 and §16.7 (order, best response), RFC 5626 §7 (flows), RFC 5627 §5.4 (one device),
+//!             RFC 8599 §5 (holding), RFC 3326 (Reason of CANCEL).
 
+mod levels;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use types::{CallId, Instant, LegId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, Located};
 use crate::effects::Effects;
+use crate::fork::{self, Ways};
+use crate::gruu::Gruu;
 use crate::input::Ticket;
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand, LegEvent};
@@ -35,6 +43,8 @@ pub struct Plan {
     pub session: SessionId,
     /// The user who is called.
     pub user: String,
+    /// His one device that is wanted; `None`: all of them.
+    pub device: Option<Gruu>,
     /// From, a name-addr without tag.
     pub from: String,
     /// To, a name-addr.
@@ -55,6 +65,8 @@ pub struct Plan {
     pub headers: Vec<(String, String)>,
     /// How long devices may take to wake.
     pub wake: Duration,
+    /// How long the devices of one preference ring alone before lower ones do; `None`: all ring at once.
+    pub level: Option<Duration>,
     /// How long it may ring in all.
     pub ring: Duration,
 }
@@ -67,6 +79,12 @@ struct Branch {
     /// The token of the device, when it was woken.
     prid: Option<String>,
     live: bool,
+    /// It said something: the way to it is good.
+    rang: bool,
+    /// The device, when it keeps flows open: it is called by one of them.
+    instance: String,
+    /// Other ways to the same device, the next one first.
+    spares: Ways,
 }
 
 /// One device that is being woken.
@@ -162,9 +180,16 @@ pub struct Ring {
     ticket: Ticket,
     timer: Option<Ticket>,
     began: UnixTime,
-    /// End of waking, end of ringing.
+    /// End of waking, end of ringing, end of the time of this preference.
     wake_until: Instant,
     ring_until: Instant,
+    level_until: Instant,
+    /// When devices of this preference were woken.
+    woke: UnixTime,
+    /// What the API knows of devices that registered: keys of Web Push, a second token.
+    devices: Vec<Device>,
+    /// Devices of lower preference, the next ones first.
+    levels: VecDeque<Vec<Ways>>,
     branches: Vec<Branch>,
     wakes: Vec<Waking>,
     /// The best failure so far.
@@ -192,6 +217,10 @@ impl Ring {
             began: effects.unix(),
             wake_until,
             ring_until,
+            level_until: ring_until,
+            woke: effects.unix(),
+            devices: Vec::new(),
+            levels: VecDeque::new(),
             branches: Vec::new(),
             wakes: Vec::new(),
             best: 0,
@@ -257,25 +286,15 @@ impl Ring {
             return Outcome::Pending;
         }
         self.state = State::Trying;
-        for binding in &located.bindings {
-            match &binding.push {
-                None => self.invite(binding, None, effects),
-                Some(target) => {
-                    // The API may know more of the same device: keys of Web Push, a second token.
-                    let known = located.devices.iter().find(|device| {
-                        device.target.provider == target.provider
-                            && device.target.prid == target.prid
-                    });
-                    let device = known.cloned().unwrap_or_else(|| Device {
-                        name: String::new(),
-                        kind: "phone".into(),
-                        target: target.clone(),
-                    });
-                    self.wake(device, effects);
-                }
-            }
-        }
-        for device in located.devices {
+        let located = self.wanted(located, effects);
+        let Located { bindings, devices } = located;
+        // Devices that are known by the API alone have no preference: they belong to the first.
+        let (known, first) =
+            devices.into_iter().partition(|device| levels::has_binding(device, &bindings));
+        self.devices = known;
+        self.levels = fork::levels(bindings, self.plan.level.is_some()).into();
+        self.next_level(effects);
+        for device in first {
             self.wake(device, effects);
         }
         if self.branches.is_empty() && self.wakes.is_empty() {
@@ -284,9 +303,10 @@ impl Ring {
                 "no device is registered and none can be woken".into(),
             ));
         }
-        self.arm(effects);
         let waking = self.wakes.iter().any(|wake| wake.state == WakeState::Waiting);
-        match self.verdict(effects) {
+        let outcome = self.verdict(effects);
+        self.arm(effects);
+        match outcome {
             Outcome::Pending if waking => {
                 Outcome::Progress { status: 180, sdp: None, why: Some("waking the callee's phone") }
             }
@@ -300,6 +320,10 @@ impl Ring {
 
     /// The user registered somewhere.
     pub fn arrived(&mut self, binding: &Binding, effects: &mut Effects<'_>) -> Outcome {
+        let keys = effects.keys();
+        if self.gruu().is_some_and(|gruu| !gruu.names(&keys, binding)) {
+            return Outcome::Pending;
+        }
         let prid = binding.push.as_ref().map(|target| target.prid.clone());
         match &self.state {
             State::Accepted { prid: accepted, .. } => {
@@ -319,7 +343,9 @@ impl Ring {
     fn woken(&mut self, binding: &Binding, prid: Option<String>, effects: &mut Effects<'_>) {
         let known = self.branches.iter().any(|branch| {
             branch.live
-                && (branch.contact == binding.contact || (prid.is_some() && branch.prid == prid))
+                && (branch.contact == binding.contact
+                    || (prid.is_some() && branch.prid == prid)
+                    || (binding.is_outbound() && branch.instance == binding.instance))
         });
         if known {
             return;
@@ -329,7 +355,7 @@ impl Ring {
                 wake.state = WakeState::Here;
             }
         }
-        self.invite(binding, prid, effects);
+        self.invite(binding, prid, Ways::new(), effects);
     }
 
     /// A leg of one of its branches.
@@ -348,6 +374,9 @@ impl Ring {
                 self.branch_failed(place, status, &phrase, effects)
             }
             LegEvent::Provisional { status, sdp } => {
+                if let Some(branch) = self.branches.get_mut(place) {
+                    branch.rang = true;
+                }
                 let status = if sdp.is_some() { 183 } else { status.clamp(180, 183) };
                 Outcome::Progress { status, sdp, why: None }
             }
@@ -368,9 +397,22 @@ impl Ring {
         phrase: &str,
         effects: &mut Effects<'_>,
     ) -> Outcome {
+        let mut way = None;
         if let Some(branch) = self.branches.get_mut(place) {
             branch.live = false;
             self.tried.push((branch.contact.clone(), format!("{status} {phrase}")));
+            if status == 430 {
+                let (user, contact) = (self.plan.user.clone(), branch.contact.clone());
+                effects.publish(Notice::FlowFailed { user, contact });
+            }
+            if fork::is_of_the_way(status, branch.rang) && self.state == State::Trying {
+                let mut spares = std::mem::take(&mut branch.spares).into_iter();
+                way = spares.next().map(|way| (way, branch.prid.clone(), spares.collect()));
+            }
+        }
+        if let Some((way, prid, spares)) = way {
+            self.invite(&way, prid, spares, effects);
+            return self.verdict(effects);
         }
         self.best = better(self.best, status);
         if status >= 600 {
@@ -421,6 +463,10 @@ impl Ring {
             self.settle(None, WakeOver::Missed, None, effects);
             let outcome = if rang { "missed" } else { "unreachable" };
             return Outcome::Failed { status: 480, outcome, text: None };
+        }
+        if now >= self.level_until && !self.levels.is_empty() {
+            self.leave_level(effects);
+            self.next_level(effects);
         }
         if now >= self.wake_until {
             for wake in &mut self.wakes {
@@ -550,10 +596,16 @@ impl Ring {
 
     /// Whether anybody is left who may answer.
     fn verdict(&mut self, effects: &mut Effects<'_>) -> Outcome {
-        let live = self.branches.iter().any(|branch| branch.live);
-        let waiting = self.wakes.iter().any(|wake| wake.state == WakeState::Waiting);
-        if live || waiting || !matches!(self.state, State::Trying) {
-            return Outcome::Pending;
+        loop {
+            let live = self.branches.iter().any(|branch| branch.live);
+            let waiting = self.wakes.iter().any(|wake| wake.state == WakeState::Waiting);
+            if live || waiting || !matches!(self.state, State::Trying) {
+                return Outcome::Pending;
+            }
+            if !self.next_level(effects) {
+                break;
+            }
+            self.arm(effects);
         }
         let why = if self.branches.is_empty() { WakeOver::Missed } else { WakeOver::Cancelled };
         self.settle(None, why, None, effects);
@@ -571,7 +623,13 @@ impl Ring {
         Outcome::Failed { status, outcome, text: None }
     }
 
-    fn invite(&mut self, binding: &Binding, prid: Option<String>, effects: &mut Effects<'_>) {
+    fn invite(
+        &mut self,
+        binding: &Binding,
+        prid: Option<String>,
+        spares: Ways,
+        effects: &mut Effects<'_>,
+    ) {
         if self.branches.len() >= BRANCHES_MAX {
             return;
         }
@@ -600,7 +658,16 @@ impl Ring {
             sdp: self.plan.offer.clone(),
             login: None,
         });
-        self.branches.push(Branch { leg, contact: binding.contact.clone(), prid, live: true });
+        let instance = if binding.is_outbound() { binding.instance.clone() } else { String::new() };
+        self.branches.push(Branch {
+            leg,
+            contact: binding.contact.clone(),
+            prid,
+            live: true,
+            rang: false,
+            instance,
+            spares,
+        });
     }
 
     fn wake(&mut self, device: Device, effects: &mut Effects<'_>) {
@@ -619,7 +686,7 @@ impl Ring {
             user: self.plan.user.clone(),
             device,
             invite,
-            until: self.began + self.plan.wake,
+            until: self.woke + self.plan.wake,
         })));
         self.wakes.push(Waking { prid, token, state: WakeState::Waiting });
     }
@@ -645,7 +712,7 @@ impl Ring {
             reply_url: format!("{}/v1/push/replies/{}", effects.public(), self.call_id),
             reply_token,
             iat: self.began.as_seconds(),
-            exp: (self.began + plan.wake).as_seconds(),
+            exp: (self.woke + plan.wake).as_seconds(),
             image,
         }
     }
@@ -658,8 +725,8 @@ impl Ring {
         let waiting = self.wakes.iter().any(|wake| wake.state == WakeState::Waiting);
         let at = match &self.state {
             State::Accepted { until, .. } => *until,
-            State::Trying if waiting => self.wake_until.min(self.ring_until),
-            State::Trying => self.ring_until,
+            State::Trying if waiting => self.wake_until.min(self.level_until).min(self.ring_until),
+            State::Trying => self.level_until.min(self.ring_until),
             State::Done | State::Locating => return,
         };
         self.timer = Some(effects.set_timer(at));

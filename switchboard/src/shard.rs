@@ -12,8 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sip::{Framing, Message};
 use types::{Instant, LegId, SessionId, Slot, tagged};
 
+use crate::binding::decode_binding;
 use crate::core::{Config, Core, Keys, SessionEntry, Work};
-use crate::effects::{Effects, decode_binding};
+use crate::directory::Binding;
+use crate::effects::Effects;
 use crate::flight::Crash;
 use crate::input::{Clock, Input, Mail, Mark, Output, Outputs, Reply};
 use crate::leg::{LegCommand, LegEvent};
@@ -71,7 +73,10 @@ impl Shard {
             Input::Api(request) => self.api(request),
             Input::Begin => self.begin(),
             Input::Drain => self.core.draining = true,
-            Input::FlowClosed { flow } => self.flow_closed(flow),
+            Input::FlowClosed { flow } => {
+                let Self { core, rooms, .. } = self;
+                crate::flows::closed(flow, &mut Effects { core, rooms, room: 0 });
+            }
             Input::LogBack => self.core.log_paused = false,
             Input::LogFailed => self.log_failed(),
             Input::LogPaused { unsaved } => self.log_paused(unsaved),
@@ -486,16 +491,18 @@ impl Shard {
     fn sweep(&mut self) {
         let (now, unix) = (self.core.clock.now, self.core.clock.unix);
         self.core.guard.sweep(now);
-        let mut over: Vec<(String, String)> = Vec::new();
+        let mut over: Vec<(String, Binding)> = Vec::new();
         for (user, bindings) in self.core.directory.homes() {
             let ended = bindings.iter().filter(|binding| binding.until <= unix);
-            over.extend(ended.map(|binding| (user.clone(), binding.contact.clone())));
+            over.extend(ended.map(|binding| (user.clone(), binding.clone())));
         }
-        over.sort_unstable();
+        over.sort_by(|a, b| {
+            (&a.0, &a.1.contact, a.1.reg_id).cmp(&(&b.0, &b.1.contact, b.1.reg_id))
+        });
         let Self { core, rooms, .. } = self;
         let mut effects = Effects { core, rooms, room: 0 };
-        for (user, contact) in over {
-            effects.unbind(&user, &contact, "expired");
+        for (user, binding) in over {
+            effects.unbind(&user, &binding, "expired");
         }
         self.core.timers.push(now + SWEEP, Reason::Sweep);
     }
@@ -510,27 +517,6 @@ impl Shard {
         if let Some(session) = self.core.bridges.get(&bridge).copied() {
             let event = Event::Media(event);
             self.core.queue.push_back(Work::Event { session, event });
-        }
-    }
-
-    /// A connection ended: bindings that came by it stay, with a fresh connection to be made.
-    fn flow_closed(&mut self, flow: types::Flow) {
-        for home in self.core.directory.homes.values_mut() {
-            for binding in &mut home.bindings {
-                if binding.flow == flow {
-                    binding.flow.connection = 0;
-                }
-            }
-        }
-        for leg in self.core.legs.values_mut() {
-            if leg.flow == flow {
-                leg.flow.connection = 0;
-            }
-        }
-        for one in self.core.subscriptions.known.values_mut() {
-            if one.flow == flow {
-                one.flow.connection = 0;
-            }
         }
     }
 
@@ -574,7 +560,7 @@ impl Shard {
             effects.count("switchboard.binding_undone");
             match undo.before {
                 Some(before) => effects.bind(&undo.user, before),
-                None => effects.unbind(&undo.user, &undo.contact, "not kept"),
+                None => effects.unbind(&undo.user, &undo.binding, "not kept"),
             }
         }
         // They stand behind what they take back.
@@ -584,7 +570,9 @@ impl Shard {
     fn adopt(&mut self, entry: Entry) {
         match entry.kind {
             kinds::BINDING => {
-                if let Some((user, binding)) = decode_binding(&entry.body) {
+                if let Some((user, mut binding)) = decode_binding(&entry.body) {
+                    // Connections did not outlive the process, and their numbers are given again.
+                    binding.flow.connection = 0;
                     self.core.directory.bind(&user, binding);
                 }
             }

@@ -7,6 +7,10 @@ types::settings! {
     pub struct Config {
         /// Longest time a call rings before it counts as missed.
         ring_max: Seconds = Seconds(120) => restart,
+        /// Whether devices of lower preference (`q` of their Contact) ring after the others, not with them.
+        fork_by_q: bool = true => restart,
+        /// How long devices of one preference ring before those of the next.
+        fork_wait: Seconds = Seconds(20) => restart,
         /// Calls at once on one shard; more get `calls.too_many`.
         calls_max: u32 = 100_000 => restart,
     }

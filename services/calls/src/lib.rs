@@ -211,6 +211,11 @@ impl Room {
         let who = if private { who.hidden() } else { who };
         let plan = Plan {
             session,
+            user: target.to_owned(),
+            device: message
+                .request_uri()
+                .and_then(|uri| sip::Uri::decode(uri).ok())
+                .and_then(|uri| effects.gruu(&uri)),
             from: who.header(),
             caller_uri: who.uri.clone(),
             caller_name: who.name.clone(),
@@ -222,6 +227,7 @@ impl Room {
             offer: towards_b,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
             wake: effects.push_wait(),
+            level: self.config.fork_by_q.then(|| self.config.fork_wait.into()),
             ring: self.config.ring_max.into(),
             ..Plan::default()
         };

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use sip::{Message, Method, Name};
-use switchboard::notice::MessageFacts;
+use switchboard::group::Deed;
+use switchboard::notice::{LetterPlan, MessageFacts};
 use switchboard::{
     Access, Caller, Effects, Endpoint, Manifest, Notice, Reply, RequestId, Scope, Service, Session,
     Ticket,
@@ -178,6 +179,23 @@ impl Room {
         self.submit(letter, &from.user, Sender::Sip(request), effects)
     }
 
+    /// The server itself wants a letter delivered. It brings no copies, whoever it speaks for.
+    fn wanted(&mut self, plan: &LetterPlan, effects: &mut Effects<'_>) {
+        let expires = if plan.keep { None } else { Some(0) };
+        let letter = Letter {
+            from: plan.from.clone(),
+            from_uri: plan.from_uri.clone(),
+            content_type: plan.content_type.clone(),
+            body: plan.body.clone(),
+            ..self.letter(&plan.to, expires, effects)
+        };
+        let taken = known(&plan.to, effects)
+            .and_then(|()| self.submit(letter, "", Sender::Nobody, effects));
+        if taken.is_err() {
+            effects.count("messaging.letters_dropped");
+        }
+    }
+
     /// A letter without a text for a user.
     fn letter(&self, user: &str, expires: Option<u32>, effects: &Effects<'_>) -> Letter {
         let sent = effects.unix();
@@ -266,6 +284,8 @@ impl Service for Room {
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         match notice {
             Notice::BindingArrived { user, binding } => self.arrived(user, binding, effects),
+            Notice::LetterWanted(plan) => self.wanted(plan, effects),
+            Notice::Restarted => self.sweep(effects),
             Notice::Started => {
                 self.set_sweep(effects);
                 let users: Vec<String> = self.queues.keys().cloned().collect();
@@ -340,6 +360,11 @@ fn sender(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Sour
         Caller::Trunk(_) => None,
     };
     let known = user.and_then(|user| effects.directory().user(&user));
+    if let Some(known) = known
+        && let Some(speaker) = effects.speaker(&known.name, Deed::Message, message)
+    {
+        return Source { name_addr: speaker.header(), uri: speaker.uri, user: known.name.clone() };
+    }
     let (uri, name, user) = match (known, caller) {
         (Some(known), _) => {
             let name = Some(known.display_name.clone()).filter(|name| !name.is_empty());

@@ -143,15 +143,7 @@ fn facts_become_events_without_tokens() {
     let binding = Binding {
         contact: "sip:1001@192.0.2.7:5060;pn-prid=token".into(),
         flow: phone(5060),
-        path: String::new(),
-        until: UnixTime(0),
-        seen: UnixTime(0),
-        q: 1_000,
-        call_id: String::new(),
-        cseq: 0,
-        instance: String::new(),
-        user_agent: String::new(),
-        push: None,
+        ..Binding::default()
     };
     let out = house.notice(Notice::BindingArrived { user: "1001".into(), binding });
     let expected = json!({"user": "1001", "contact": "sip:1001@192.0.2.7:5060"});

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use pns::{Parameters, Provider, Target};
 use sip::{Contact, Message, Name, NameAddr, Scheme, Uri};
 use switchboard::Effects;
-use switchboard::directory::Binding;
+use switchboard::directory::{Binding, Q_MAX, RegId};
 use types::{Flow, Transport};
 
 use crate::{CONTACTS_MAX, Config, Refusal};
@@ -16,6 +16,8 @@ pub const CONTACT_MAX: usize = 2_048;
 pub const PATH_MAX: usize = 2_048;
 /// Longest text of a phone about itself that is kept. Units: octets.
 const WORDS_MAX: usize = 200;
+/// The greatest `reg-id`. Spec: RFC 5626 §11.1
+const REG_ID_MAX: u32 = 0x7fff_ffff;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -31,25 +33,31 @@ pub enum Asked {
 /// One contact of the request.
 #[derive(Debug)]
 pub struct Wish {
-    contact: String,
-    instance: String,
-    /// `None`: the binding ends.
-    pub binding: Option<Binding>,
+    binding: Binding,
+    lasts: bool,
 }
 
 impl Wish {
-    /// Whether the contact of this binding is meant, or its device's flow.
+    /// Whether this binding is meant: the same flow of a device, the same contact, or the same sleeping device.
     ///
-    /// Spec: RFC 3261 §10.3 step 7, RFC 5626 §6
+    /// Spec: RFC 3261 §10.3 step 7, RFC 5626 §6, RFC 8599 §4.1.1
     pub fn is_about(&self, known: &Binding) -> bool {
-        if !self.instance.is_empty() && self.instance == known.instance {
+        let mine = &self.binding;
+        if mine.is_same(known) {
             return true;
         }
-        if self.contact == known.contact {
+        // Another flow of a device may have the same contact.
+        if mine.is_outbound() && known.is_outbound() {
+            return false;
+        }
+        let token = |binding: &Binding| {
+            binding.push.as_ref().map(|target| (target.provider, target.prid.clone()))
+        };
+        if mine.push.is_some() && token(mine) == token(known) {
             return true;
         }
         // A phone with a new token is the same phone.
-        let (mine, theirs) = (without_push(&self.contact), without_push(&known.contact));
+        let (mine, theirs) = (without_push(&mine.contact), without_push(&known.contact));
         match (Uri::decode(mine.as_bytes()), Uri::decode(theirs.as_bytes())) {
             (Ok(mine), Ok(theirs)) => mine.is_same(&theirs),
             _ => false,
@@ -58,7 +66,16 @@ impl Wish {
 
     /// Whether a binding comes of it.
     pub fn lasts(&self) -> bool {
-        self.binding.is_some()
+        self.lasts
+    }
+
+    /// The binding that comes of it; `None`: what it is about ends.
+    pub fn into_binding(self) -> Option<Binding> {
+        self.lasts.then_some(self.binding)
+    }
+
+    fn has_flow(&self) -> bool {
+        self.lasts && self.binding.is_outbound()
     }
 }
 
@@ -93,13 +110,32 @@ pub fn read(
     if addresses.len() > CONTACTS_MAX {
         return Err(Refusal::TooMany);
     }
-    let path = path(message)?;
-    let request = Request { message, flow, config, expires, path, effects };
-    addresses
-        .iter()
-        .map(|address| request.wish(address))
-        .collect::<Result<_, _>>()
-        .map(Asked::Change)
+    let path = path(message, config)?;
+    let outbound = message.has_token(Name::Supported, "outbound");
+    let request = Request { message, flow, config, expires, path, outbound, effects };
+    let wishes: Vec<_> =
+        addresses.iter().map(|address| request.wish(address)).collect::<Result<_, _>>()?;
+    match wishes.iter().filter(|wish| wish.has_flow()).count() {
+        0 => (),
+        1 if first_hop_keeps_flows(message) => (),
+        1 => return Err(Refusal::FirstHopLacksOutbound),
+        // One request comes by one flow (RFC 5626 §4.2.1).
+        _ => return Err(Refusal::Malformed),
+    }
+    Ok(Asked::Change(wishes))
+}
+
+/// Whether the phone's flow ends here, or at a proxy that says by `ob` that it keeps it.
+///
+/// Spec: RFC 5626 §6
+fn first_hop_keeps_flows(message: &Message<'_>) -> bool {
+    if message.values(Name::Via).count() < 2 {
+        return true;
+    }
+    // Each proxy puts its own in front: the phone's is the last.
+    let edge = message.values(Name::Path).last().and_then(|value| NameAddr::decode(value).ok());
+    let edge = edge.and_then(|edge| edge.uri().ok());
+    edge.is_some_and(|edge| edge.params.has("ob"))
 }
 
 struct Request<'a> {
@@ -108,6 +144,8 @@ struct Request<'a> {
     config: &'a Config,
     expires: Option<u32>,
     path: String,
+    /// The phone knows of flows: its `reg-id` counts.
+    outbound: bool,
     effects: &'a Effects<'a>,
 }
 
@@ -119,32 +157,37 @@ impl Request<'_> {
             return Err(Refusal::Malformed);
         }
         let instance = instance(address);
+        let reg_id =
+            if self.outbound && !instance.is_empty() { reg_id(address) } else { Ok(RegId::NONE) }?;
         let seconds = self.seconds(address)?;
         if seconds == 0 {
-            return Ok(Wish { contact, instance, binding: None });
+            let binding = Binding { contact, instance, reg_id, ..Binding::default() };
+            return Ok(Wish { binding, lasts: false });
         }
         if names_us(&uri, self.flow, self.effects) {
             return Err(Refusal::ContactIsOurs);
         }
-        let flow = if self.path.is_empty() { way_to(&uri, self.flow) } else { self.flow };
+        let kept = reg_id != RegId::NONE || uri.params.has("ob") || !self.path.is_empty();
+        let flow = if kept { self.flow } else { way_to(&uri, self.flow) };
         let now = self.effects.unix();
         let binding = Binding {
-            contact: contact.clone(),
+            contact,
             flow,
             path: self.path.clone(),
             until: now + types::Seconds(seconds).into(),
             seen: now,
-            q: address.q().unwrap_or(1_000),
+            q: address.q().unwrap_or(Q_MAX),
             call_id: String::from_utf8_lossy(self.message.call_id()).into_owned(),
             cseq: self.message.cseq().map_or(0, |cseq| cseq.number),
-            instance: instance.clone(),
+            instance,
+            reg_id,
             user_agent: one_line(
                 self.message.first(Name::UserAgent).unwrap_or_default(),
                 WORDS_MAX,
             ),
             push: push(&uri)?,
         };
-        Ok(Wish { contact, instance, binding: Some(binding) })
+        Ok(Wish { binding, lasts: true })
     }
 
     /// Spec: RFC 3261 §10.3 step 7, §10.2.8
@@ -193,43 +236,59 @@ fn way_to(uri: &Uri<'_>, flow: Flow) -> Flow {
     }
 }
 
-/// `+sip.instance` and `reg-id`, which together name one flow of one device.
+/// `+sip.instance`: which device it is; empty when it does not say.
 ///
-/// Spec: RFC 5626 §4.2, §6
+/// Spec: RFC 5626 §4.1
 fn instance(address: &NameAddr<'_>) -> String {
-    let text = |name| address.params.get(name).and_then(|value| std::str::from_utf8(value).ok());
-    match (text("+sip.instance"), text("reg-id").and_then(|id| id.parse::<u32>().ok())) {
-        (Some(instance), Some(reg_id))
-            if instance.len() <= WORDS_MAX && !instance.contains(char::is_control) =>
-        {
-            format!("{instance};{reg_id}")
-        }
-        _ => String::new(),
-    }
+    let text = address.params.get("+sip.instance");
+    let text = text.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+    let fits = text.len() <= WORDS_MAX && !text.contains(|c: char| c.is_control() || c == '"');
+    if fits { text.to_owned() } else { String::new() }
+}
+
+/// `reg-id`: which of the device's flows this is; 0 when it has none.
+///
+/// Spec: RFC 5626 §4.2.1, §11.1
+fn reg_id(address: &NameAddr<'_>) -> Result<RegId, Refusal> {
+    let Some(text) = address.params.get("reg-id") else { return Ok(RegId::NONE) };
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
+    let number = number.filter(|number| (1..=REG_ID_MAX).contains(number));
+    number.map(RegId).ok_or(Refusal::Malformed)
 }
 
 /// Whether the outbound extension is in use: the phone knows it and names its flow.
 ///
 /// Spec: RFC 5626 §6
 pub fn uses_outbound(message: &Message<'_>) -> bool {
+    let has_flow = |address: &NameAddr<'_>| {
+        !instance(address).is_empty() && reg_id(address).is_ok_and(|number| number != RegId::NONE)
+    };
     message.has_token(Name::Supported, "outbound")
-        && message
-            .contacts()
-            .flatten()
-            .any(|contact| contact.address().is_some_and(|address| !instance(address).is_empty()))
+        && message.contacts().flatten().any(|contact| contact.address().is_some_and(has_flow))
 }
 
-/// The proxies to go through; only for phones that know of them.
+/// The proxies to go through. Phones seldom know of those in front of them, so what these say is kept without
+/// `Supported: path` as well, unless the setting is strict.
 ///
 /// Spec: RFC 3327 §5.3
-fn path(message: &Message<'_>) -> Result<String, Refusal> {
-    if !message.has_token(Name::Supported, "path") {
+fn path(message: &Message<'_>, config: &Config) -> Result<String, Refusal> {
+    let values: Vec<_> = message.values(Name::Path).map(String::from_utf8_lossy).collect();
+    if values.is_empty() {
         return Ok(String::new());
     }
-    let values: Vec<_> = message.values(Name::Path).map(String::from_utf8_lossy).collect();
+    if config.path_strict && !message.has_token(Name::Supported, "path") {
+        return Err(Refusal::PathUnsupported);
+    }
     let path = values.join(", ");
-    let readable = message.values(Name::Path).all(|value| NameAddr::decode(value).is_ok());
-    if path.len() > PATH_MAX || !readable || path.contains(['\r', '\n']) {
+    // A strict router would take the contact out of our request.
+    let loose = |value: &[u8]| {
+        let address = NameAddr::decode(value).ok();
+        address.and_then(|it| it.uri().ok()).is_some_and(|uri| uri.params.has("lr"))
+    };
+    if path.len() > PATH_MAX
+        || path.contains(['\r', '\n'])
+        || !message.values(Name::Path).all(loose)
+    {
         return Err(Refusal::Malformed);
     }
     Ok(path)

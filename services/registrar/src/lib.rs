@@ -2,10 +2,12 @@
 //!
 //! Picture     REGISTER --proof (switchboard)--> all contacts judged --> bind | unbind --> keeper, fsync --> 200.
 //! Rules       All contacts of a request or none. A 200 leaves after the binding is on disk. Datagrams go back to where
-//!             they came from unless the contact's address is the sender's own. A push token is never shown.
+//!             they came from unless the contact's address is the sender's own. A device that keeps flows open is
+//!             reached by these alone: a flow is the connection or address that its REGISTER came by, so there is no
+//!             token that somebody could forge. A push token is never shown.
 //! Limits      BINDINGS_MAX per user (`switchboard::directory`), CONTACT_MAX, PATH_MAX, CONTACTS_MAX; expires_min, expires_max.
 //! Not here    Proof and limits per source (switchboard), people and devices (people), when a binding is used (ring).
-//! Spec        RFC 3261 §10, RFC 3327, RFC 5626 §6, RFC 8599 §4 and §5.
+//! Spec        RFC 3261 §10, RFC 3327, RFC 3608, RFC 5626 §6, RFC 5627 §5, RFC 8599 §4 and §5.
 #![deny(missing_docs)]
 
 mod config;
@@ -15,7 +17,7 @@ pub mod store;
 
 use serde_json::{Value, json};
 use sip::{Message, Method, Name};
-use switchboard::directory::{BINDINGS_MAX, Binding, Device};
+use switchboard::directory::{BINDINGS_MAX, Binding, Device, Q_MAX};
 use switchboard::{
     Access, ApiRequest, ApiResponse, Caller, Effects, Endpoint, Manifest, Notice, RequestId, Scope,
     Service, Session,
@@ -40,7 +42,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         scope: Scope::UserQuery("user"),
         body_max: 0,
         request: "",
-        response: r#"{"items":[{"user":"1001","contact":"sip:1001@192.0.2.7:5060","transport":"udp","received":"192.0.2.7:5060","until":"2026-01-31T13:00:00.000Z","seen":"2026-01-31T12:00:00.000Z","q":1.0,"instance":"","user_agent":"phone/1","push":null}],"next":null}"#,
+        response: r#"{"items":[{"user":"1001","contact":"sip:1001@192.0.2.7:5060","transport":"udp","received":"192.0.2.7:5060","until":"2026-01-31T13:00:00.000Z","seen":"2026-01-31T12:00:00.000Z","q":1.0,"instance":"","reg_id":null,"gruu":null,"path":"","user_agent":"phone/1","push":null}],"next":null}"#,
     },
     Endpoint {
         method: "DELETE",
@@ -108,28 +110,73 @@ impl Room {
                     in_order(binding, order)?;
                 }
                 for binding in known {
-                    effects.unbind(&user, &binding.contact, "unregistered");
+                    effects.unbind(&user, &binding, "unregistered");
                 }
             }
             Asked::Query => (),
         }
-        let headers = answer(&user, message, effects);
+        let headers = self.answer(&user, message, effects);
         effects.count("registrar.registered");
         effects.respond(request, 200, &headers);
         Ok(())
     }
 
-    fn refuse(&self, request: RequestId, refusal: Refusal, effects: &mut Effects<'_>) {
-        if refusal != Refusal::TooBrief {
-            effects.refuse(request, &refusal);
-            return;
+    /// What stands in the 200: every binding with the time it has left, and what of the extensions was used.
+    fn answer(
+        &self,
+        user: &str,
+        message: &Message<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Vec<(Name, String)> {
+        let now = effects.unix();
+        let gruu = message.has_token(Name::Supported, "gruu");
+        let mut headers = Vec::new();
+        for binding in effects.directory().bindings(user).to_vec() {
+            if binding.until > now {
+                headers.push((Name::Contact, contact_value(user, &binding, gruu, effects)));
+            }
         }
+        if message.has_token(Name::Supported, "path") {
+            let paths =
+                message.values(Name::Path).map(|path| contact::one_line(path, contact::PATH_MAX));
+            headers.extend(paths.map(|path| (Name::Path, path)));
+        }
+        if !self.config.service_route.is_empty() {
+            headers.push((Name::ServiceRoute, self.config.service_route.clone()));
+        }
+        if contact::uses_outbound(message) {
+            headers.push((Name::Require, "outbound".into()));
+            let seconds = self.config.flow_timer.0;
+            if seconds > 0 {
+                headers.push((Name::FlowTimer, seconds.to_string()));
+            }
+        }
+        headers.push((Name::Supported, "gruu, outbound, path".into()));
+        for provider in contact::providers(message) {
+            headers.push((Name::FeatureCaps, format!("*;+sip.pns=\"{provider}\"")));
+        }
+        headers
+    }
+
+    fn refuse(&self, request: RequestId, refusal: Refusal, effects: &mut Effects<'_>) {
+        let more = match refusal {
+            Refusal::PathUnsupported => (Name::Require, "path".to_owned()),
+            Refusal::TooBrief => (Name::MinExpires, self.config.expires_min.0.to_string()),
+            Refusal::ContactIsOurs
+            | Refusal::FirstHopLacksOutbound
+            | Refusal::Malformed
+            | Refusal::NoSuchBinding
+            | Refusal::NotYours
+            | Refusal::OutOfOrder
+            | Refusal::ProviderUnknown
+            | Refusal::TooMany => {
+                effects.refuse(request, &refusal);
+                return;
+            }
+        };
         effects.count(refusal.verdict().code);
         let warning = Effects::refusal_headers(&refusal).into_iter().map(|(_, value)| value).next();
-        let headers = [
-            (Name::MinExpires, self.config.expires_min.0.to_string()),
-            (Name::Warning, warning.unwrap_or_default()),
-        ];
+        let headers = [more, (Name::Warning, warning.unwrap_or_default())];
         effects.respond(request, refusal.verdict().sip, &headers);
     }
 }
@@ -163,18 +210,28 @@ impl Service for Room {
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         if let Notice::DeviceGone { user, provider, prid } = notice {
-            let dead = |binding: &&Binding| {
+            let dead = |binding: &Binding| {
                 binding.push.as_ref().is_some_and(|target| {
                     target.provider.name() == provider && target.prid == *prid
                 })
             };
-            let dead = effects.directory().bindings(user).iter().filter(dead);
-            let contacts: Vec<String> = dead.map(|binding| binding.contact.clone()).collect();
-            for contact in contacts {
-                effects.unbind(user, &contact, "token gone");
-            }
+            end(user, dead, "token gone", effects);
+        }
+        if let Notice::FlowFailed { user, contact } = notice {
+            let dead = |binding: &Binding| binding.is_outbound() && binding.contact == *contact;
+            end(user, dead, "flow gone", effects);
         }
     }
+}
+
+/// Ends those of a user's bindings that `dead` names; gives their number.
+fn end(user: &str, dead: impl Fn(&Binding) -> bool, why: &str, effects: &mut Effects<'_>) -> usize {
+    let known = effects.directory().bindings(user).iter();
+    let dead: Vec<_> = known.filter(|binding| dead(binding)).cloned().collect();
+    for binding in &dead {
+        effects.unbind(user, binding, why);
+    }
+    dead.len()
 }
 
 /// The user of the To header, who must be the one that proved himself.
@@ -226,15 +283,15 @@ fn in_order(known: &Binding, (call_id, cseq): (&[u8], u32)) -> Result<(), Refusa
 
 fn apply(user: &str, wish: Wish, effects: &mut Effects<'_>) {
     let known = matching(user, &wish, effects);
-    let Some(binding) = wish.binding else {
+    let Some(binding) = wish.into_binding() else {
         for known in known {
-            effects.unbind(user, &known.contact, "unregistered");
+            effects.unbind(user, &known, "unregistered");
         }
         return;
     };
     // The same contact in another spelling, or with another token.
-    for known in known.iter().filter(|known| known.contact != binding.contact) {
-        effects.unbind(user, &known.contact, "replaced");
+    for known in known.iter().filter(|known| !known.is_same(&binding)) {
+        effects.unbind(user, known, "replaced");
     }
     let push = binding.push.clone();
     effects.bind(user, binding);
@@ -250,38 +307,33 @@ fn apply(user: &str, wish: Wish, effects: &mut Effects<'_>) {
     }
 }
 
-/// What stands in the 200: every binding with the time it has left, and what of the extensions was used.
-fn answer(user: &str, message: &Message<'_>, effects: &Effects<'_>) -> Vec<(Name, String)> {
-    let now = effects.unix();
-    let mut headers = Vec::new();
-    for binding in effects.directory().bindings(user) {
-        let left = binding.until.since(now).as_micros().div_ceil(1_000_000);
-        if left == 0 {
-            continue;
+/// One binding as the phone is told of it. `gruu`: with addresses of the device.
+///
+/// Spec: RFC 3261 §10.3 step 8, RFC 5627 §5.3
+fn contact_value(user: &str, binding: &Binding, gruu: bool, effects: &mut Effects<'_>) -> String {
+    let left = binding.until.since(effects.unix()).as_micros().div_ceil(1_000_000);
+    let mut value = format!("<{}>;expires={left}", binding.contact);
+    if binding.q < Q_MAX {
+        value.push_str(&format!(";q=0.{:03}", binding.q));
+    }
+    if binding.instance.is_empty() {
+        return value;
+    }
+    value.push_str(&format!(";+sip.instance={}", sip::write::quote(&binding.instance)));
+    if binding.is_outbound() {
+        value.push_str(&format!(";reg-id={}", binding.reg_id.0));
+    }
+    if gruu {
+        value.push_str(&format!(";pub-gruu=\"{}\"", public_gruu(user, binding, effects)));
+        if let Some(temporary) = effects.temporary_gruu(user, binding) {
+            value.push_str(&format!(";temp-gruu=\"{temporary}\""));
         }
-        let mut value = format!("<{}>;expires={left}", binding.contact);
-        if binding.q < 1_000 {
-            value.push_str(&format!(";q=0.{:03}", binding.q));
-        }
-        if let Some((instance, reg_id)) = binding.instance.rsplit_once(';') {
-            let instance = sip::write::quote(instance);
-            value.push_str(&format!(";+sip.instance={instance};reg-id={reg_id}"));
-        }
-        headers.push((Name::Contact, value));
     }
-    if message.has_token(Name::Supported, "path") {
-        let paths =
-            message.values(Name::Path).map(|path| contact::one_line(path, contact::PATH_MAX));
-        headers.extend(paths.map(|path| (Name::Path, path)));
-    }
-    if contact::uses_outbound(message) {
-        headers.push((Name::Require, "outbound".into()));
-    }
-    headers.push((Name::Supported, "path, outbound".into()));
-    for provider in contact::providers(message) {
-        headers.push((Name::FeatureCaps, format!("*;+sip.pns=\"{provider}\"")));
-    }
-    headers
+    value
+}
+
+fn public_gruu(user: &str, binding: &Binding, effects: &Effects<'_>) -> String {
+    switchboard::gruu::public(&effects.keys(), user, effects.domain(), &binding.instance)
 }
 
 fn list_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
@@ -299,7 +351,8 @@ fn list_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
     };
     items.retain(|(_, binding)| binding.until > now);
     items.sort_by(|a, b| (a.0, &a.1.contact).cmp(&(b.0, &b.1.contact)));
-    let items: Vec<Value> = items.into_iter().map(|(user, binding)| show(user, binding)).collect();
+    let items: Vec<Value> =
+        items.into_iter().map(|(user, binding)| show(user, binding, effects)).collect();
     let list = json!({"items": items, "next": null});
     effects.answer(request.id, ApiResponse::json(200, &list));
 }
@@ -307,25 +360,20 @@ fn list_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
 fn delete_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
     let user = request.query("user").unwrap_or_default();
     let wanted = request.query("contact");
-    let named = |binding: &&Binding| {
+    let named = |binding: &Binding| {
         wanted.is_none_or(|contact| {
             binding.contact == contact || contact::without_push(&binding.contact) == contact
         })
     };
-    let found = effects.directory().bindings(user).iter().filter(named);
-    let contacts: Vec<String> = found.map(|binding| binding.contact.clone()).collect();
-    if contacts.is_empty() {
+    if end(user, named, "unregistered", effects) == 0 {
         effects.refuse_api(request.id, &Refusal::NoSuchBinding);
         return;
-    }
-    for contact in contacts {
-        effects.unbind(user, &contact, "unregistered");
     }
     effects.answer(request.id, ApiResponse::empty(204));
 }
 
 /// The token stands in the contact as well: it is shown by its ends only.
-fn show(user: &str, binding: &Binding) -> Value {
+fn show(user: &str, binding: &Binding, effects: &Effects<'_>) -> Value {
     let push = binding.push.as_ref().map(|target| {
         json!({
             "provider": target.provider.name(),
@@ -343,6 +391,9 @@ fn show(user: &str, binding: &Binding) -> Value {
         "seen": time(binding.seen),
         "q": f64::from(binding.q) / 1_000.0,
         "instance": binding.instance,
+        "reg_id": binding.is_outbound().then_some(binding.reg_id.0),
+        "gruu": (!binding.instance.is_empty()).then(|| public_gruu(user, binding, effects)),
+        "path": binding.path,
         "user_agent": binding.user_agent,
         "push": push,
     })

@@ -10,6 +10,8 @@ use types::{Refuse, Verdict};
 pub enum Refusal {
     /// The contact names this server.
     ContactIsOurs,
+    /// The phone keeps flows open, but the proxy before it does not say so.
+    FirstHopLacksOutbound,
     /// A contact that cannot be read, or a star that is not alone.
     Malformed,
     /// No such binding.
@@ -18,6 +20,8 @@ pub enum Refusal {
     NotYours,
     /// A newer REGISTER of the same phone came before.
     OutOfOrder,
+    /// A proxy wants to stay in the path, and the phone does not know of that.
+    PathUnsupported,
     /// We send no pushes through this provider.
     ProviderUnknown,
     /// The life asked for is below our minimum.
@@ -28,12 +32,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every variant, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ContactIsOurs,
+        Self::FirstHopLacksOutbound,
         Self::Malformed,
         Self::NoSuchBinding,
         Self::NotYours,
         Self::OutOfOrder,
+        Self::PathUnsupported,
         Self::ProviderUnknown,
         Self::TooBrief,
         Self::TooMany,
@@ -81,6 +87,17 @@ pub const REFUSALS: &[RefusalRow] = &[
     },
     RefusalRow {
         verdict: verdict(
+            "registrar.first_hop_lacks_outbound",
+            1209,
+            439,
+            400,
+            "register without reg-id, or through a proxy with `ob` in its Path",
+        ),
+        sentence: "the phone's proxy does not keep flows open",
+        page: "RFC 5626 §6: the request came through a proxy whose Path has no `ob`, so that nobody would keep the flow that `reg-id` names. Turn outbound on in the proxy next to the phones, or off in the phone.",
+    },
+    RefusalRow {
+        verdict: verdict(
             "registrar.malformed",
             1202,
             400,
@@ -88,7 +105,7 @@ pub const REFUSALS: &[RefusalRow] = &[
             "compare the REGISTER with RFC 3261 §10.2",
         ),
         sentence: "the REGISTER has a contact that cannot be read",
-        page: "A contact is no SIP address, is longer than 2,048 octets, has broken push parameters, or `*` stands with another contact or without `Expires: 0`.",
+        page: "A contact is no SIP address, is longer than 2,048 octets, has broken push parameters, a Path is no list of loose routers, two contacts have a `reg-id`, a `reg-id` is no number from 1 on, or `*` stands with another contact or without `Expires: 0`.",
     },
     RefusalRow {
         verdict: verdict(
@@ -125,6 +142,17 @@ pub const REFUSALS: &[RefusalRow] = &[
     },
     RefusalRow {
         verdict: verdict(
+            "registrar.path_unsupported",
+            1210,
+            421,
+            400,
+            "let the phone send `Supported: path`",
+        ),
+        sentence: "a proxy put itself in the path, and the phone does not know of that",
+        page: "`registrar.path_strict` is on: a Path without `Supported: path` is refused (RFC 3327 §5.3). With the setting off such a Path is used, and the phone is not told of it.",
+    },
+    RefusalRow {
+        verdict: verdict(
             "registrar.provider_unknown",
             1206,
             555,
@@ -154,6 +182,6 @@ pub const REFUSALS: &[RefusalRow] = &[
             "unregister old contacts, or wait until they end",
         ),
         sentence: "the user has as many bindings as one may have",
-        page: "Ten contacts per user. A phone that takes a new port at each start fills them up; let it send `+sip.instance` and `reg-id`, so that it replaces its old contact.",
+        page: "Ten contacts per user. A phone that takes a new port at each start fills them up; let it send `+sip.instance` and `reg-id` with `Supported: outbound`, so that it replaces its old contact.",
     },
 ];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use driver::text::header;
 use driver::{Alone, Out, phone};
 use registrar::{Config, REFUSALS, Refusal, Room};
 use sip::digest::{Challenge, Login, Password, Target, answer};
@@ -15,6 +16,10 @@ fn room() -> Box<dyn Service> {
 }
 
 fn house() -> Alone {
+    house_of(room)
+}
+
+fn house_of(room: fn() -> Box<dyn Service>) -> Alone {
     let mut house = Alone::new(room);
     house.give(Input::Begin);
     for name in ["1001", "1002"] {
@@ -100,8 +105,10 @@ fn every_refusal_has_its_row() {
             .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
             .collect();
         assert_eq!(verdict.code, format!("registrar.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1201 + place);
     }
+    let mut numbers: Vec<_> = REFUSALS.iter().map(|row| row.verdict.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1201..1201 + REFUSALS.len() as u16).collect::<Vec<_>>());
 }
 
 #[test]
@@ -231,7 +238,7 @@ fn the_way_back() {
 }
 
 #[test]
-fn a_device_with_an_instance_leaves_its_old_contact() {
+fn a_flow_of_a_device_leaves_its_old_contact() {
     let mut house = house();
     let mut phone = Phone::new();
     let line = |port: u16| {
@@ -244,10 +251,124 @@ fn a_device_with_an_instance_leaves_its_old_contact() {
     assert!(answer.contains(";+sip.instance=\"<urn:uuid:1>\";reg-id=1"), "{answer}");
     let items = bindings(&mut house);
     assert_eq!(items.len(), 1);
-    assert_eq!(items[0]["instance"], "<urn:uuid:1>;1");
+    assert_eq!((&items[0]["instance"], &items[0]["reg_id"]), (&"<urn:uuid:1>".into(), &1.into()));
+    assert_eq!(header(&answer, "Flow-Timer"), "120");
     let (answer, _) =
         phone.register(&mut house, &[&line(2), "Supported: path", "Path: <sip:192.0.2.1;lr>"]);
     assert!(answer.contains("Path: <sip:192.0.2.1;lr>") && !answer.contains("Require:"));
+}
+
+#[test]
+fn flows_are_told_apart_and_a_contact_alone_is_not() {
+    // RFC 5626 §6
+    let mut house = house();
+    let mut phone = Phone::new();
+    let line = |reg_id: &str| {
+        format!("Contact: <sip:1001@192.0.2.7:9>;+sip.instance=\"<urn:uuid:1>\"{reg_id}")
+    };
+    let outbound = "Supported: outbound";
+    phone.register(&mut house, &[&line(";reg-id=1"), outbound]);
+    let mut second = Phone { call_id: "call-2", flow: driver::phone(5070), ..Phone::new() };
+    let (answer, _) = second.register(&mut house, &[&line(";reg-id=2"), outbound]);
+    // The flow is the one that it came by, whatever the Contact says.
+    let items = bindings(&mut house);
+    assert_eq!(items.len(), 2, "{answer}");
+    assert_eq!((&items[0]["reg_id"], &items[1]["reg_id"]), (&1.into(), &2.into()));
+    assert_eq!(items[1]["received"], "192.0.2.7:5070");
+    assert!(items[0]["gruu"].as_str().unwrap().starts_with("sip:1001@example.org;gr="));
+    assert_eq!(items[0]["gruu"], items[1]["gruu"]);
+    // One flow ends, the other stays, though both have the same contact.
+    phone.register(&mut house, &[&format!("{};expires=0", line(";reg-id=1")), outbound]);
+    let items = bindings(&mut house);
+    assert_eq!((items.len(), &items[0]["reg_id"]), (1, &2.into()));
+    house.notice(Notice::FlowFailed { user: "1001".into(), contact: "sip:other".into() });
+    assert_eq!(bindings(&mut house).len(), 1);
+    let contact = "sip:1001@192.0.2.7:9".to_owned();
+    house.notice(Notice::FlowFailed { user: "1001".into(), contact });
+    assert!(bindings(&mut house).is_empty());
+    // Without the extension the number of the flow does not count, and the answer does not speak of it.
+    check(&[&line(";reg-id=1")], 200, ">;expires=3600;+sip.instance=\"<urn:uuid:1>\"\r\n");
+    for bad in [";reg-id=0", ";reg-id=x", ";reg-id=2147483648", ";reg-id"] {
+        check(&[&line(bad), outbound], 400, "registrar.malformed");
+    }
+    let two = format!("{}, {}", line(";reg-id=1"), &line(";reg-id=2")["Contact: ".len()..]);
+    check(&[&two, outbound], 400, "registrar.malformed");
+}
+
+#[test]
+fn the_first_hop_must_keep_the_flow() {
+    let line = "Contact: <sip:1001@192.0.2.7>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"";
+    let via = "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKp";
+    let outbound = "Supported: outbound, path";
+    check(&[line, outbound, via], 439, "registrar.first_hop_lacks_outbound");
+    let path = "Path: <sip:10.0.0.9;lr;ob>, <sip:10.0.0.8;lr>";
+    check(&[line, outbound, via, path], 439, "registrar.first_hop_lacks_outbound");
+    let path = "Path: <sip:10.0.0.9;lr>, <sip:token@10.0.0.8;lr;ob>";
+    check(&[line, outbound, via, path], 200, "Require: outbound\r\n");
+    // Without outbound any proxy will do.
+    let lines = ["Contact: <sip:1001@192.0.2.7>", "Supported: path", via, path];
+    check(&lines, 200, "Path: <sip:token@10.0.0.8;lr;ob>\r\n");
+    check(&[line, "Require: outbound, path, gruu", outbound], 200, "Require: outbound\r\n");
+    let mut house = house();
+    let text = Phone::new().text(1, &[line, "Require: outbound, carrier-pigeon"], "");
+    let answer = house.give(Input::Message { flow: phone(5060), bytes: text.as_bytes() }).sent();
+    assert!(answer[0].starts_with("SIP/2.0 420 "), "{answer:?}");
+    assert_eq!(header(&answer[0], "Unsupported"), "carrier-pigeon");
+}
+
+#[test]
+fn paths_are_kept_and_shown_to_those_who_know() {
+    let contact = "Contact: <sip:1001@192.0.2.7>";
+    let path = "Path: <sip:10.0.0.8;lr>";
+    check(&[contact, path, "Supported: path"], 200, path);
+    check(&[contact, "Path: <sip:10.0.0.8>"], 400, "registrar.malformed");
+    check(&[contact, "Path: what"], 400, "registrar.malformed");
+    let mut house = house();
+    let (answer, _) = Phone::new().register(&mut house, &[contact, path]);
+    assert!(answer.starts_with("SIP/2.0 200 ") && !answer.contains("Path:"), "{answer}");
+    assert_eq!(bindings(&mut house)[0]["path"], "<sip:10.0.0.8;lr>");
+    let mut house = house_of(|| {
+        let strict = Config {
+            path_strict: true,
+            flow_timer: types::Seconds(0),
+            service_route: "<sip:edge.example.org;lr>".into(),
+            ..Config::default()
+        };
+        Box::new(Room::new(strict))
+    });
+    let mut phone = Phone::new();
+    let (answer, _) = phone.register(&mut house, &[contact, path]);
+    assert!(answer.starts_with("SIP/2.0 421 "), "{answer}");
+    assert_eq!(header(&answer, "Require"), "path");
+    let lines = [contact, path, "Supported: path, outbound"];
+    let (answer, _) = phone.register(&mut house, &lines);
+    assert_eq!(header(&answer, "Service-Route"), "<sip:edge.example.org;lr>");
+    assert!(!answer.contains("Flow-Timer"));
+}
+
+#[test]
+fn addresses_of_devices_are_given_to_those_who_ask() {
+    // RFC 5627 §5.2, §5.3
+    let line = "Contact: <sip:1001@192.0.2.7>;+sip.instance=\"<urn:uuid:1>\"";
+    let mut house = house();
+    let mut phone = Phone::new();
+    let (bare, _) = phone.register(&mut house, &[line]);
+    assert!(!bare.contains("gruu="), "{bare}");
+    let (one, _) = phone.register(&mut house, &[line, "Supported: gruu"]);
+    let (two, _) = phone.register(&mut house, &[line, "Supported: gruu"]);
+    let part = |answer: &str, name: &str| {
+        let (_, rest) = answer.split_once(&format!("{name}=\"")).expect(name);
+        rest.split('"').next().unwrap().to_owned()
+    };
+    assert_eq!(part(&one, "pub-gruu"), part(&two, "pub-gruu"));
+    assert_ne!(part(&one, "temp-gruu"), part(&two, "temp-gruu"));
+    assert!(part(&one, "temp-gruu").ends_with("@example.org;gr"), "{one}");
+    assert_eq!(bindings(&mut house)[0]["gruu"], part(&one, "pub-gruu"));
+    // An address of ours is no contact.
+    let ours = format!("Contact: <{}>", part(&one, "pub-gruu"));
+    let (answer, _) = phone.register(&mut house, &[&ours]);
+    assert!(answer.contains("registrar.contact_is_ours"), "{answer}");
+    check(&["Contact: <sip:1001@192.0.2.7>", "Supported: gruu"], 200, ">;expires=3600\r\n");
 }
 
 #[test]
@@ -267,8 +388,10 @@ fn a_sleeping_device_is_told_of_and_goes_with_its_token() {
     assert!(device.name.starts_with("reg-") && device.target.prid == "token-0123456789");
     let shown = bindings(&mut house)[0].to_string();
     assert!(shown.contains("to…89") && !shown.contains("token-0123456789"), "{shown}");
-    // A new token: the same phone.
+    // A new token: the same phone. The same token at a new address: the same phone.
     phone.register(&mut house, &[&line("token-new")]);
+    assert_eq!(bindings(&mut house).len(), 1);
+    phone.register(&mut house, &[&line("token-new").replace("192.0.2.7", "192.0.2.7:9")]);
     assert_eq!(bindings(&mut house).len(), 1);
     let gone = |prid: &str| Notice::DeviceGone {
         user: "1001".into(),
@@ -316,11 +439,16 @@ fn hostile_contacts_never_panic() {
             bytes[at] = *b"%&:;=.@<>\"*0aF,".get(rng.below(15) as usize).unwrap();
         }
         let line = String::from_utf8(bytes).unwrap();
+        let mut path = b"<sip:t@10.0.0.8:5060;lr;ob>, \"x\" <sip:10.0.0.9;lr>".to_vec();
+        let at = rng.below(path.len() as u64) as usize;
+        path[at] = *b"%<>\";, :@".get(rng.below(9) as usize).unwrap();
+        let path = format!("Path: {}", String::from_utf8(path).unwrap());
+        let lines = [line.as_str(), &path, "Supported: gruu, outbound, path"];
         phone.cseq += 2;
-        let text = phone.text(phone.cseq, &[&line], "");
+        let text = phone.text(phone.cseq, &lines, "");
         house.give(Input::Message { flow: phone.flow, bytes: text.as_bytes() });
         if phone.cseq.is_multiple_of(10) {
-            phone.register(&mut house, &[&line]);
+            phone.register(&mut house, &lines);
         }
         house.pass(Duration::from_secs(40));
     }

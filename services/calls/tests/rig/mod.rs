@@ -93,15 +93,11 @@ fn binding(user: &str, address: &str) -> Binding {
     Binding {
         contact: format!("sip:{user}@{address}"),
         flow: Flow::udp(address.parse().unwrap()),
-        path: String::new(),
         until: UnixTime::seconds(START + 100_000),
         seen: UnixTime::seconds(START),
-        q: 1_000,
         call_id: "r".into(),
         cseq: 1,
-        instance: String::new(),
-        user_agent: String::new(),
-        push: None,
+        ..Binding::default()
     }
 }
 

@@ -37,22 +37,19 @@ impl Service for Witness {
         let contact = message.name_addr(sip::Name::Contact).expect("text of a test");
         let contact = String::from_utf8(contact.uri.to_vec()).expect("text of a test");
         let life = message.expires().expect("text of a test").unwrap_or(3_600);
+        let binding = Binding {
+            contact,
+            flow: *flow,
+            until: effects.unix() + Duration::from_secs(life.into()),
+            seen: effects.unix(),
+            call_id: "r".into(),
+            cseq: 1,
+            user_agent: "script".into(),
+            ..Binding::default()
+        };
         if life == 0 {
-            effects.unbind(&user, &contact, "unregistered");
+            effects.unbind(&user, &binding, "unregistered");
         } else {
-            let binding = Binding {
-                contact,
-                flow: *flow,
-                path: String::new(),
-                until: effects.unix() + Duration::from_secs(life.into()),
-                seen: effects.unix(),
-                q: 1_000,
-                call_id: "r".into(),
-                cseq: 1,
-                instance: String::new(),
-                user_agent: "script".into(),
-                push: None,
-            };
             effects.bind(&user, binding);
         }
         effects.respond(*request, 200, &[]);
