@@ -23,7 +23,7 @@ fn a_wrong_file_is_refused_with_line_and_caret() {
         ("[bogus]\n", ":1:2: unknown section `bogus`", "|  ^^^^^"),
         ("[node]\ndrain = 60\n", ":2:9:", "|         ^^"),
         ("[media]\nports = \"20001-20100\"\n", ":2:9: media.ports:", "^^^^"),
-        ("[sip]\nlisten = [\"tls://127.0.0.1:1\"]\n", "tls:// is not in this version", "^"),
+        ("[sip]\nlisten = [\"tls://127.0.0.1:1\"]\n", "wants tls.certificate", "^"),
         (
             "[sip]\nrequire_auth = false\nlisten = [\"udp://192.0.2.1:5060\"]\n",
             ":2:16: sip.require_auth:",

@@ -144,6 +144,7 @@ impl Host {
                 Output::Write { .. }
                 | Output::Load { .. }
                 | Output::Render { .. }
+                | Output::Resolve { .. }
                 | Output::Media(_)
                 | Output::Event(_)
                 | Output::Part { .. }

@@ -112,6 +112,8 @@ pub struct World {
     pub checks: Checks,
     /// Which pairs of state and event were met.
     pub coverage: Coverage,
+    /// Where names lead; an address needs none.
+    pub names: BTreeMap<String, Vec<switchboard::Hop>>,
     /// The push providers.
     pub providers: Providers,
     /// The database, while it is here.
@@ -167,6 +169,7 @@ impl World {
             agents: Vec::new(),
             checks: Checks::default(),
             coverage: Coverage::default(),
+            names: BTreeMap::new(),
             providers: Providers::default(),
             sql,
             host: None,

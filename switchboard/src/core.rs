@@ -338,12 +338,13 @@ impl Core {
 
     /// Our Contact on a flow, with its brackets.
     pub(crate) fn contact(&self, flow: Flow) -> String {
-        match flow.transport {
-            Transport::Udp => format!("<sip:{}>", self.sent_by(flow)),
-            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
-                format!("<sip:{};transport={}>", self.sent_by(flow), flow.transport.param())
-            }
-        }
+        let transport = match flow.transport {
+            Transport::Udp => return format!("<sip:{}>", self.sent_by(flow)),
+            // A URI knows one word for WebSocket, by TLS or not (RFC 7118 §5.2).
+            Transport::Wss => Transport::Ws,
+            other @ (Transport::Tcp | Transport::Tls | Transport::Ws) => other,
+        };
+        format!("<sip:{};transport={}>", self.sent_by(flow), transport.param())
     }
 
     /// Our Via on a flow, for the client transaction that will have this id.
@@ -399,6 +400,7 @@ impl Core {
         let use_number = self.use_number();
         let id = self.transactions.clients.reserve(use_number);
         let bytes = write(&self.via(flow, slot, id));
+        let (flow, bytes, fallback) = self.fitted(flow, slot, id, bytes);
         let (reliable, timers, now) =
             (flow.transport.reliable(), self.config.timers, self.clock.now);
         let machine = if invite {
@@ -409,7 +411,7 @@ impl Core {
         let call = self.call_of(asker);
         self.transactions.clients.insert(
             use_number,
-            ClientEntry { machine, flow, asker, call, armed: None, strays: Vec::new() },
+            ClientEntry { machine, flow, fallback, asker, armed: None, strays: Vec::new() },
         );
         self.drive_client(id, None);
         id

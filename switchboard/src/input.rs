@@ -80,6 +80,13 @@ pub enum Input<'a> {
         /// The first save that is not written; what waited behind it and those after it was refused by the shell.
         unsaved: Option<Mark>,
     },
+    /// A message of ours did not leave: its connection is gone, or could not be made.
+    Undelivered {
+        /// The way that it was to go.
+        flow: Flow,
+        /// The message.
+        bytes: Vec<u8>,
+    },
     /// No new sessions from now on.
     Drain,
 }
@@ -131,6 +138,13 @@ pub enum Output {
         ticket: Ticket,
         /// The question.
         query: Query,
+    },
+    /// A name to look up; answered by `Reply::Resolved`.
+    Resolve {
+        /// Names the answer.
+        ticket: Ticket,
+        /// The name, and what is known about it.
+        question: crate::hop::Question,
     },
     /// A picture to make; answered by `Reply::Picture`.
     Render {
@@ -209,6 +223,8 @@ pub enum Reply {
     Picture(Result<Picture, String>),
     /// What the push provider said.
     Push(pns::Outcome),
+    /// Where a name leads, best first; or why nowhere.
+    Resolved(Result<Vec<crate::hop::Hop>, String>),
     /// What became of a request of the room's.
     Response(Box<crate::requests::Response>),
     /// Whether a line has room for one call more.

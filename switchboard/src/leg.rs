@@ -333,7 +333,7 @@ impl SavedLeg {
     }
 }
 
-/// A flow as tagged fields. The connection of a stream does not outlive the process and is left out.
+/// A flow as tagged fields. The connection of a stream does not outlive the process: its number names nobody then.
 pub(crate) fn encode_flow(flow: Flow) -> Vec<u8> {
     let mut writer = tagged::Writer::new();
     writer.text(1, flow.transport.param()).number(2, flow.listener.into());

@@ -254,8 +254,10 @@ impl Core {
         let timers = self.config.timers;
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Phase::Calling { transaction, cancel, .. } = &mut leg.phase else { return };
-        let (transaction, flow, call) = (*transaction, leg.flow, leg.call);
+        let (transaction, call) = (*transaction, leg.call);
         let Some(entry) = self.transactions.clients.get_mut(transaction) else { return };
+        // The way of the INVITE, which need not be that of the dialog.
+        let flow = entry.flow;
         let ClientMachine::Invite(machine) = &mut entry.machine else { return };
         if !machine.is_cancellable() {
             return;

@@ -20,7 +20,7 @@ mod fork;
 pub mod group;
 pub mod gruu;
 mod guard;
-pub mod hunt;
+pub mod hop;
 pub mod input;
 pub mod ladder;
 pub mod leg;
@@ -47,10 +47,12 @@ pub mod subscription;
 mod subscription_run;
 mod timers;
 mod transactions;
+pub mod unsent;
 
 pub use crate::core::{Config, Core, Keys, Listener};
 pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
+pub use hop::{Hop, Question};
 pub use input::{
     ApiRequest, ApiResponse, Clock, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
 };
@@ -61,5 +63,5 @@ pub use service::{
     Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,
     Service, Session,
 };
-pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard, locate};
+pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard, locate, locate_own};
 pub use subscription::{Bounds, SubscriptionEvent, SubscriptionState, Terms};

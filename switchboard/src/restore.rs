@@ -2,7 +2,7 @@
 
 use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Message, Method, Name};
-use types::{Flow, LegId, SessionId, tagged};
+use types::{Flow, LegId, SessionId, Transport, tagged};
 
 use crate::binding::{binding_key, encode_binding};
 use crate::core::{Core, UNDO_MAX, Undo};
@@ -133,7 +133,11 @@ impl Core {
             }
         }
         let Some(flow) = saved.flow else { return };
-        let flow = if flow.transport.reliable() { Flow { connection: 0, ..flow } } else { flow };
+        // By TCP it is dialled again; the number of another connection names one that is gone.
+        let flow = match flow.transport {
+            Transport::Tcp => Flow { connection: 0, ..flow },
+            Transport::Udp | Transport::Tls | Transport::Ws | Transport::Wss => flow,
+        };
         let phase = match saved.phase {
             1 => {
                 self.cancel_lost(flow, saved.request.as_deref());

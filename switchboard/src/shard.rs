@@ -73,10 +73,7 @@ impl Shard {
             Input::Api(request) => self.api(request),
             Input::Begin => self.begin(),
             Input::Drain => self.core.draining = true,
-            Input::FlowClosed { flow } => {
-                let Self { core, rooms, .. } = self;
-                crate::flows::closed(flow, &mut Effects { core, rooms, room: 0 });
-            }
+            Input::FlowClosed { flow } => self.core.flow_closed(flow),
             Input::LogBack => self.core.log_paused = false,
             Input::LogFailed => self.log_failed(),
             Input::LogPaused { unsaved } => self.log_paused(unsaved),
@@ -86,6 +83,7 @@ impl Shard {
             Input::Message { flow, bytes } => self.message(flow, bytes),
             Input::Reply { ticket, reply } => self.core.reply(ticket, reply),
             Input::Tick => self.tick(),
+            Input::Undelivered { flow, bytes } => self.core.undelivered(flow, &bytes),
         }
         self.drain();
     }
@@ -571,8 +569,9 @@ impl Shard {
         match entry.kind {
             kinds::BINDING => {
                 if let Some((user, mut binding)) = decode_binding(&entry.body) {
-                    // Connections did not outlive the process, and their numbers are given again.
-                    binding.flow.connection = 0;
+                    if binding.flow.transport == types::Transport::Tcp {
+                        binding.flow.connection = 0;
+                    }
                     self.core.directory.bind(&user, binding);
                 }
             }
@@ -627,6 +626,16 @@ impl Shard {
         }
         self.core.queue.push_back(Work::Notice(Notice::Started));
     }
+}
+
+/// The slot on which a message of ours was made.
+pub fn locate_own(bytes: &[u8]) -> Option<Slot> {
+    let message = Message::decode(bytes, Framing::Datagram).ok()?;
+    if message.is_request() {
+        let branch = message.via().ok()?.branch();
+        return branch.and_then(crate::transactions::Branch::parse).map(|(slot, _)| slot);
+    }
+    message.to().ok()?.tag().and_then(crate::transactions::Tag::slot)
 }
 
 /// The slot on which a message is to be handled, for the shell's sorting of datagrams; `None` for nonsense,

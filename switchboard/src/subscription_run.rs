@@ -385,7 +385,7 @@ impl Core {
     /// A subscription is back after a restart.
     pub(crate) fn restore_subscription(&mut self, session: SessionId, bytes: &[u8]) {
         let Some(mut one) = Subscription::decode(bytes) else { return };
-        if one.flow.transport.reliable() {
+        if one.flow.transport == types::Transport::Tcp {
             one.flow.connection = 0;
         }
         let spread = std::time::Duration::from(RESTORE_SPREAD).as_micros() as u64;

@@ -72,6 +72,8 @@ impl Asker {
 pub struct ClientEntry {
     pub machine: ClientMachine,
     pub flow: Flow,
+    /// The way back to UDP, for a large request that tries TCP.
+    pub fallback: Option<Flow>,
     pub asker: Asker,
     /// As in [`ServerEntry`].
     pub call: Option<CallId>,

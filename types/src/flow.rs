@@ -62,7 +62,8 @@ pub struct Flow {
     pub transport: Transport,
     /// Which of our listeners, by its place in `sip.listen`.
     pub listener: u8,
-    /// The connection on streams, 0 on UDP. Never used twice in one run of the process.
+    /// The connection on streams, never used twice. 0, or a number from [`NAMED`](Self::NAMED) on: to be dialled. On UDP
+    /// 0, or [`FREE`](Self::FREE).
     pub connection: u64,
     /// The far end.
     pub remote: SocketAddr,
@@ -72,6 +73,22 @@ impl Flow {
     /// A datagram path from the first listener.
     pub const fn udp(remote: SocketAddr) -> Self {
         Self { transport: Transport::Udp, listener: 0, connection: 0, remote }
+    }
+
+    /// From here on a connection's number stands for the name that the dialled peer must prove.
+    pub const NAMED: u64 = 1 << 63;
+
+    /// On UDP: nobody came from there by UDP, so a request that is too large for it may go by TCP (RFC 3261 §18.1.1).
+    pub const FREE: u64 = 1;
+
+    /// Whether a large request may go another way than this one.
+    pub const fn is_free(self) -> bool {
+        matches!(self.transport, Transport::Udp) && self.connection == Self::FREE
+    }
+
+    /// Whether there is no connection yet: sending dials the far end.
+    pub const fn is_to_be_dialled(self) -> bool {
+        self.transport.reliable() && (self.connection == 0 || self.connection >= Self::NAMED)
     }
 
     /// A path to nowhere, for places that have none yet.

@@ -12,7 +12,7 @@
 //!             break inside a value, so no input can grow a header of its own.
 //! Limits      All in [`limits`]; each overstepping is a [`DecodeError`] with a status.
 //! Not here    Sockets, names and TLS (shell/net), policy (services/*), bodies (proto/sdp).
-//! Spec        RFC 3261, 3581, 3966, 4475, 5118, 5626 §3.5.1, 8599 (unescaped push addresses in URIs);
+//! Spec        RFC 3261, 3263, 3581, 3966, 4475, 5118, 5626 §3.5.1, 8599 (unescaped push addresses in URIs);
 //!             the RFC of each further header stands at its type
 #![deny(missing_docs)]
 #![cfg_attr(
@@ -25,6 +25,7 @@ pub mod digest;
 mod error;
 pub mod header;
 pub mod limits;
+pub mod locate;
 mod message;
 mod method;
 mod scan;

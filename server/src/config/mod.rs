@@ -34,16 +34,34 @@ types::settings! {
 types::settings! {
     /// SIP listeners and proofs (`[sip]`).
     pub struct Sip {
-        /// Where SIP is received: `udp://`, `tcp://`.
+        /// Where SIP is received: `udp://`, `tcp://`, `tls://`, `ws://`, `wss://`.
         listen: Vec<String> = vec!["udp://127.0.0.1:5060".to_owned(), "tcp://127.0.0.1:5060".to_owned(), "ws://127.0.0.1:5062".to_owned()] => restart,
-        /// What Via, Contact and Record-Route carry, when it differs from the listener.
+        /// What Via, Contact and Record-Route carry, when it differs from the listener: `HOST` or `HOST:PORT`, for one
+        /// transport `tls://HOST:PORT`; several with commas.
         advertise: String = String::new() => restart,
+        /// Pages that may open a WebSocket, as `https://phone.example`; empty: all.
+        origins: Vec<String> = Vec::new() => restart,
+        /// Name servers, as `192.0.2.53:53`; empty: the system's.
+        resolver: Vec<String> = Vec::new() => restart,
         /// Digest for our own people; false only on loopback.
         require_auth: bool = true => restart,
         /// What a challenge offers, in order.
         digest: Vec<String> = vec!["SHA-256".to_owned(), "MD5".to_owned()] => restart,
         /// Event loops, one thread each. More than one pays when a core is full.
         shards: u16 = 1 => restart,
+    }
+}
+
+types::settings! {
+    /// Certificates of `tls://` and `wss://` (`[tls]`), in PEM. What the files hold is read again on SIGHUP and when
+    /// they change; connections that stand stay.
+    pub struct Tls {
+        /// Our certificate, then those between it and its authority; `dev` makes one when it is empty.
+        certificate: String = String::new() => restart,
+        /// Its key.
+        key: String = String::new() => restart,
+        /// Authorities beside the system's, for servers that we dial.
+        authorities: String = String::new() => restart,
     }
 }
 
@@ -184,6 +202,8 @@ pub struct Tree {
     pub node: Node,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[tls]`.
+    pub tls: Tls,
     /// `[media]`.
     pub media: Media,
     /// `[http]`.
@@ -222,6 +242,7 @@ pub struct Tree {
 pub const SECTIONS: &[(&str, &[Setting])] = &[
     ("node", Node::REFERENCE),
     ("sip", Sip::REFERENCE),
+    ("tls", Tls::REFERENCE),
     ("media", Media::REFERENCE),
     ("http", Http::REFERENCE),
     ("admin", Admin::REFERENCE),

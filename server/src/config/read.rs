@@ -278,6 +278,7 @@ fn typed<'a>(source: &Source<'a>, document: &mut DeTable<'a>) -> Result<Tree, Fa
     let mut tree = Tree {
         node: section(source, document, "node")?,
         sip: section(source, document, "sip")?,
+        tls: section(source, document, "tls")?,
         media: section(source, document, "media")?,
         http: section(source, document, "http")?,
         admin: section(source, document, "admin")?,

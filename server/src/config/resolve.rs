@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use net::tls::Files;
 use sip::digest::Algorithm;
 use types::Transport;
 
@@ -14,6 +15,8 @@ use super::{Base, Tree};
 
 /// Most listeners: flows number them with one octet.
 const LISTENERS_MAX: usize = 64;
+/// The port of a name server when none is said.
+const DNS_PORT: u16 = 53;
 /// Most event loops.
 const SHARDS_MAX: u16 = 64;
 
@@ -46,8 +49,14 @@ pub struct Resolved {
     pub data: Place,
     /// How long a drain may take.
     pub drain: Duration,
-    /// In the order of `sip.listen`, those that this version does not serve included.
+    /// In the order of `sip.listen`.
     pub listeners: Vec<Bind>,
+    /// Certificates and keys of TLS.
+    pub tls: Files,
+    /// Whether `dev` makes its own certificate.
+    pub self_signed: bool,
+    /// Name servers; none: the system's.
+    pub resolver: Vec<SocketAddr>,
     /// Algorithms of a challenge, in order.
     pub digest: Vec<Algorithm>,
     /// Event loops.
@@ -77,7 +86,9 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
     }
     not_yet(tree, places)?;
     let mut ignored = Vec::new();
-    let listeners = listeners(tree, places, &mut ignored)?;
+    let listeners = listeners(tree, places)?;
+    let tls = tls(tree, base, places, &listeners)?;
+    let has_tls = listeners.iter().any(|bind| is_secure(bind.transport));
     if tree.media.ports.is_empty() {
         return Err(places.fault("media.ports", "wants a range such as \"20000-20999\""));
     }
@@ -112,7 +123,10 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
     Ok(Resolved {
         data,
         drain: tree.node.drain.into(),
+        self_signed: has_tls && tls.served.is_none(),
         listeners,
+        tls,
+        resolver: resolver(tree, places)?,
         digest: digest(tree, places)?,
         shards,
         media,
@@ -143,33 +157,17 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn listeners(
-    tree: &Tree,
-    places: &Places<'_>,
-    ignored: &mut Vec<String>,
-) -> Result<Vec<Bind>, Fault> {
+fn listeners(tree: &Tree, places: &Places<'_>) -> Result<Vec<Bind>, Fault> {
     const KEY: &str = "sip.listen";
     let fault = |why: &str| places.fault(KEY, why);
-    let advertise = match tree.sip.advertise.as_str() {
-        "" => None,
-        text => Some(
-            advertised(text)
-                .ok_or_else(|| places.fault("sip.advertise", "wants HOST or HOST:PORT"))?,
-        ),
-    };
+    let shown =
+        Shown::read(&tree.sip.advertise).map_err(|why| places.fault("sip.advertise", &why))?;
     let mut found: Vec<Bind> = Vec::new();
     for text in &tree.sip.listen {
         let (scheme, address) = listener(text).map_err(|why| fault(&format!("`{text}` {why}")))?;
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let transport = Transport::parse(scheme.as_bytes())
             .ok_or_else(|| fault(&format!("`{text}`: no such transport")))?;
-        match transport {
-            Transport::Udp | Transport::Tcp => (),
-            Transport::Ws if places.is_set(KEY) => ignored.push(format!("{KEY}: {text}")),
-            Transport::Ws => (),
-            Transport::Tls | Transport::Wss => {
-                return Err(fault(&format!("`{text}`: {scheme}:// is not in this version")));
-            }
-        }
         let same = |known: &&Bind| known.transport == transport && known.address == address;
         if address.port() != 0 && found.iter().any(|known| same(&known)) {
             return Err(fault(&format!("`{text}` stands there twice")));
@@ -180,8 +178,8 @@ fn listeners(
                 &format!("false is for loopback listeners only, and `{text}` is none"),
             ));
         }
-        let (host, port) = match &advertise {
-            Some((host, port)) => (host.clone(), *port),
+        let (host, port) = match shown.of(transport) {
+            Some((host, port)) => (host, port),
             None => (named(address.ip()).ok_or_else(|| unnamed(places, KEY, text))?, None),
         };
         found.push(Bind { transport, address, host, port });
@@ -189,10 +187,75 @@ fn listeners(
     if found.len() > LISTENERS_MAX {
         return Err(fault(&format!("at most {LISTENERS_MAX} listeners")));
     }
-    if !found.iter().any(|known| matches!(known.transport, Transport::Udp | Transport::Tcp)) {
-        return Err(fault("wants at least one udp:// or tcp:// listener"));
+    if found.is_empty() {
+        return Err(fault("wants at least one listener"));
     }
     Ok(found)
+}
+
+/// Host and port of `sip.advertise`, for one transport each or for all.
+struct Shown(Vec<(Option<Transport>, String, Option<u16>)>);
+
+impl Shown {
+    fn read(text: &str) -> Result<Self, String> {
+        const FORM: &str = "wants HOST or HOST:PORT, or one for each transport as tls://HOST:PORT";
+        let mut found: Vec<(Option<Transport>, String, Option<u16>)> = Vec::new();
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            let (transport, address) = match word.split_once("://") {
+                Some((scheme, address)) => {
+                    let known = Transport::parse(scheme.as_bytes());
+                    (Some(known.ok_or_else(|| format!("`{scheme}`: no such transport"))?), address)
+                }
+                None => (None, word),
+            };
+            let (host, port) = advertised(address).ok_or(FORM)?;
+            if found.iter().any(|(known, ..)| *known == transport) {
+                return Err(format!("`{word}` is the second for its transport"));
+            }
+            found.push((transport, host, port));
+        }
+        Ok(Self(found))
+    }
+
+    fn of(&self, transport: Transport) -> Option<(String, Option<u16>)> {
+        let own = self.0.iter().find(|(known, ..)| *known == Some(transport));
+        let found = own.or_else(|| self.0.iter().find(|(known, ..)| known.is_none()));
+        found.map(|(_, host, port)| (host.clone(), *port))
+    }
+}
+
+fn is_secure(transport: Transport) -> bool {
+    matches!(transport, Transport::Tls | Transport::Wss)
+}
+
+fn tls(tree: &Tree, base: Base, places: &Places<'_>, listeners: &[Bind]) -> Result<Files, Fault> {
+    let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+    let (certificate, key) = (path(&tree.tls.certificate), path(&tree.tls.key));
+    let served = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => return Err(places.fault("tls.key", "wants the certificate's key")),
+        (None, Some(_)) => {
+            return Err(places.fault("tls.certificate", "wants the key's certificate"));
+        }
+        (None, None) => None,
+    };
+    let secure = listeners.iter().find(|bind| is_secure(bind.transport));
+    if let (Some(bind), None, Base::Serve) = (secure, &served, base) {
+        let listener = format!("{}://{}", bind.transport.param(), bind.address);
+        let why = format!("`{listener}` wants tls.certificate and tls.key, two files in PEM");
+        return Err(places.fault("sip.listen", &why));
+    }
+    Ok(Files { served, authorities: path(&tree.tls.authorities) })
+}
+
+fn resolver(tree: &Tree, places: &Places<'_>) -> Result<Vec<SocketAddr>, Fault> {
+    let read = |text: &String| {
+        let port = |ip: IpAddr| SocketAddr::new(ip, DNS_PORT);
+        let found = text.parse().or_else(|_| text.parse().map(port));
+        let why = format!("`{text}` wants the form \"192.0.2.53:53\"");
+        found.map_err(|_: std::net::AddrParseError| places.fault("sip.resolver", &why))
+    };
+    tree.sip.resolver.iter().map(read).collect()
 }
 
 fn unnamed(places: &Places<'_>, key: &str, text: &str) -> Fault {

@@ -155,7 +155,7 @@ fn write_lines(path: &Path, lines: &BTreeMap<String, String>) -> io::Result<()> 
 }
 
 /// Replaces a file as a whole; nobody else may read it.
-fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+pub fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let _ = fs::remove_file(&unfinished);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;

@@ -11,15 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use blobs::Blobs;
 use blobs::picture::Pictures;
 use media_io::Pump;
+use net::dns::Resolver;
 use net::stream::Unsent;
 use push_io::Sender;
 use store::Store;
 use switchboard::input::{EventLine, Picture};
 use switchboard::store::{Batch, Query, StoreFault};
-use switchboard::{ApiRequest, ApiResponse, Reply, Ticket};
+use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, Ticket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use types::Flow;
+use types::{Flow, Rng, Transport};
 use web::Web;
 
 use super::health::Health;
@@ -40,6 +41,7 @@ pub struct Doors {
     pub sender: Arc<Sender>,
     pub runtime: Handle,
     pub pump: Pump,
+    pub resolver: Resolver,
     /// Set once the listeners of streams run.
     pub lines: OnceLock<Lines>,
     /// Set once the HTTP door is open.
@@ -60,13 +62,15 @@ pub struct Outside {
     pub sender: Arc<Sender>,
     pub runtime: Handle,
     pub pump: Pump,
+    pub resolver: Resolver,
     pub parts: Parts,
     pub health: Arc<Health>,
 }
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>) -> Self {
-        let Outside { store, blobs, pictures, sender, runtime, pump, parts, health } = outside;
+        let Outside { store, blobs, pictures, sender, runtime, pump, resolver, parts, health } =
+            outside;
         Self {
             store,
             blobs,
@@ -74,6 +78,7 @@ impl Doors {
             sender,
             runtime,
             pump,
+            resolver,
             lines: OnceLock::new(),
             web: OnceLock::new(),
             parts,
@@ -150,6 +155,30 @@ impl Doors {
             let outcome = sender.deliver(delivery).await;
             asked.answer(Reply::Push(outcome));
         });
+    }
+
+    pub fn resolve(self: &Arc<Self>, shard: usize, ticket: Ticket, question: Question, rng: Rng) {
+        let Some(asked) = self.ask(shard, ticket) else {
+            let full = Err(format!("{}: too many questions wait", question.host));
+            return self.refuse(shard, ticket, Reply::Resolved(full));
+        };
+        let doors = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let host = question.host.clone();
+            let mut found = doors.resolver.resolve(question, rng).await;
+            if let Ok(hops) = &mut found {
+                doors.name_peers(&host, hops);
+            }
+            asked.answer(Reply::Resolved(found));
+        });
+    }
+
+    /// By TLS it is the name that was asked for which must be proved, wherever records led (RFC 5922 §4).
+    fn name_peers(&self, host: &str, hops: &mut [Hop]) {
+        let Some(lines) = self.lines.get() else { return };
+        for hop in hops.iter_mut().filter(|hop| hop.transport == Transport::Tls) {
+            hop.peer = lines.peer(host);
+        }
     }
 
     /// Sends on a stream.

@@ -5,7 +5,7 @@
 //!             switchboard to judge.
 //! Limits      DIALLED_MAX.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use net::stream::{Streams, Unsent};
@@ -17,7 +17,8 @@ pub const DIALLED_MAX: usize = 4_096;
 /// The way out of streams.
 pub struct Lines {
     streams: Streams,
-    dialled: Mutex<BTreeSet<u64>>,
+    /// By its number: what each connection of ours was dialled for.
+    dialled: Mutex<BTreeMap<u64, Flow>>,
 }
 
 impl Lines {
@@ -27,28 +28,33 @@ impl Lines {
 
     /// Sends one message.
     pub fn send(&self, flow: Flow, bytes: Vec<u8>) -> Result<(), Unsent> {
-        if flow.connection == 0 {
+        if flow.is_to_be_dialled() {
             return self.streams.send(self.dial(flow)?, bytes);
         }
-        let ours = {
+        let asked = {
             let dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
-            dialled.contains(&flow.connection)
+            dialled.get(&flow.connection).copied()
         };
-        if !ours {
+        let Some(asked) = asked else {
             return self.streams.send(flow, bytes);
-        }
+        };
         let kept = bytes.clone();
         match self.streams.send(flow, bytes) {
             Ok(()) => Ok(()),
-            Err(Unsent::Closed | Unsent::Full) => self.streams.send(self.dial(flow)?, kept),
+            Err(Unsent::Closed | Unsent::Full) => self.streams.send(self.dial(asked)?, kept),
         }
     }
 
+    /// The number of flows to a peer that must prove this name.
+    pub fn peer(&self, name: &str) -> u64 {
+        self.streams.peer(name)
+    }
+
     /// A connection to where the flow goes: one that stands, or a new one.
-    fn dial(&self, flow: Flow) -> Result<Flow, Unsent> {
-        let fresh = self.streams.connect(flow.listener, flow.remote)?;
+    fn dial(&self, asked: Flow) -> Result<Flow, Unsent> {
+        let fresh = self.streams.connect(asked)?;
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
-        dialled.insert(fresh.connection);
+        dialled.insert(fresh.connection, asked);
         // Their numbers only grow.
         while dialled.len() > DIALLED_MAX {
             dialled.pop_first();
@@ -63,7 +69,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use net::stream::{Limits, StreamEvent};
+    use net::stream::{Limits, Setup, StreamEvent};
     use types::Transport;
 
     use super::*;
@@ -76,7 +82,8 @@ mod tests {
         let _inside = runtime.enter();
         let (sender, events) = mpsc::channel();
         let deliver = move |event| sender.send(event).map_err(|mpsc::SendError(event)| event);
-        let lines = Lines::new(Streams::start(&[], Limits::default(), deliver).unwrap());
+        let lines =
+            Lines::new(Streams::start(&[], Setup::default(), Limits::default(), deliver).unwrap());
         let phone = TcpListener::bind("127.0.0.1:0").unwrap();
         let remote = phone.local_addr().unwrap();
         let flow = Flow { transport: Transport::Tcp, listener: 0, connection: 0, remote };

@@ -3,7 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 
+use net::stream::Listen;
 use net::udp::Udp;
+use sip::locate::Way;
 use switchboard::Listener;
 use types::Transport;
 
@@ -14,8 +16,8 @@ use crate::config::{Bind, Resolved};
 pub struct Bound {
     /// By shard: its own copy of each UDP listener.
     pub udp: Vec<Vec<(u8, Udp)>>,
-    /// TCP listeners, not bound yet.
-    pub tcp: Vec<(u8, SocketAddr)>,
+    /// Listeners of streams, not bound yet.
+    pub streams: Vec<Listen>,
     /// In the order of `sip.listen`, with the ports that the system chose.
     pub listeners: Vec<(Transport, SocketAddr, Bind)>,
 }
@@ -25,7 +27,7 @@ pub fn bind(resolved: &Resolved) -> Result<Bound, Fault> {
     let shards = usize::from(resolved.shards);
     let mut bound = Bound {
         udp: (0..shards).map(|_| Vec::new()).collect(),
-        tcp: Vec::new(),
+        streams: Vec::new(),
         listeners: Vec::new(),
     };
     for (place, bind) in (0..).zip(&resolved.listeners) {
@@ -39,8 +41,9 @@ pub fn bind(resolved: &Resolved) -> Result<Bound, Fault> {
                     }
                 }
             }
-            Transport::Tcp => bound.tcp.push((place, address)),
-            Transport::Tls | Transport::Ws | Transport::Wss => (),
+            transport @ (Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss) => {
+                bound.streams.push(Listen { place, transport, address });
+            }
         }
         bound.listeners.push((bind.transport, address, bind.clone()));
     }
@@ -71,6 +74,11 @@ impl Bound {
             Listener { transport: *transport, sent_by: format!("{}:{port}", bind.host) }
         };
         self.listeners.iter().map(named).collect()
+    }
+
+    /// What this node can send by.
+    pub fn ways(&self) -> Vec<Way> {
+        self.listeners.iter().map(|(transport, at, _)| (*transport, at.is_ipv6())).collect()
     }
 
     /// Host forms that mean us.

@@ -31,18 +31,20 @@ use std::time::Duration;
 use blobs::Blobs;
 use blobs::picture::Pictures;
 use media_io::Pump;
-use net::stream::{Limits, StreamEvent, Streams};
+use net::dns::Resolver;
+use net::stream::{Limits, Listen, Setup, StreamEvent, Streams};
+use net::tls::{Tls, self_signed};
 use push_io::Sender;
 use push_io::stand_in::StandIns;
 use store::{Keeper, Projector, Store};
-use switchboard::{ApiRequest, ApiResponse, Keys, locate};
-use types::BridgeId;
+use switchboard::{ApiRequest, ApiResponse, Keys, locate, locate_own};
+use types::{BridgeId, Transport};
 use web::{Part, Web, WebConfig};
 
 pub use clock::unix;
 pub use credentials::{Credentials, ENV_FILE, random};
 
-use crate::config::{Base, Loaded, Place};
+use crate::config::{Base, Loaded, Place, Resolved};
 use crate::rooms;
 use crashes::Crashes;
 use doors::{Doors, Outside};
@@ -122,6 +124,12 @@ pub enum Fault {
     /// The log or the database.
     #[error("cannot open the store (node.data)")]
     Store(#[source] store::Fault),
+    /// Certificates and keys.
+    #[error("cannot set up TLS (tls.certificate, tls.key, tls.authorities)")]
+    Tls(#[source] net::tls::Fault),
+    /// Name servers.
+    #[error("cannot ask name servers (sip.resolver)")]
+    Resolver(#[source] std::io::Error),
     /// No thread, no descriptor.
     #[error("the system gives no more threads or descriptors")]
     System(#[source] std::io::Error),
@@ -167,6 +175,8 @@ pub struct Host {
     keeper: Keeper,
     projector: Arc<Mutex<Projector>>,
     watch: tokio::task::JoinHandle<()>,
+    tls: Arc<Tls>,
+    certificates: tokio::task::JoinHandle<()>,
     streams: Streams,
     web: Web,
     meters: Meters,
@@ -211,6 +221,9 @@ impl Host {
             boxes.push(Door::new().map_err(Fault::System)?);
         }
         let pump = pump(resolved.media, &boxes)?;
+        let resolver =
+            Resolver::start(&resolved.resolver, bound.ways()).map_err(Fault::Resolver)?;
+        let tls = Arc::new(tls(resolved, &folder)?);
         parts.say("media", Part::Ready);
         let outside = Outside {
             store: kept.store.clone(),
@@ -219,12 +232,18 @@ impl Host {
             sender,
             runtime: tokio::runtime::Handle::current(),
             pump,
+            resolver,
             parts: parts.clone(),
             health: Arc::clone(&health),
         };
         let doors = Arc::new(Doors::new(outside, boxes));
         let meters = Meters::new(shards);
-        let streams = streams(&doors, keys, &bound.tcp)?;
+        let setup = Setup {
+            tls: Some(Arc::clone(&tls)),
+            origins: tree.sip.origins.clone(),
+            before: connections_before(),
+        };
+        let streams = streams(&doors, keys, &bound.streams, setup)?;
         // Set once, here.
         let _ = doors.lines.set(Lines::new(streams.clone()));
         for (place, listener) in (0..).zip(&mut bound.listeners) {
@@ -246,8 +265,8 @@ impl Host {
                 Arc::new(move || parts.list())
             },
             metrics: {
-                let meters = meters.clone();
-                Arc::new(move || meters.text(&parts.list()))
+                let (meters, streams) = (meters.clone(), streams.clone());
+                Arc::new(move || meters.text(&parts.list()) + &flows(&streams))
             },
             dev: stand_ins.as_ref().map(|services| {
                 crate::role::dev_routes(Arc::clone(services), credentials.token.clone())
@@ -310,7 +329,10 @@ impl Host {
         let projector = Arc::new(Mutex::new(projector));
         let watch = health::watch(health, kept.store, Arc::clone(&projector));
         let watch = tokio::spawn(watch);
+        let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls)));
         Ok(Self {
+            tls,
+            certificates,
             doors,
             threads,
             keeper: kept.keeper,
@@ -348,6 +370,11 @@ impl Host {
         self.doors.request(shard, request).await
     }
 
+    /// Reads certificates and keys again.
+    pub fn reload_certificates(&self) {
+        reload(&self.tls);
+    }
+
     /// No new calls; returns when none is left or `limit` is over.
     pub async fn drain(&self, limit: Duration) {
         for door in &self.doors.shards {
@@ -364,6 +391,7 @@ impl Host {
     /// Ends everything, in an order in which nothing acknowledged is lost.
     pub async fn stop(mut self) {
         self.watch.abort();
+        self.certificates.abort();
         self.streams.stop();
         self.web.stop(HTTP_GRACE).await;
         for door in &self.doors.shards {
@@ -385,6 +413,12 @@ impl Host {
         }
     }
 }
+
+/// How often certificates and keys are looked at.
+const CERTIFICATES_LOOK: Duration = Duration::from_secs(5);
+/// Where `dev` keeps what it made for TLS.
+const CERTIFICATE_FILE: &str = "certificate.pem";
+const KEY_FILE: &str = "key.pem";
 
 /// After this time every shard has told its gauges anew.
 const GAUGES_FRESH: Duration = Duration::from_millis(1_200);
@@ -456,7 +490,12 @@ fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
 }
 
 /// Listeners and connections; messages go to the shard that they are located on.
-fn streams(doors: &Arc<Doors>, keys: Keys, listen: &[(u8, SocketAddr)]) -> Result<Streams, Fault> {
+fn streams(
+    doors: &Arc<Doors>,
+    keys: Keys,
+    listen: &[Listen],
+    setup: Setup,
+) -> Result<Streams, Fault> {
     let boxes = doors.shards.clone();
     let deliver = move |event: StreamEvent| match event {
         StreamEvent::Bad { flow, bytes, .. } | StreamEvent::Message { flow, bytes } => {
@@ -472,11 +511,75 @@ fn streams(doors: &Arc<Doors>, keys: Keys, listen: &[(u8, SocketAddr)]) -> Resul
             Ok(())
         }
         StreamEvent::Opened { .. } => Ok(()),
+        StreamEvent::Undelivered { flow, bytes } => {
+            let home = locate_own(&bytes).and_then(|slot| boxes.get(slot.shard(boxes.len())));
+            if let Some(door) = home {
+                door.tell(Post::Undelivered { flow, bytes });
+            }
+            Ok(())
+        }
     };
-    Streams::start(listen, Limits::default(), deliver).map_err(|source| {
-        let all: Vec<_> = listen.iter().map(|(_, address)| format!("tcp://{address}")).collect();
+    Streams::start(listen, setup, Limits::default(), deliver).map_err(|source| {
+        let name = |listen: &Listen| format!("{}://{}", listen.transport.param(), listen.address);
+        let all: Vec<_> = listen.iter().map(name).collect();
         Fault::Listen { what: all.join(", "), source }
     })
+}
+
+/// Connections of this run have numbers above those of all earlier runs, which may stand in what was kept.
+fn connections_before() -> u64 {
+    (unix().0 / 1_000_000) << 24
+}
+
+/// TLS as the file says; in `dev` with a certificate of its own, made once.
+fn tls(resolved: &Resolved, folder: &Path) -> Result<Tls, Fault> {
+    let mut files = resolved.tls.clone();
+    if resolved.self_signed {
+        let (certificate, key) = (folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE));
+        if !certificate.exists() || !key.exists() {
+            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+            let (made, secret) = self_signed(&names).map_err(Fault::Tls)?;
+            for (path, text) in [(&key, secret), (&certificate, made)] {
+                let fault = |source| Fault::Data { path: path.clone(), source };
+                credentials::write(path, text.as_bytes()).map_err(fault)?;
+            }
+        }
+        files.served = Some((certificate, key));
+    }
+    Tls::open(files).map_err(Fault::Tls)
+}
+
+fn reload(tls: &Tls) {
+    match tls.reload() {
+        Ok(()) => tracing::info!("certificates_reloaded"),
+        Err(fault) => tracing::error!(%fault, "certificates_refused_nothing_changed"),
+    }
+}
+
+/// Looks now and then whether somebody put a new certificate there.
+async fn watch_certificates(tls: Arc<Tls>) {
+    let mut known = tls.stamp();
+    loop {
+        tokio::time::sleep(CERTIFICATES_LOOK).await;
+        let found = tls.stamp();
+        if found != known {
+            known = found;
+            reload(&tls);
+        }
+    }
+}
+
+/// Connections by transport, in Prometheus' text form.
+fn flows(streams: &Streams) -> String {
+    let mut text = "# TYPE carillon_flows gauge\n".to_owned();
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        let (name, count) = (transport.param(), streams.count_of(transport));
+        text += &format!("carillon_flows{{transport=\"{name}\"}} {count}\n");
+    }
+    let refused = streams.refused();
+    text + &format!(
+        "# TYPE carillon_flows_refused_total counter\ncarillon_flows_refused_total {refused}\n"
+    )
 }
 
 /// `None`: the port is not known before the listener is bound.

@@ -41,6 +41,13 @@ pub enum Post {
         /// What.
         reply: Reply,
     },
+    /// A message of ours that did not leave.
+    Undelivered {
+        /// The way that it was to go.
+        flow: Flow,
+        /// Its octets.
+        bytes: Vec<u8>,
+    },
     /// The end: write what is there and return.
     Stop,
 }

@@ -9,17 +9,20 @@
 //! Spec        DESIGN §5 (order of outputs and entries)
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use net::poll::{Poll, Ready};
+use net::stun;
 use net::udp::{Batch, Outbox, Udp};
 use store::Writer;
 use switchboard::{Input, Keys, Mark, Output, Shard, locate};
-use types::{Flow, Instant, Transport};
+use types::{Flow, Instant, Rng, Transport};
 
 use super::clock::Ticker;
 use super::crashes::Crashes;
+use super::credentials::random;
 use super::doors::Doors;
 use super::held::{Gate, HELD_MAX, Held, Item, Marks, Reached};
 use super::meters::{Meters, Reading, counter_of};
@@ -234,6 +237,15 @@ impl Loop {
         }
         let shards = self.doors.shards.len();
         for (remote, bytes) in batch.iter() {
+            if stun::is_blank(bytes) {
+                self.count("sip.keepalives", 1);
+                continue;
+            }
+            if stun::is_stun(bytes) {
+                self.count("sip.keepalives", 1);
+                self.answer_stun(token, remote, bytes);
+                continue;
+            }
             let flow = Flow { transport: Transport::Udp, listener, connection: 0, remote };
             let home = match shards {
                 1 => self.index,
@@ -254,6 +266,13 @@ impl Loop {
             waiting.clear();
         }
         self.count("sip.datagrams_dropped", dropped as u64);
+    }
+
+    fn answer_stun(&mut self, token: u32, remote: SocketAddr, bytes: &[u8]) {
+        let socket = self.sockets.get_mut(token as usize);
+        if let (Some(socket), Some(answer)) = (socket, stun::answer(bytes, remote)) {
+            socket.outbox.push(remote, &answer);
+        }
     }
 
     /// Empties both boxes; facts first, so that answers are not behind new work.
@@ -283,6 +302,7 @@ impl Loop {
             }
             Post::Reply { ticket, reply } => self.feed(Input::Reply { ticket, reply }),
             Post::Stop => self.stopping = true,
+            Post::Undelivered { flow, bytes } => self.feed(Input::Undelivered { flow, bytes }),
         }
     }
 
@@ -330,6 +350,7 @@ impl Loop {
                 | Output::Media(_)
                 | Output::Part { .. }
                 | Output::Render { .. }
+                | Output::Resolve { .. }
                 | Output::Save { .. }
                 | Output::Write { .. } => (None, None, false),
             };
@@ -491,6 +512,10 @@ impl Loop {
                 }
             }
             Output::Part { name, fault } => self.doors.parts.set(name, index, fault),
+            Output::Resolve { ticket, question } => {
+                let chance = Rng::new(random());
+                self.doors.resolve(index, ticket, question, chance);
+            }
             Output::Render { ticket, bytes, content_type } => {
                 self.doors.render(index, ticket, bytes, &content_type);
             }
@@ -505,14 +530,18 @@ impl Loop {
         if flow.transport != Transport::Udp {
             if self.doors.stream(flow, bytes.to_vec()).is_err() {
                 self.count("sip.stream_unsent", 1);
+                // It is heard in the next turn.
+                self.door.tell(Post::Undelivered { flow, bytes: bytes.to_vec() });
             }
             return;
         }
         let same_family = |socket: &Socket| socket.udp.local().is_ipv4() == flow.remote.is_ipv4();
-        let own = self.sockets.iter().position(|socket| socket.listener == flow.listener);
+        let fits = |socket: &Socket| socket.listener == flow.listener && same_family(socket);
+        let own = self.sockets.iter().position(fits);
         let place = own.or_else(|| self.sockets.iter().position(same_family));
         let Some(socket) = place.and_then(|place| self.sockets.get_mut(place)) else {
-            return self.count("sip.no_listener", 1);
+            self.count("sip.no_listener", 1);
+            return self.door.tell(Post::Undelivered { flow, bytes: bytes.to_vec() });
         };
         socket.outbox.push(flow.remote, bytes);
     }

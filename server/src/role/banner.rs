@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use types::Transport;
-
 use super::dev::PEOPLE;
 use crate::config::{Base, Loaded, Place};
 use crate::host::{ENV_FILE, Host};
@@ -62,12 +60,9 @@ fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -
         Place::Folder(folder) => format!("data in {}", near(folder).display()),
         Place::Memory => "keeps nothing".to_owned(),
     };
-    let mut transports: Vec<_> = resolved
-        .listeners
-        .iter()
-        .filter(|bind| matches!(bind.transport, Transport::Udp | Transport::Tcp))
-        .map(|bind| bind.transport.param())
-        .collect();
+    let mut transports: Vec<_> =
+        resolved.listeners.iter().map(|bind| bind.transport.param()).collect();
+    transports.sort_unstable();
     transports.dedup();
     let (first, last) = (resolved.ports.start(), resolved.ports.end());
     let http = reachable(host.http);

@@ -45,7 +45,10 @@ pub async fn serve(
         tokio::select! {
             _ = signals.hangup.recv() => {
                 match load() {
-                    Ok(fresh) => loaded = reload(loaded, fresh, log),
+                    Ok(fresh) => {
+                        loaded = reload(loaded, fresh, log);
+                        host.reload_certificates();
+                    }
                     Err(fault) => tracing::error!(%fault, "reload_refused_nothing_changed"),
                 }
             }

@@ -26,6 +26,10 @@ pub struct Answer {
 
 impl Answer {
     #[track_caller]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&self.body)))

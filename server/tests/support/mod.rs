@@ -10,6 +10,7 @@
 pub mod baresip;
 pub mod capture;
 pub mod http;
+pub mod line;
 pub mod log;
 pub mod namespace;
 pub mod phone;

@@ -318,6 +318,7 @@ impl Service for Room {
                 Reply::Located(_)
                 | Reply::Picture(_)
                 | Reply::Push(_)
+                | Reply::Resolved(_)
                 | Reply::Response(_)
                 | Reply::Rows(_)
                 | Reply::Seized(_),

@@ -114,6 +114,13 @@ impl World {
                 let delay = self.micros(4_000);
                 self.after(delay, Happening::Query { run, shard, ticket, query });
             }
+            Output::Resolve { ticket, question } => {
+                let found = self.names.get(&question.host).cloned();
+                let hops = found.ok_or_else(|| format!("{}: no such name", question.host));
+                let delay = self.micros(20_000);
+                let reply = Reply::Resolved(hops);
+                self.after(delay, Happening::Reply { run, shard, ticket, reply });
+            }
             Output::Render { ticket, .. } => {
                 let picture = switchboard::input::Picture {
                     full: "f".repeat(64),

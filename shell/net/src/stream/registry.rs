@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, mpsc};
-use types::Flow;
+use types::{Flow, Transport};
 
-use super::connection::Ends;
+use super::connection::{Ends, Item};
 use super::{Limits, Unsent};
+
+/// What a dialled connection is found by: it serves everybody who wants the same peer, under the same name.
+type Peer = (Transport, u8, SocketAddr, u64);
 
 /// Whom connections are counted for: an IPv4 address, or an IPv6 /64, of which one host may hold every address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,8 +32,8 @@ impl Origin {
 
 struct Standing {
     flow: Flow,
-    dialled: bool,
-    queue: mpsc::Sender<Vec<u8>>,
+    peer: Option<Peer>,
+    queue: mpsc::Sender<Item>,
     queued: Arc<AtomicUsize>,
     kill: Arc<Notify>,
 }
@@ -47,12 +50,14 @@ pub(super) struct Registry {
     standing: HashMap<u64, Standing>,
     origins: HashMap<Origin, Tally>,
     silent: BTreeSet<u64>,
-    dialled: HashMap<(u8, SocketAddr), u64>,
+    dialled: HashMap<Peer, u64>,
 }
 
 impl Registry {
     /// Takes a connection in, if need be in place of a silent one. `None`: all have spoken, and there are too many.
-    pub fn admit(&mut self, flow: Flow, dialled: bool, limits: &Limits) -> Option<Ends> {
+    /// `asked`: the flow that we dial it for.
+    pub fn admit(&mut self, flow: Flow, asked: Option<Flow>, limits: &Limits) -> Option<Ends> {
+        let dialled = asked.is_some();
         let origin = Origin::of(flow.remote);
         if !dialled
             && self
@@ -75,15 +80,16 @@ impl Registry {
             kill: Arc::clone(&kill),
             dialled,
         };
-        if dialled {
-            self.dialled.insert((flow.listener, flow.remote), flow.connection);
+        let peer = asked.map(peer_of);
+        if let Some(peer) = peer {
+            self.dialled.insert(peer, flow.connection);
         } else {
             self.silent.insert(flow.connection);
             let tally = self.origins.entry(origin).or_default();
             tally.count += 1;
             tally.silent.insert(flow.connection);
         }
-        self.standing.insert(flow.connection, Standing { flow, dialled, queue, queued, kill });
+        self.standing.insert(flow.connection, Standing { flow, peer, queue, queued, kill });
         Some(ends)
     }
 
@@ -97,19 +103,19 @@ impl Registry {
         }
     }
 
-    /// The flow that we dialled to `remote` before.
-    pub fn dialled(&self, listener: u8, remote: SocketAddr) -> Option<Flow> {
-        let connection = self.dialled.get(&(listener, remote))?;
+    /// The flow that we dialled for the same peer before.
+    pub fn dialled(&self, asked: Flow) -> Option<Flow> {
+        let connection = self.dialled.get(&peer_of(asked))?;
         self.standing.get(connection).map(|standing| standing.flow)
     }
 
-    pub fn send(&mut self, connection: u64, bytes: Vec<u8>, limits: &Limits) -> Result<(), Unsent> {
+    pub fn send(&mut self, connection: u64, item: Item, limits: &Limits) -> Result<(), Unsent> {
         let standing = self.standing.get(&connection).ok_or(Unsent::Closed)?;
-        let len = bytes.len();
+        let len = item.len();
         let before = standing.queued.fetch_add(len, Ordering::Relaxed);
         // One message alone always fits, however long: the limit is about peers that do not read.
         let fits = before == 0 || before + len <= limits.queue_bytes_max;
-        if fits && standing.queue.try_send(bytes).is_ok() {
+        if fits && standing.queue.try_send(item).is_ok() {
             return Ok(());
         }
         self.kill(connection);
@@ -126,8 +132,8 @@ impl Registry {
     /// Forgets a connection; without a sender its task ends when the queue is written. Again is harmless.
     fn remove(&mut self, connection: u64) -> Option<Standing> {
         let standing = self.standing.remove(&connection)?;
-        if standing.dialled {
-            self.dialled.remove(&(standing.flow.listener, standing.flow.remote));
+        if let Some(peer) = standing.peer {
+            self.dialled.remove(&peer);
             return Some(standing);
         }
         self.silent.remove(&connection);
@@ -147,6 +153,11 @@ impl Registry {
         self.remove(connection);
     }
 
+    /// How many stand by each transport.
+    pub fn count(&self, transport: Transport) -> usize {
+        self.standing.values().filter(|standing| standing.flow.transport == transport).count()
+    }
+
     pub fn len(&self) -> usize {
         self.standing.len()
     }
@@ -154,4 +165,8 @@ impl Registry {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+fn peer_of(asked: Flow) -> Peer {
+    (asked.transport, asked.listener, asked.remote, asked.connection)
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
+use crate::tls::{Files, self_signed};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,9 +39,14 @@ struct House {
 
 impl House {
     fn open(limits: Limits) -> Self {
+        Self::of(Transport::Tcp, Setup::default(), limits)
+    }
+
+    fn of(transport: Transport, setup: Setup, limits: Limits) -> Self {
         let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-        let listen = [(1, "127.0.0.1:0".parse().unwrap())];
-        let streams = Streams::start(&listen, limits, move |event| {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listen = [Listen { place: 1, transport, address }];
+        let streams = Streams::start(&listen, setup, limits, move |event| {
             sender.send(event).map_err(|unsent| unsent.0)
         })
         .unwrap();
@@ -172,7 +178,14 @@ async fn who_does_not_read_is_closed_when_the_queue_is_full() {
         assert!(sent < 10_000, "the queue has no end");
         tokio::task::yield_now().await;
     }
-    assert_eq!(house.next().await, StreamEvent::Closed { flow });
+    let mut back = 0;
+    loop {
+        match house.next().await {
+            StreamEvent::Undelivered { flow: of, .. } if of == flow => back += 1,
+            last => break assert_eq!(last, StreamEvent::Closed { flow }),
+        }
+    }
+    assert!(back > 0, "what waited is told");
     drop(stream);
 }
 
@@ -181,26 +194,32 @@ async fn dialling_reuses_a_standing_connection_and_reports_a_failure() {
     let mut there = House::open(Limits::default());
     let mut here = House::open(small());
     let remote = there.streams.local(1).unwrap();
-    let flow = here.streams.connect(1, remote).unwrap();
+    let asked = Flow { transport: Transport::Tcp, listener: 1, connection: 0, remote };
+    let flow = here.streams.connect(asked).unwrap();
     here.streams.send(flow, message(5)).unwrap();
     assert_eq!(here.next().await, StreamEvent::Opened { flow });
-    assert_eq!(here.streams.connect(1, remote), Ok(flow));
+    assert_eq!(here.streams.connect(asked), Ok(flow));
     let StreamEvent::Opened { flow: arrived } = there.next().await else { panic!("no Opened") };
     assert_eq!(there.next().await, StreamEvent::Message { flow: arrived, bytes: message(5) });
     there.streams.send(arrived, message(6)).unwrap();
     assert_eq!(here.next().await, StreamEvent::Message { flow, bytes: message(6) });
     there.streams.stop();
     assert_eq!(here.next().await, StreamEvent::Closed { flow });
-    let again = here.streams.connect(1, remote).unwrap();
+    let again = here.streams.connect(asked).unwrap();
     assert_ne!(again, flow);
+    here.streams.send(again, message(7)).unwrap();
+    let back =
+        StreamEvent::Undelivered { flow: Flow { connection: 0, ..again }, bytes: message(7) };
+    assert_eq!(here.next().await, back);
     assert_eq!(here.next().await, StreamEvent::Closed { flow: again }, "nobody listens any more");
 }
 
 #[tokio::test]
 async fn a_full_mailbox_slows_the_peer_and_loses_nothing() {
     let (sender, receiver) = mpsc::sync_channel(2);
-    let listen = [(0, "127.0.0.1:0".parse().unwrap())];
-    let streams = Streams::start(&listen, Limits::default(), move |event| {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let listen = [Listen { place: 0, transport: Transport::Tcp, address }];
+    let streams = Streams::start(&listen, Setup::default(), Limits::default(), move |event| {
         sender.try_send(event).map_err(|full| match full {
             mpsc::TrySendError::Full(event) | mpsc::TrySendError::Disconnected(event) => event,
         })
@@ -216,9 +235,150 @@ async fn a_full_mailbox_slows_the_peer_and_loses_nothing() {
             match receiver.recv_timeout(PATIENCE).expect("an event in time") {
                 StreamEvent::Message { bytes, .. } => seen.extend(bytes),
                 StreamEvent::Closed { .. } => return seen,
-                StreamEvent::Opened { .. } | StreamEvent::Bad { .. } => (),
+                StreamEvent::Opened { .. }
+                | StreamEvent::Bad { .. }
+                | StreamEvent::Undelivered { .. } => (),
             }
         }
     });
     assert_eq!(seen.await.unwrap(), wire);
+}
+
+/// A certificate of our own in files of our own; who is to trust it reads the same files.
+fn secured(folder: &tempfile::TempDir, name: &str) -> (Files, Setup) {
+    let at = |file: &str| folder.path().join(file);
+    let (certificate, key) = self_signed(&[name.to_owned()]).unwrap();
+    std::fs::write(at("certificate"), &certificate).unwrap();
+    std::fs::write(at("authorities"), &certificate).unwrap();
+    std::fs::write(at("key"), key).unwrap();
+    let served = Some((at("certificate"), at("key")));
+    let files = Files { served, authorities: Some(at("authorities")) };
+    let tls = Some(Arc::new(Tls::open(files.clone()).unwrap()));
+    (files, Setup { tls, ..Setup::default() })
+}
+
+#[tokio::test]
+async fn by_tls_the_name_is_checked_and_a_new_certificate_drops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, setup) = secured(&folder, "sip.example");
+    let tls = setup.tls.clone().unwrap();
+    let mut there = House::of(Transport::Tls, setup.clone(), Limits::default());
+    let mut here = House::of(Transport::Tls, setup, Limits::default());
+    let remote = there.streams.local(1).unwrap();
+    let asked = |here: &House, name: &str| {
+        let connection = here.streams.peer(name);
+        Flow { transport: Transport::Tls, listener: 1, connection, remote }
+    };
+    for wrong in [asked(&here, "other.example"), Flow { connection: 0, ..asked(&here, "x") }] {
+        let flow = here.streams.connect(wrong).unwrap();
+        here.streams.send(flow, message(1)).unwrap();
+        assert!(matches!(here.next().await, StreamEvent::Undelivered { .. }));
+        assert_eq!(here.next().await, StreamEvent::Closed { flow });
+        let refused = there.next().await;
+        assert!(matches!(refused, StreamEvent::Closed { .. }), "{refused:?}");
+    }
+    assert_eq!((here.streams.refused(), there.streams.refused()), (2, 2));
+    let right = asked(&here, "sip.example");
+    let flow = here.streams.connect(right).unwrap();
+    here.streams.send(flow, message(2)).unwrap();
+    assert_eq!(here.next().await, StreamEvent::Opened { flow });
+    let StreamEvent::Opened { flow: arrived } = there.next().await else { panic!("no Opened") };
+    assert_eq!(there.next().await, StreamEvent::Message { flow: arrived, bytes: message(2) });
+    assert_eq!(there.streams.count_of(Transport::Tls), 1);
+    // Another certificate from now on; who is connected goes on.
+    secured(&folder, "new.example");
+    tls.reload().unwrap();
+    there.streams.send(arrived, message(3)).unwrap();
+    assert_eq!(here.next().await, StreamEvent::Message { flow, bytes: message(3) });
+    let fresh = here.streams.connect(asked(&here, "new.example")).unwrap();
+    assert_eq!(here.next().await, StreamEvent::Opened { flow: fresh });
+}
+
+#[tokio::test]
+async fn a_handshake_that_drips_or_is_none_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, setup) = secured(&folder, "sip.example");
+    let limits = Limits { handshake_max: Duration::from_millis(200), ..small() };
+    let house = House::of(Transport::Tls, setup, limits);
+    let record = |kind: u8, length: u16| {
+        let [high, low] = length.to_be_bytes();
+        let mut octets = vec![kind, 3, 1, high, low];
+        octets.resize(5 + usize::from(length), 0);
+        octets
+    };
+    let half_hello = record(22, 500)[..40].to_vec();
+    let nonsense = [half_hello, record(22, 20), record(23, 9), record(99, 0xffff), message(1)];
+    let count = nonsense.len() as u64;
+    for bytes in nonsense {
+        let mut stream = TcpStream::connect(house.streams.local(1).unwrap()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        rest(&mut stream).await;
+    }
+    assert_eq!(house.streams.refused(), count);
+    assert_eq!(house.streams.count(), 0);
+}
+
+#[tokio::test]
+async fn who_only_pings_without_end_is_closed() {
+    let limits = Limits { pings_max: 5, ..Limits::default() };
+    let mut house = House::open(limits);
+    let (mut stream, flow) = house.caller().await;
+    stream.write_all(&b"\r\n\r\n".repeat(50)).await.unwrap();
+    let answers = rest(&mut stream).await;
+    assert!(answers.len() <= 10, "{answers:?}");
+    assert_eq!(house.next().await, StreamEvent::Closed { flow });
+}
+
+/// A frame as a client sends it, masked with zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = (payload.len() as u16).to_be_bytes();
+    [&[first, 0x80 | 126, high, low, 0, 0, 0, 0], payload].concat()
+}
+
+#[tokio::test]
+async fn web_sockets_carry_one_message_each_and_are_told_why_they_end() {
+    const HELLO: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: sip\r\n\r\n";
+    let limits = Limits { pings_max: 5, ..small() };
+    let mut house = House::of(Transport::Ws, Setup::default(), limits);
+    let mut opened = async || {
+        let mut stream = TcpStream::connect(house.streams.local(1).unwrap()).await.unwrap();
+        let StreamEvent::Opened { flow } = house.next().await else { panic!("no Opened") };
+        stream.write_all(HELLO).await.unwrap();
+        let mut octets = Vec::new();
+        while !octets.ends_with(b"\r\n\r\n") {
+            octets.push(stream.read_u8().await.unwrap());
+        }
+        assert!(octets.starts_with(b"HTTP/1.1 101 "));
+        (stream, flow)
+    };
+    let (mut stream, flow) = opened().await;
+    let (mut flooding, flood) = opened().await;
+    let (mut broken, bad) = opened().await;
+    stream.write_all(&frame(0x81, &message(3))).await.unwrap();
+    assert_eq!(house.next().await, StreamEvent::Message { flow, bytes: message(3) });
+    house.streams.send(flow, b"hello".to_vec()).unwrap();
+    let mut octets = [0; 7];
+    stream.read_exact(&mut octets).await.unwrap();
+    assert_eq!(octets, *b"\x81\x05hello");
+    for _ in 0..6 {
+        flooding.write_all(&frame(0x89, b"")).await.unwrap();
+    }
+    let end = rest(&mut flooding).await;
+    assert!(end.ends_with(&[0x88, 2, 0x03, 0xf0]), "1008: {end:?}");
+    broken.write_all(&frame(0x81, b"no SIP at all")).await.unwrap();
+    rest(&mut broken).await;
+    let mut ends = Vec::new();
+    while ends.len() < 2 {
+        match house.next().await {
+            StreamEvent::Bad { flow, .. } => assert_eq!(flow, bad),
+            StreamEvent::Closed { flow } => ends.push(flow),
+            other => panic!("{other:?}"),
+        }
+    }
+    ends.sort();
+    assert_eq!(ends, [flood, bad]);
+    assert_eq!(house.streams.connect(Flow { connection: 0, ..flow }), Err(Unsent::Closed));
 }
