@@ -93,11 +93,13 @@ impl Keys {
     pub fn new(secret: [u8; 32]) -> Self {
         let mut rng = Rng::new(secret);
         let slots = rng.hash_key();
-        let (mut links, mut nonces, mut devices) = ([0; 32], [0; 32], [0; 32]);
+        let (mut links, mut nonces) = ([0; 32], [0; 32]);
+        let (mut seal, mut devices) = ([0; 32], [0; 32]);
         rng.fill(&mut links);
         rng.fill(&mut nonces);
+        rng.fill(&mut seal);
         rng.fill(&mut devices);
-        Self { slots, links, nonces, devices }
+        Self { slots, links, nonces, devices, seal }
     }
 
     /// The slot of a user, a group or a Call-ID.
@@ -411,7 +413,7 @@ impl Core {
         let call = self.call_of(asker);
         self.transactions.clients.insert(
             use_number,
-            ClientEntry { machine, flow, fallback, asker, armed: None, strays: Vec::new() },
+            ClientEntry { machine, flow, fallback, asker, call, armed: None, strays: Vec::new() },
         );
         self.drive_client(id, None);
         id

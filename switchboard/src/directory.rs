@@ -12,6 +12,7 @@ use sip::digest::{Algorithm, Ha1};
 use types::{Flow, HashKey, Map, SessionId, UnixTime};
 
 use crate::group::Groups;
+use crate::route::{CallSettings, Change, Routing};
 
 /// Bindings that one user may have at once.
 pub const BINDINGS_MAX: usize = 10;
@@ -196,6 +197,7 @@ pub struct Directory {
     users: Map<String, User>,
     pub(crate) homes: Map<String, Home>,
     pub(crate) groups: Groups,
+    routing: Routing,
 }
 
 impl Directory {
@@ -205,6 +207,7 @@ impl Directory {
             users: Map::with_hasher(key),
             homes: Map::with_hasher(key),
             groups: Groups::default(),
+            routing: Routing::default(),
         }
     }
 

@@ -123,7 +123,10 @@ impl Effects<'_> {
         let wish = wish.and_then(|wish| wish.uri().ok());
         let wish =
             wish.and_then(|wish| String::from_utf8(wish.user_unescaped()?.into_owned()).ok());
-        let group = self.core.directory.groups.acting(user, deed, wish.as_deref())?;
+        let to = message.request_uri().and_then(|uri| sip::Uri::decode(uri).ok());
+        let to = to.and_then(|to| String::from_utf8(to.user_unescaped()?.into_owned()).ok());
+        let (to, wish) = (to.unwrap_or_default(), wish.as_deref());
+        let group = self.core.directory.groups.acting(user, &to, deed, wish)?;
         let name = sip::write::escape_user(group.name.as_bytes());
         Some(Speaker {
             name: group.display_name.clone(),
@@ -346,6 +349,11 @@ impl Effects<'_> {
             }
         }
         self.core.directory.remove_user(name);
+    }
+
+    /// A fact that routes calls; for the room that hears `RoutingChanged`.
+    pub fn put_routing(&mut self, change: Change) {
+        self.core.directory.put_routing(change);
     }
 
     /// A group, as every shard knows it; for the room that hears `GroupChanged`.

@@ -25,6 +25,7 @@ impl CallFacts {
             (11, &self.hung_up_by),
             (12, &self.refusal),
             (13, &self.call_id),
+            (15, &self.answered_by),
         ] {
             if !text.is_empty() {
                 writer.text(tag, text);
@@ -56,6 +57,7 @@ impl CallFacts {
                 12 => facts.refusal = text()?,
                 13 => facts.call_id = text()?,
                 14 => facts.status = u16::try_from(field.number()?).ok()?,
+                15 => facts.answered_by = text()?,
                 _ => (), // A field of a newer version.
             }
         }
@@ -83,6 +85,7 @@ mod tests {
             status: 200,
             refusal: String::new(),
             call_id: "abc@host".into(),
+            answered_by: "1002".into(),
         }
     }
 

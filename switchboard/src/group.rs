@@ -129,6 +129,18 @@ pub enum Order {
     Skill,
 }
 
+impl Order {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::All => "all at once",
+            Self::InTurn => "in turn",
+            Self::RoundRobin => "in turn, each call beginning with the next one",
+            Self::Skill => "by skill",
+        }
+    }
+}
+
 /// Instructions by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -405,18 +417,22 @@ impl Groups {
         self.by_name.values().filter(move |group| group.member(user).is_some())
     }
 
-    /// The group as which a user acts. `wish`: an address that he says he wants to show; his own one is respected.
+    /// The group as which a user acts towards `to`; among its own people nobody does. `wish`: an address that he says
+    /// he wants to show; his own one is respected.
     ///
     /// Spec: RFC 3325 §9.2 (P-Preferred-Identity)
     pub fn acting<'a>(
         &'a self,
         user: &'a str,
+        to: &'a str,
         deed: Deed,
         wish: Option<&'a str>,
     ) -> Option<&'a Group> {
+        let called = self.at(to).map(|(group, _)| group.name.as_str());
         let mut able: Vec<&Group> = self
             .of(user)
             .filter(|group| group.handling(user, deed).identity == Identity::Group)
+            .filter(|group| group.member(to).is_none() && called != Some(group.name.as_str()))
             .collect();
         if let Some(wish) = wish {
             if wish == user {

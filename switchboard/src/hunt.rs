@@ -84,6 +84,8 @@ pub struct Hunt {
     attempts: Vec<Attempt>,
     failure: Option<Failure>,
     refusal: Option<Refusal>,
+    /// The user whose phone answered.
+    answered_by: String,
     /// Of stages that are over.
     tried: Vec<(String, String)>,
     done: bool,
@@ -107,6 +109,7 @@ impl Hunt {
             attempts: Vec::new(),
             failure: None,
             refusal: None,
+            answered_by: String::new(),
             tried: Vec::new(),
             done: false,
         };
@@ -132,6 +135,11 @@ impl Hunt {
     /// Why it failed, when the reason was ours.
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// The user who answered; empty before, and when a trunk did.
+    pub fn answered_by(&self) -> &str {
+        &self.answered_by
     }
 
     /// The tickets that it waits for.
@@ -324,10 +332,12 @@ impl Hunt {
         let Some(one) = self.rings.get_mut(place) else { return Outcome::Pending };
         match tell(&mut one.ring, effects) {
             Outcome::Answered { leg, sdp } => {
+                one.ring.user().clone_into(&mut self.answered_by);
                 self.end_others(Some(leg), effects);
                 Outcome::Answered { leg, sdp }
             }
             Outcome::AnsweredByReply { sdp } => {
+                one.ring.user().clone_into(&mut self.answered_by);
                 self.end_but(place, effects);
                 Outcome::AnsweredByReply { sdp }
             }

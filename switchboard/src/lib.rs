@@ -21,6 +21,7 @@ pub mod group;
 pub mod gruu;
 mod guard;
 pub mod hop;
+pub mod hunt;
 pub mod input;
 pub mod ladder;
 pub mod leg;

@@ -8,6 +8,7 @@ use types::{MessageId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, User};
 use crate::group::Group;
+use crate::route::Change;
 
 /// Who hears a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +302,7 @@ impl Notice {
             | Self::GroupTurned { .. }
             | Self::GroupWritten { .. }
             | Self::Restarted
+            | Self::RoutingChanged(_)
             | Self::Started
             | Self::UserChanged(_)
             | Self::UserGone { .. }

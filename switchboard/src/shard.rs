@@ -73,7 +73,10 @@ impl Shard {
             Input::Api(request) => self.api(request),
             Input::Begin => self.begin(),
             Input::Drain => self.core.draining = true,
-            Input::FlowClosed { flow } => self.core.flow_closed(flow),
+            Input::FlowClosed { flow } => {
+                let Self { core, rooms, .. } = self;
+                crate::flows::closed(flow, &mut Effects { core, rooms, room: 0 });
+            }
             Input::LogBack => self.core.log_paused = false,
             Input::LogFailed => self.log_failed(),
             Input::LogPaused { unsaved } => self.log_paused(unsaved),

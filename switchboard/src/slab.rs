@@ -67,13 +67,6 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The ids of those that `wanted` says yes to.
-    pub fn ids(&self, wanted: impl Fn(&T) -> bool) -> Vec<u64> {
-        let places = self.places.iter().enumerate();
-        let found = places.filter(|(_, (_, value))| value.as_ref().is_some_and(&wanted));
-        found.map(|(place, (number, _))| u64::from(*number) << 32 | place as u64).collect()
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.live

@@ -1,6 +1,7 @@
 //! Who calls, and what that means for where the call may go.
 
 use sip::{Message, Name};
+use switchboard::group::{Deed, Speaker};
 use switchboard::route::{Origin, Question};
 use switchboard::{Caller, Effects};
 
@@ -21,6 +22,24 @@ impl Identity {
             Some(name) => format!("{} <{}>", sip::write::quote(name), self.uri),
             None => format!("<{}>", self.uri),
         }
+    }
+
+    /// The group in whose name he calls, if its instructions say so; its number is then the one to show.
+    pub fn acting(self, message: &Message<'_>, effects: &Effects<'_>) -> (Self, Option<Speaker>) {
+        let media = crate::description(message).map(sdp::Session::decode);
+        let video = matches!(&media, Some(Ok(session)) if sdp::media_wanted(session).video);
+        let deed = if video { Deed::Video } else { Deed::Call };
+        let user = self.user.as_deref();
+        let speaker = user.and_then(|user| effects.speaker(user, deed, message));
+        let number = speaker.as_ref().map(|known| known.number.clone());
+        let number = number.filter(|number| !number.is_empty());
+        (Self { number: number.or(self.number), ..self }, speaker)
+    }
+
+    /// The same caller behind the face of his group: his own name and picture stay here.
+    pub fn behind(self, group: Speaker) -> Self {
+        let name = Some(group.name).filter(|name| !name.is_empty());
+        Self { user: None, name, uri: group.uri, ..self }
     }
 
     /// The same caller for those who may not know him.

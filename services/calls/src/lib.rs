@@ -189,6 +189,7 @@ impl Room {
             return Err(Box::new(Refusal::TooMany));
         }
         let who = identity(caller, message, effects);
+        let (who, speaker) = who.acting(message, effects);
         let question = caller::question(caller, &who, message, target, effects);
         let decision = route::decide(effects.directory(), &question);
         explain(session, &decision, effects);
@@ -208,7 +209,11 @@ impl Room {
         };
         let gate = gate(&question, &decision, session, effects);
         let (private, from) = (who.private, who.uri.clone());
-        let who = if private { who.hidden() } else { who };
+        let who = match speaker {
+            _ if private => who.hidden(),
+            Some(speaker) => who.behind(speaker),
+            None => who,
+        };
         let plan = Plan {
             session,
             user: target.to_owned(),
@@ -356,6 +361,7 @@ impl Room {
         };
         let before = std::mem::replace(&mut call.state, State::Talking { b });
         if let State::Ringing(ring) | State::TalkingAhead(ring) = before {
+            ring.answered_by().clone_into(&mut call.facts.answered_by);
             self.unindex(&ring);
         }
         let Ok(towards_a) = towards_a else {
@@ -385,7 +391,10 @@ impl Room {
         let Ok(towards_a) = call.pair.answer(Side::B, sdp, effects) else { return };
         let state = std::mem::replace(&mut call.state, State::Talking { b: LegId::default() });
         call.state = match state {
-            State::Ringing(ring) | State::TalkingAhead(ring) => State::TalkingAhead(ring),
+            State::Ringing(ring) | State::TalkingAhead(ring) => {
+                ring.answered_by().clone_into(&mut call.facts.answered_by);
+                State::TalkingAhead(ring)
+            }
             State::Talking { b } => State::Talking { b },
         };
         call.facts.answered = Some(effects.unix());

@@ -234,6 +234,7 @@ fn member_of(caller: &Caller, effects: &Effects<'_>) -> Option<String> {
     let user = match caller {
         Caller::User(user) => Some(user.clone()),
         Caller::Claimed(uri) => user_of(uri.as_bytes(), effects),
+        Caller::Trunk(_) => None,
     };
     user.filter(|user| effects.directory().user(user).is_some())
 }

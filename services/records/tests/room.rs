@@ -34,6 +34,7 @@ fn facts() -> CallFacts {
         status: 200,
         refusal: String::new(),
         call_id: "abc".into(),
+        answered_by: String::new(),
     }
 }
 

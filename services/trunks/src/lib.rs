@@ -242,7 +242,6 @@ impl Room {
         let trunk = match &change {
             Change::Trunk(name, trunk) => Some((name.clone(), trunk.is_some())),
             Change::DialPlan(_)
-            | Change::Group(_, _)
             | Change::Number(_, _)
             | Change::Route(_, _)
             | Change::TrunkHealth(_, _) => None,

@@ -160,7 +160,7 @@ fn who_does_not_want_to_hear_does_not() {
 #[test]
 fn as_whom_a_user_acts() {
     let mut groups = Groups::default();
-    assert!(groups.acting("ann", Deed::Call, None).is_none());
+    assert!(groups.acting("ann", "zoe", Deed::Call, None).is_none());
     groups.put(desk(Kind::Shared));
     let low = vec![member("ann", 1, &[])];
     groups.put(Group {
@@ -180,8 +180,15 @@ fn as_whom_a_user_acts() {
         (Some("club"), Some("desk")),
         (Some("whatever"), Some("desk")),
     ] {
-        let group = groups.acting("ann", Deed::Call, wish).map(|group| group.name.as_str());
+        let group = groups.acting("ann", "zoe", Deed::Call, wish).map(|group| group.name.as_str());
         assert_eq!(group, expected, "{wish:?}");
     }
-    assert!(groups.acting("zoe", Deed::Call, Some("desk")).is_none());
+    assert!(groups.acting("zoe", "ann", Deed::Call, Some("desk")).is_none());
+    // Among themselves they are who they are.
+    let face = |to| groups.acting("ann", to, Deed::Call, None).map(|group| group.name.as_str());
+    assert_eq!(
+        (face("bob"), face("desk"), face("+15550112")),
+        (Some("attic"), Some("attic"), Some("attic"))
+    );
+    assert_eq!(face("attic"), Some("desk"));
 }

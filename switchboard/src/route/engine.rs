@@ -9,6 +9,7 @@ use super::{
     Refusal, STAGES_MAX, Stage, Target, When,
 };
 use crate::directory::Directory;
+use crate::group::{Group, Kind, Turn};
 
 /// Decides where a call goes.
 pub fn decide(directory: &Directory, question: &Question) -> Decision {
@@ -84,6 +85,13 @@ impl Walk<'_> {
             }
             self.note("user", &dialled.text, false, "this trunk may not name users, only numbers");
         }
+        let directory = self.directory;
+        if by_name
+            && let Some((group, skill)) = directory.groups().at(&dialled.text)
+            && !dialled.international
+        {
+            return self.group(group, skill, start);
+        }
         let routing = self.routing;
         let mut outward = Vec::new();
         for route in &routing.routes {
@@ -119,6 +127,11 @@ impl Walk<'_> {
             }
             self.note("number", &number.number, true, "is a number of ours");
             return self.rings(&number.rings, start);
+        }
+        if let Some((group, skill)) = directory.groups().at(&dialled.text)
+            && (by_name || dialled.international)
+        {
+            return self.group(group, skill, start);
         }
         // The first route whose trunks can carry it decides.
         let mut refusal = None;
@@ -287,19 +300,20 @@ impl Walk<'_> {
 
     /// Adds what a number or a route rings.
     fn rings(&mut self, rings: &[Rung], start: &Start) -> Result<(), Refusal> {
-        let routing = self.routing;
+        let groups = self.directory.groups();
         if let [Rung::Group(name)] = rings
-            && let Some(group) = routing.groups.get(name)
-            && let Some(each) = group.in_turn
+            && let Some(group) = groups.get(name)
         {
-            return self.in_turn(&group.members, each, start);
+            return self.group(group, "", start);
         }
         let mut users: Vec<&str> = Vec::new();
         for rung in rings {
             match rung {
                 Rung::User(name) => users.push(name),
-                Rung::Group(name) => match routing.groups.get(name) {
-                    Some(group) => users.extend(group.members.iter().map(String::as_str)),
+                Rung::Group(name) => match groups.get(name) {
+                    Some(group) => {
+                        users.extend(groups.plan(group, "").iter().flat_map(|turn| &turn.users));
+                    }
                     None => self.note("group", name, false, "there is no group of this name"),
                 },
             }
@@ -307,6 +321,15 @@ impl Walk<'_> {
         if let [user] = users.as_slice() {
             return self.user(user, start);
         }
+        let aims = self.together(&users, start);
+        if aims.is_empty() {
+            return Err(Refusal::NoRoute);
+        }
+        self.stage(aims, None, start.after).map(|_| ())
+    }
+
+    /// Users who ring at once, each once.
+    fn together(&mut self, users: &[&str], start: &Start) -> Vec<Aim> {
         let mut aims: Vec<Aim> = Vec::new();
         for user in users {
             for aim in self.member(user, start) {
@@ -315,10 +338,32 @@ impl Walk<'_> {
                 }
             }
         }
-        if aims.is_empty() {
+        aims
+    }
+
+    /// Adds the turns of a group. Who calls his own group does not ring himself.
+    fn group(&mut self, group: &Group, skill: &str, start: &Start) -> Result<(), Refusal> {
+        if group.kind == Kind::Talk {
+            self.note("group", &group.name, false, "is for push-to-talk, and does not ring");
             return Err(Refusal::NoRoute);
         }
-        self.stage(aims, None, start.after).map(|_| ())
+        let wanted = if skill.is_empty() { String::new() } else { format!(", {skill} is wanted") };
+        self.note("group", &group.name, true, format!("rings {}{wanted}", group.ring.plan.words()));
+        let (mut after, mut found) = (start.after, Err(Refusal::NoRoute));
+        for Turn { users, ring } in self.directory.groups().plan(group, skill) {
+            let others = users
+                .into_iter()
+                .filter(|user| !matches!(&start.origin, Origin::User(caller) if caller == user));
+            let others: Vec<&str> = others.collect();
+            let aims = self.together(&others, start);
+            if aims.is_empty() {
+                continue;
+            }
+            let place = self.stage(aims, ring, after)?;
+            after = Some((place, When::Any));
+            found = Ok(());
+        }
+        found
     }
 
     /// One of several who ring together: what he wants for all his calls counts, the rest does not.
@@ -341,21 +386,6 @@ impl Walk<'_> {
             );
         }
         own.into_iter().next().map(|stage| stage.aims).unwrap_or_default()
-    }
-
-    fn in_turn(&mut self, members: &[String], each: u32, start: &Start) -> Result<(), Refusal> {
-        let mut after = start.after;
-        let mut found = Err(Refusal::NoRoute);
-        for name in members {
-            let aims = self.member(name, start);
-            if aims.is_empty() {
-                continue;
-            }
-            let place = self.stage(aims, Some(each), after)?;
-            after = Some((place, When::Any));
-            found = Ok(());
-        }
-        found
     }
 
     /// Adds one stage per trunk of a route, best first.
@@ -436,7 +466,12 @@ impl Walk<'_> {
     /// Which number the far end is shown.
     fn identity(&mut self, trunk: &Trunk, start: &Start) -> Option<String> {
         let routing = self.routing;
-        let ours = |number: &str| routing.numbers.contains_key(number) || number == trunk.identity;
+        let groups = self.directory.groups();
+        let ours = |number: &str| {
+            routing.numbers.contains_key(number)
+                || number == trunk.identity
+                || groups.iter().any(|group| group.number == number)
+        };
         let allowed = |number: &str| match trunk.identities.as_slice() {
             [] => ours(number),
             patterns => patterns.iter().any(|pattern| pattern.fits(number)),
@@ -447,6 +482,7 @@ impl Walk<'_> {
             let own = match &self.question.origin {
                 Origin::User(user) => {
                     routing.numbers_of(user).any(|number| number.number == shown.text)
+                        || groups.of(user).any(|group| group.number == shown.text)
                 }
                 Origin::Stranger | Origin::Trunk(_) => trunk.keeps_caller,
             };

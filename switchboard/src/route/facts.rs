@@ -1,4 +1,4 @@
-//! What the engine knows: call settings of users, numbers, trunks, routes, groups, the dial plan. Data only.
+//! What the engine knows: call settings of users, numbers, trunks, routes, the dial plan. Data only.
 //!
 //! Rooms put them into every shard's directory through [`Notice::RoutingChanged`](crate::Notice) and
 //! `UserChanged`; nothing here is a secret (a trunk's password is sealed).
@@ -346,15 +346,6 @@ pub struct Route {
     pub reject: Option<u16>,
 }
 
-/// Members that ring together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// Users, in their order.
-    pub members: Vec<String>,
-    /// One after the other instead of all at once; how long each rings. Units: seconds.
-    pub in_turn: Option<u32>,
-}
-
 /// How a trunk is, as its home shard saw it last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -373,8 +364,6 @@ pub struct Health {
 pub enum Change {
     /// The dial plan.
     DialPlan(DialPlan),
-    /// A group of this name; `None`: it is gone.
-    Group(String, Option<Group>),
     /// A number; `None`: it is gone.
     Number(String, Option<Number>),
     /// A route; `None`: it is gone.
@@ -390,8 +379,6 @@ pub enum Change {
 pub struct Routing {
     /// The dial plan.
     pub plan: DialPlan,
-    /// By name.
-    pub groups: BTreeMap<String, Group>,
     /// By E.164 form.
     pub numbers: BTreeMap<String, Number>,
     /// In the order in which they are looked at.
@@ -407,7 +394,6 @@ impl Routing {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::DialPlan(plan) => self.plan = plan,
-            Change::Group(name, group) => put(&mut self.groups, name, group),
             Change::Number(number, known) => put(&mut self.numbers, number, known),
             Change::Route(name, route) => {
                 self.routes.retain(|known| known.name != name);

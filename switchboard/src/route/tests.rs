@@ -6,6 +6,7 @@ use types::{HashKey, UnixTime};
 
 use super::*;
 use crate::directory::{Directory, User};
+use crate::group::{Address, Group, Kind, Member, Order, RingPlan};
 
 const NOW: UnixTime = UnixTime::seconds(1_790_000_000); // 2026-09-21 14:13:20 UTC, a Monday.
 
@@ -287,12 +288,52 @@ fn people_and_numbers_ring() {
     check(&house, "trunk/acme", "+15550101", "1001+1002");
     put(&mut house, number("+15550102", &["group/desk"]));
     check(&house, "trunk/acme", "+15550102", "trunks.no_route");
-    let members = vec!["1001".to_owned(), "1003".to_owned()];
-    let all = Group { members: members.clone(), in_turn: None };
-    put(&mut house, Change::Group("desk".into(), Some(all)));
+    house.groups.put(desk(Order::All));
     check(&house, "trunk/acme", "+15550102", "1001+1003");
-    put(&mut house, Change::Group("desk".into(), Some(Group { members, in_turn: Some(15) })));
+    house.groups.put(desk(Order::InTurn));
     check(&house, "trunk/acme", "+15550102", "1001 15s; any1>1003 15s");
+}
+
+/// 1001 comes before 1003, who knows billing.
+fn desk(plan: Order) -> Group {
+    let member = |user: &str, priority| Member { user: user.into(), priority, ..Member::default() };
+    let mut last = member("1003", 1);
+    last.skills.insert("billing".into());
+    Group {
+        name: "desk".into(),
+        number: "+15550180".into(),
+        addresses: vec![Address { address: "+15550181".into(), skill: "billing".into() }],
+        members: vec![last, member("1001", 5)],
+        ring: RingPlan { plan, each: 15 },
+        ..Group::default()
+    }
+}
+
+#[test]
+fn groups_are_called_by_name_and_number() {
+    let mut house = house();
+    house.groups.put(desk(Order::All));
+    for dialled in ["desk", "+15550180", "+15550181"] {
+        check(&house, "user/1002", dialled, "1001+1003");
+        check(&house, "stranger", dialled, "1001+1003");
+    }
+    // A trunk may call numbers.
+    check(&house, "trunk/acme", "+15550180", "1001+1003");
+    check(&house, "trunk/acme", "desk", "trunks.no_route");
+    // Who calls his own group does not ring.
+    check(&house, "user/1001", "desk", "1003");
+    house.groups.put(desk(Order::Skill));
+    check(&house, "user/1002", "desk", "1001+1003");
+    check(&house, "user/1002", "desk~billing", "1003 15s");
+    check(&house, "trunk/acme", "+15550181", "1003 15s");
+    house.groups.put(desk(Order::RoundRobin));
+    check(&house, "user/1002", "desk", "1001 15s; any1>1003 15s");
+    let next = house.groups.next_turn("desk").unwrap();
+    house.groups.turn("desk", next);
+    check(&house, "user/1002", "desk", "1003 15s; any1>1001 15s");
+    house.groups.put(Group { kind: Kind::Talk, ..desk(Order::All) });
+    let talk = check(&house, "user/1002", "desk", "trunks.no_route");
+    assert!(talk.candidates.iter().any(|known| known.why.contains("push-to-talk")));
 }
 
 #[test]
