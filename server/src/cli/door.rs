@@ -44,8 +44,8 @@ pub enum Fault {
     Unreachable { url: String, why: String },
     #[error("{title} ({code}, {number})\n{fix}")]
     Refused { code: String, number: String, title: String, fix: String },
-    #[error("{0}: the answer is none of Carillon's; is --url right?")]
-    Foreign(String),
+    #[error("{url}: the answer is none of Carillon's; is --url right?")]
+    Foreign { url: String },
     #[error("{place}: {why}")]
     File { place: PathBuf, why: io::Error },
 }
@@ -57,7 +57,7 @@ impl Fault {
             Self::Wrong { .. } => WRONG,
             Self::Unreachable { .. }
             | Self::Refused { .. }
-            | Self::Foreign(_)
+            | Self::Foreign { .. }
             | Self::File { .. } => FAILED,
         })
     }
@@ -112,7 +112,7 @@ impl Door {
     /// What `GET` of this path says. `words` are put into the path, whatever they hold.
     pub async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Fault> {
         let fault = |why: String| Fault::Unreachable { url: self.base.clone(), why };
-        let foreign = || Fault::Foreign(self.base.clone());
+        let foreign = || Fault::Foreign { url: self.base.clone() };
         let mut url = Url::parse(&self.base).map_err(|_| foreign())?;
         url.path_segments_mut().map_err(|()| foreign())?.pop_if_empty().extend(path);
         if !query.is_empty() {
