@@ -115,7 +115,16 @@ impl Flight {
                 }
                 self.push(clock, Kind::Tick, &[]);
             }
-            other => {
+            other @ (Input::Api(_)
+            | Input::Begin
+            | Input::Drain
+            | Input::FlowClosed { .. }
+            | Input::LogBack
+            | Input::LogFailed
+            | Input::LogPaused { .. }
+            | Input::Mail(_)
+            | Input::Media(_)
+            | Input::Reply { .. }) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();
                 scratch = postcard::to_extend(other, scratch).unwrap_or_default();
@@ -244,7 +253,18 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
         }
         Input::Mail(Mail::Notice(Notice::UserChanged(user))) => user.verifiers.clear(),
         Input::Reply { reply: Reply::Rows(Ok(rows)), .. } => rows.clear(),
-        _ => (),
+        Input::Adopt(_)
+        | Input::Begin
+        | Input::Drain
+        | Input::FlowClosed { .. }
+        | Input::LogBack
+        | Input::LogFailed
+        | Input::LogPaused { .. }
+        | Input::Mail(_)
+        | Input::Media(_)
+        | Input::Message { .. }
+        | Input::Reply { .. }
+        | Input::Tick => (),
     }
     input
 }

@@ -110,7 +110,7 @@ pub fn unsaved(response: &[u8]) -> Option<Vec<u8>> {
     let refusal = Refusal::LogUnwritable;
     let mut writer =
         sip::write::response_to(&mut out, &message, refusal.verdict().sip, None, None, None);
-    writer.header(Name::RetryAfter, &RETRY.0.to_string());
+    writer.header(Name::RetryAfter, RETRY.0.to_string());
     writer.header(Name::Server, SERVER);
     writer.end();
     Some(out)

@@ -11,6 +11,9 @@ use types::Flow;
 use crate::text::{crlf, status};
 use crate::{House, rows, written};
 
+/// What the store says to each question.
+type Store = Box<dyn Fn(&Query) -> Vec<Row>>;
+
 /// A house, and all that it said until the test looks.
 pub struct Wire {
     house: House,
@@ -20,7 +23,7 @@ pub struct Wire {
     pub others: Vec<Output>,
     /// Every message that was said to the house, in a test that asks for it.
     pub record: Option<Vec<(String, Vec<u8>)>>,
-    store: Box<dyn Fn(&Query) -> Vec<Row>>,
+    store: Store,
 }
 
 impl Wire {
