@@ -1,6 +1,7 @@
 //! The corridor: the list of rooms, in the order in which they are offered sessions.
 //!
-//! Picture     offer --> people --> registrar --> push --> records --> messaging --> trunks --> calls
+//! Picture     offer --> people --> registrar --> push --> records --> groups --> messaging --> presence --> trunks
+//!             --> calls
 //! Rules       Order is policy: the first room that accepts owns the session. `calls` comes last and takes what
 //!             nobody above wanted.
 //! Limits      none of its own
@@ -41,6 +42,8 @@ corridor! {
     groups,
     /// Messages between users.
     messaging,
+    /// Who sees what of whom: presence, lines, waiting messages, registrations.
+    presence,
     /// Trunks, numbers, routes.
     trunks,
     /// Person-to-person calls: takes what nobody above wanted.

@@ -88,6 +88,13 @@ pub enum Notice {
         /// His address.
         from: String,
     },
+    /// A call of a user began, was answered or ended: what those see who watch his line.
+    LineChanged {
+        /// Whose line.
+        user: String,
+        /// The call, seen from him.
+        line: LineFacts,
+    },
     /// A message is to be delivered that nobody of ours sent: a copy, or a word of the server.
     LetterWanted(Box<LetterPlan>),
     /// A round of a group begins with somebody else from now on.
@@ -288,6 +295,7 @@ impl Notice {
             | Self::DeviceGone { user, .. }
             | Self::DeviceSeen { user, .. }
             | Self::FlowFailed { user, .. }
+            | Self::LineChanged { user, .. }
             | Self::MessageStored { user, .. }
             | Self::MessagesWaiting { user, .. }
             | Self::WakeOver { user, .. } => Reach::Home(user),

@@ -321,12 +321,18 @@ impl Room {
     }
 }
 
-/// Tells the homes of both sides how far a call is: the caller's state, then the callee's.
+/// Tells the homes of both sides how far a call is: the caller's state, then the callee's. Whoever was called and did
+/// not answer himself has the call no more.
 fn call_changed(facts: &CallFacts, states: [LineState; 2], effects: &mut Effects<'_>) {
-    let [caller, callee] = [&facts.from, &facts.to].map(|address| user_of(address, effects));
+    let [caller, called] = [&facts.from, &facts.to].map(|address| user_of(address, effects));
+    let answered = Some(facts.answered_by.clone()).filter(|user| !user.is_empty());
+    let over = answered.is_some() && answered != called;
+    let called_state = if over { LineState::Terminated } else { states[1] };
+    let answered = answered.filter(|_| over);
     let sides = [
-        (caller, true, &facts.to, String::new(), states[0]),
-        (callee, false, &facts.from, facts.from_name.clone(), states[1]),
+        (caller, true, &facts.to, "", states[0]),
+        (called, false, &facts.from, facts.from_name.as_str(), called_state),
+        (answered, false, &facts.from, facts.from_name.as_str(), states[1]),
     ];
     for (user, calls, remote, remote_name, state) in sides {
         let Some(user) = user else { continue };
@@ -335,7 +341,7 @@ fn call_changed(facts: &CallFacts, states: [LineState; 2], effects: &mut Effects
             call_id: facts.call_id.clone(),
             calls,
             remote: remote.clone(),
-            remote_name,
+            remote_name: remote_name.to_owned(),
             state,
         };
         effects.publish(Notice::LineChanged { user, line });
@@ -368,6 +374,7 @@ fn asker(caller: &Caller, effects: &Effects<'_>) -> Result<String, Refusal> {
     match caller {
         Caller::User(user) => Ok(user.clone()),
         Caller::Claimed(address) => user_of(address, effects).ok_or(Refusal::NotAllowed),
+        Caller::Trunk(_) => Err(Refusal::NotAllowed),
     }
 }
 

@@ -251,6 +251,24 @@ fn a_call_that_is_there_already_is_seen_and_a_restart_keeps_the_lamp() {
 }
 
 #[test]
+fn a_call_that_another_answered_is_on_his_line_only() {
+    let mut house = house();
+    watch(&mut house, "bob", "dialog");
+    house.seconds(1);
+    let out = house.notice(Notice::CallBegan(facts("alice", "bob")));
+    news(&mut house, &out);
+    house.seconds(1);
+    let call = CallFacts { answered_by: "carol".into(), ..facts("alice", "bob") };
+    let out = house.notice(Notice::CallAnswered(call.clone()));
+    assert!(body(&news(&mut house, &out)).contains("<state>terminated</state>"));
+    let (_, first) = watch(&mut house, "carol", "dialog");
+    assert!(body(&first).contains("<state>confirmed</state>"));
+    house.seconds(1);
+    let out = house.notice(Notice::CallEnded(call));
+    assert!(body(&news(&mut house, &out)).contains("<state>terminated</state>"));
+}
+
+#[test]
 fn with_whom_somebody_talks_may_be_hidden() {
     fn discreet() -> Box<dyn Service> {
         Box::new(Room::new(Config { watch_parties: false, ..Config::default() }))
