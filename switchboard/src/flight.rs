@@ -124,7 +124,8 @@ impl Flight {
             | Input::LogPaused { .. }
             | Input::Mail(_)
             | Input::Media(_)
-            | Input::Reply { .. }) => {
+            | Input::Reply { .. }
+            | Input::Undelivered { .. }) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
                 scratch.clear();
                 scratch = postcard::to_extend(other, scratch).unwrap_or_default();
@@ -252,6 +253,7 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
             request.body = SECRET.to_vec();
         }
         Input::Mail(Mail::Notice(Notice::UserChanged(user))) => user.verifiers.clear(),
+        Input::Undelivered { bytes, .. } => *bytes = without_proofs(bytes),
         Input::Reply { reply: Reply::Rows(Ok(rows)), .. } => rows.clear(),
         Input::Adopt(_)
         | Input::Begin
