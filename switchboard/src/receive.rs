@@ -605,6 +605,16 @@ impl Core {
         Ok(String::from_utf8_lossy(&user).into_owned())
     }
 
+    /// Answers an OPTIONS to a user that no room took: whether there is one, and what we take.
+    ///
+    /// Spec: RFC 3261 §11.2
+    pub(crate) fn answer_options(&mut self, request: RequestId, message: &Message<'_>) {
+        let target = message.request_uri().and_then(|uri| self.target(uri).ok());
+        let known = target.is_some_and(|user| self.directory.user(&user).is_some());
+        let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
+        self.answer_plainly(request, if known { 200 } else { 404 }, &headers);
+    }
+
     /// Whether a URI's host is our domain or one of our listeners.
     pub(crate) fn is_ours(&self, uri: &Uri<'_>) -> bool {
         let host = String::from_utf8_lossy(uri.host);

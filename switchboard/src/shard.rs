@@ -9,7 +9,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sip::{Framing, Message};
+use sip::{Framing, Message, Method};
 use types::{Instant, LegId, SessionId, Slot, tagged};
 
 use crate::binding::decode_binding;
@@ -181,7 +181,12 @@ impl Shard {
             }
             Admitted::Request { request, caller, flow } => {
                 let offer = Session::Request { request, message: &message, flow, caller: &caller };
-                if !self.offer(&offer, None) {
+                if self.offer(&offer, None) {
+                    return;
+                }
+                if message.method() == Method::Options {
+                    self.core.answer_options(request, &message);
+                } else {
                     self.core.count("sip.method_not_allowed");
                     self.core.answer_plainly(request, 405, &[("Allow", ALLOW)]);
                 }
