@@ -5,7 +5,8 @@
 //! Rules       One letter of a user is tried at a time, in the order in which they came. A letter is delivered when one
 //!             phone took it; the others get their copy all the same. 202 leaves after the letter is on disk. A phone may
 //!             get a letter twice when we crashed between its 200 and our log; never another letter in its place.
-//!             The body is passed on as it came. Its text is never logged and leaves SQL out.
+//!             The body is passed on as it came. Its text is in no log line, event or table; the report of a panic over the
+//!             letter itself has it.
 //! Limits      `user_max` letters and OCTETS_MAX octets wait; BODY_MAX and DATAGRAM_BODY_MAX for one; `deliver_wait`,
 //!             `expires_max`; LIMIT_MAX and QUESTIONS_MAX for lists.
 //! Not here    Other domains and trunks, groups (they hear `MessageSent`), sessions of messages (MSRP). A sleeping phone

@@ -63,7 +63,7 @@ fn a_message_goes_to_every_phone_and_the_first_success_is_the_answer() {
     );
     assert_eq!(header(&copies[0], "To"), "<sip:bob@example.org>");
     assert_eq!((header(&copies[0], "Subject"), body(&copies[0])), ("tea", "hello"));
-    assert_eq!(copies[0].contains("\r\nContact:"), false, "RFC 3428 §4");
+    assert!(!copies[0].contains("\r\nContact:"), "RFC 3428 §4");
     assert_eq!(header(&copies[0], "Call-ID"), header(&copies[1], "Call-ID"));
     assert!(house.answer(&copies[1], "486 Busy Here", "").statuses().is_empty());
     let out = house.answer(&copies[0], "200 OK", "");

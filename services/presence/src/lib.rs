@@ -249,11 +249,9 @@ impl Service for Room {
             Notice::CallEnded(facts) => call_changed(facts, [LineState::Terminated; 2], effects),
             Notice::LineChanged { user, line } => self.line_changed(user, line, effects),
             Notice::MessagesWaiting { user, count } => {
-                if *count > 0 || self.people.contains_key(user) {
-                    self.people.entry(user.clone()).or_default().waiting = *count;
-                    self.tell_all(user, Package::MessageSummary, None, effects);
-                    self.tidy(user);
-                }
+                self.people.entry(user.clone()).or_default().waiting = *count;
+                self.tell_all(user, Package::MessageSummary, None, effects);
+                self.tidy(user);
             }
             Notice::Restarted | Notice::Started => self.started(effects),
             Notice::UserGone { name } => self.user_gone(name, effects),

@@ -141,7 +141,7 @@ impl Room {
         let person = self.people.entry(user.to_owned()).or_default();
         match person.lines.iter_mut().find(|known| known.call == line.call) {
             Some(known) => *known = line.clone(),
-            None if over => (),
+            None if over => return, // It was over already.
             None => {
                 if person.lines.len() >= LINES_MAX {
                     person.lines.remove(0);
