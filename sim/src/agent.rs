@@ -72,7 +72,9 @@ pub(crate) enum Alarm {
     Cancel(u32),
     /// This side hangs up.
     HangUp(u32),
-    /// This side changes the session.
+    /// This side refreshes the session, by UPDATE.
+    Refresh(u32),
+    /// This side changes the session: it holds, or resumes.
     Reinvite(u32),
     /// No final answer in all that time.
     GiveUp(u32),
@@ -92,6 +94,7 @@ pub(crate) enum Purpose {
     Bye,
     Cancel,
     Invite(u32),
+    Refresh(u32),
     Register,
     Reinvite(u32),
 }
@@ -276,6 +279,7 @@ impl Agent {
             Alarm::Cancel(call) | Alarm::GiveUp(call) => self.cancel(call, now),
             Alarm::HangUp(call) => self.hang_up(call, now),
             Alarm::Register => self.register(now),
+            Alarm::Refresh(call) => self.refresh(call, now),
             Alarm::Reinvite(call) => self.reinvite(call, now),
             Alarm::Sleep => self.sleep_again(now),
             Alarm::Wake => self.wake(now),
@@ -423,9 +427,10 @@ impl Agent {
             Method::Invite => self.invited(&key, message, now),
             Method::Cancel => self.cancelled(&key, message, now),
             Method::Bye => self.bye_came(&key, message, now),
-            Method::Options => drop(self.respond(&key, 200, None, None, now)),
+            Method::Info | Method::Options | Method::Update => {
+                self.asked_in_call(&key, message, now);
+            }
             Method::Ack
-            | Method::Info
             | Method::Message
             | Method::Notify
             | Method::Prack
@@ -433,7 +438,6 @@ impl Agent {
             | Method::Refer
             | Method::Register
             | Method::Subscribe
-            | Method::Update
             | Method::Other(_) => drop(self.respond(&key, 405, None, None, now)),
         }
     }

@@ -129,6 +129,9 @@ fn calls(world: &mut World, users: &Users, rng: &mut Rng) {
         if rng.percent(15) {
             plan.reinvite_after = plan.hang_up_after.map(|after| after / 2);
         }
+        if rng.percent(30) {
+            plan.refresh_after = plan.hang_up_after.map(|after| after / 3);
+        }
         match rng.below(100) {
             0 => plan.acks_withheld = u8::MAX,
             1..=6 => plan.acks_withheld = 1 + rng.below(3) as u8,

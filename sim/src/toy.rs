@@ -214,7 +214,7 @@ impl Meet {
         let Some(State::Guest { leg, key }) = self.sessions.get(&session) else { return };
         let (leg, key) = (*leg, key.clone());
         let table = effects.open(&key, WHY);
-        effects.leg(session, leg, LegCommand::Hand { to: table });
+        effects.leg(session, leg, LegCommand::Hand { to: table, note: Vec::new() });
         let ticket = effects.set_timer(effects.now() + HAND_WAIT);
         self.timers.insert(ticket, session);
     }

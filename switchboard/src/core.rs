@@ -12,7 +12,9 @@ use sip::digest::{Algorithm, Nonces};
 use sip::transaction::{
     Client, ClientInvite, Timers as SipTimers, client, client_invite, server, server_invite,
 };
-use types::{BridgeId, CallId, Flow, HashKey, LegId, Map, Rng, SessionId, Slot, Transport};
+use types::{
+    BridgeId, CallId, Flow, HashKey, LegId, Map, Rng, Seconds, SessionId, Slot, Transport, UnixTime,
+};
 
 use crate::directory::{Binding, Directory};
 use crate::flight::Flight;
@@ -159,6 +161,10 @@ pub struct Core {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tickets: Map<Ticket, usize>,
     pub(crate) timers: Timers,
+    /// Legs by the time at which we do something to hear whether they live.
+    pub(crate) watches: std::collections::BTreeSet<(UnixTime, LegId)>,
+    /// How long a session lasts without a refresh.
+    pub(crate) session_expires: Seconds,
     pub(crate) ladder: Ladder,
     pub(crate) out: Outputs,
     pub(crate) queue: VecDeque<Work>,
@@ -201,6 +207,8 @@ impl Core {
             subscriptions: Subscriptions::new(map),
             tickets: Map::with_hasher(map),
             timers: Timers::default(),
+            watches: std::collections::BTreeSet::new(),
+            session_expires: crate::leg_watch::INTERVAL,
             ladder: Ladder::new(config.ladder_memory),
             out: Outputs::default(),
             queue: VecDeque::new(),
@@ -270,6 +278,11 @@ impl Core {
             Mail::Event { session, leg, event } => {
                 self.queue.push_back(Work::Event { session, event: Event::Leg(leg, event) });
             }
+            Mail::Find { call_id, local, remote, session, ticket } => {
+                let found = self.find_dialog(&call_id, &local, &remote);
+                self.mail(session.slot(), Mail::Found { ticket, session, found });
+            }
+            Mail::Found { ticket, found, .. } => self.reply(ticket, Reply::Found(found)),
             Mail::Ladder { call, line } => {
                 self.ladder.add(call, &line);
             }

@@ -619,6 +619,47 @@ impl Effects<'_> {
         }
     }
 
+    /// Asks which leg has a dialog, by our tag and the far end's; `on_reply` gets `Reply::Found`.
+    ///
+    /// Spec: RFC 3891 §3
+    pub fn find(
+        &mut self,
+        session: SessionId,
+        call_id: &[u8],
+        local: &[u8],
+        remote: &[u8],
+    ) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let slot = crate::transactions::Tag::slot(local);
+        let (call_id, local, remote) = (call_id.to_vec(), local.to_vec(), remote.to_vec());
+        match slot {
+            Some(slot) => {
+                let mail = Mail::Find { call_id, local, remote, session, ticket };
+                self.core.mail(slot, mail);
+            }
+            // No tag of ours: there is no such dialog.
+            None => self.core.mail(session.slot(), Mail::Found { ticket, session, found: None }),
+        }
+        ticket
+    }
+
+    /// What the far end of a leg described last; `None` when it lives on another shard, or a restart lost it.
+    pub fn described(&self, leg: LegId) -> Option<Vec<u8>> {
+        self.core.legs.get(&leg)?.sdp.clone()
+    }
+
+    /// Who is at the far end of a leg that lives here: the address without brackets, and where it is.
+    pub fn peer_of(&self, leg: LegId) -> Option<(String, Flow)> {
+        let leg = self.core.legs.get(&leg)?;
+        let dialog = leg.dialog.as_ref()?;
+        Some((String::from_utf8_lossy(dialog.remote_uri()).into_owned(), leg.flow))
+    }
+
+    /// How long sessions last without a refresh; for the room that has the setting.
+    pub fn set_session_expires(&mut self, interval: Seconds) {
+        self.core.session_expires = interval.max(crate::leg_watch::INTERVAL_MIN);
+    }
+
     /// Calls somebody: a new leg of this session, on the session's slot.
     pub fn invite(&mut self, plan: InvitePlan) -> LegId {
         let session = plan.session;

@@ -269,7 +269,8 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
         | Input::Media(_)
         | Input::Message { .. }
         | Input::Reply { .. }
-        | Input::Tick => (),
+        | Input::Tick
+        | Input::Undelivered { .. } => (),
     }
     input
 }

@@ -88,6 +88,10 @@ pub struct Hunt {
     answered_by: String,
     /// Of stages that are over.
     tried: Vec<(String, String)>,
+    /// Why the last stage failed, in the words of its far end.
+    reason: Option<String>,
+    /// Why the caller gave up, in his words.
+    cancel_reason: Option<String>,
     done: bool,
 }
 
@@ -111,6 +115,8 @@ impl Hunt {
             refusal: None,
             answered_by: String::new(),
             tried: Vec::new(),
+            reason: None,
+            cancel_reason: None,
             done: false,
         };
         if hunt.gate.is_some() {
@@ -311,8 +317,19 @@ impl Hunt {
         self.each(woke, |ring, effects| ring.answered(prid, answer, effects), effects)
     }
 
+    /// Why nobody answered, as the far end says in a header of that name.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// The caller gave up, or somebody ended the call.
     pub fn cancel(&mut self, effects: &mut Effects<'_>) {
+        self.cancel_because(None, effects);
+    }
+
+    /// The same, with the value of a Reason header for those who ring.
+    pub fn cancel_because(&mut self, reason: Option<String>, effects: &mut Effects<'_>) {
+        self.cancel_reason = reason;
         self.done = true;
         self.gate = None;
         self.claims.clear();
@@ -487,6 +504,7 @@ impl Hunt {
             max_forwards: plan.max_forwards,
             headers: more,
             sdp: plan.offer.clone(),
+            early_offer: plan.early_offer,
             login: effects.login(trunk),
         };
         effects.ladder(CallId(session.0), Lane::Note, &line);
@@ -527,12 +545,19 @@ impl Hunt {
             }
             LegEvent::Ended { why } => (480, why),
             LegEvent::Failed { status, phrase } => (status, phrase),
+            LegEvent::Reason { value } => {
+                self.reason = Some(value);
+                return Outcome::Pending;
+            }
             LegEvent::Cancelled
             | LegEvent::Changed { .. }
             | LegEvent::ChangeAnswered { .. }
             | LegEvent::Confirmed { .. }
+            | LegEvent::Declined { .. }
             | LegEvent::Handed { .. }
             | LegEvent::Offered { .. }
+            | LegEvent::Request { .. }
+            | LegEvent::Response(_)
             | LegEvent::Restored => return Outcome::Pending,
         };
         attempt.live = false;
@@ -559,6 +584,8 @@ impl Hunt {
                 return Outcome::Pending;
             }
             self.tried = self.tried();
+            let said = self.rings.iter().find_map(|one| one.ring.reason()).map(str::to_owned);
+            self.reason = said.or(self.reason.take());
             self.rings.clear();
             self.attempts.clear();
             let failure = self.failure.take().unwrap_or(Failure {
@@ -596,15 +623,16 @@ impl Hunt {
         let session = self.brief.plan.session;
         for one in &mut self.rings {
             if winner.is_none_or(|winner| !one.ring.has(winner)) {
-                one.ring.cancel(effects);
+                one.ring.cancel_because(self.cancel_reason.clone(), effects);
                 one.live = false;
             }
         }
         for attempt in &mut self.attempts {
             effects.cancel_timer(attempt.timer);
             if attempt.live && Some(attempt.leg) != winner {
-                let command = LegCommand::End { status: 487, headers: Vec::new() };
-                effects.leg(session, attempt.leg, command);
+                let reason = self.cancel_reason.iter();
+                let headers = reason.map(|value| ("Reason".to_owned(), value.clone())).collect();
+                effects.leg(session, attempt.leg, LegCommand::End { status: 487, headers });
                 effects.release(&Line::Trunk(attempt.trunk.clone()), session);
             }
             attempt.live = false;

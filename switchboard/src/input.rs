@@ -214,9 +214,28 @@ impl Outputs {
     }
 }
 
+/// A dialog of ours that somebody named.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its leg.
+    pub leg: LegId,
+    /// Who owns it.
+    pub session: SessionId,
+    /// It is not answered yet.
+    pub early: bool,
+    /// We called; only of early dialogs.
+    pub ours: bool,
+    /// Who is at the far end.
+    pub peer: String,
+    /// Where the far end is.
+    pub flow: Flow,
+}
+
 /// Answers to tickets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// The dialog that was asked for.
+    Found(Option<Found>),
     /// The binding list of a user, from the slot that keeps it.
     Located(crate::directory::Located),
     /// A picture was made, or why not.
@@ -370,6 +389,28 @@ pub enum Mail {
         /// What happened.
         event: LegEvent,
     },
+    /// Asks for the leg of a dialog.
+    Find {
+        /// Call-ID.
+        call_id: Vec<u8>,
+        /// Our tag.
+        local: Vec<u8>,
+        /// The tag of the far end.
+        remote: Vec<u8>,
+        /// Who asks.
+        session: SessionId,
+        /// Names the answer.
+        ticket: Ticket,
+    },
+    /// The answer to `Find`.
+    Found {
+        /// Whose.
+        ticket: Ticket,
+        /// The session that asked.
+        session: SessionId,
+        /// The answer.
+        found: Option<Found>,
+    },
     /// Asks the home slot of a user where he is; later arrivals follow until `until`.
     Locate {
         /// Who.
@@ -459,7 +500,9 @@ impl Mail {
         match self {
             Self::Api(_) => None,
             Self::Command { leg, .. } => Some(leg.slot()),
+            Self::Find { local, .. } => crate::transactions::Tag::slot(local),
             Self::Event { session, .. }
+            | Self::Found { session, .. }
             | Self::Located { session, .. }
             | Self::Arrived { session, .. }
             | Self::Open { session, .. }

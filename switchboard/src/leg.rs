@@ -2,19 +2,26 @@
 //!
 //! Picture     theirs: Incoming --answer--> Answered --ACK--> Established
 //!             ours:   Calling --2xx--> (Accepted --ack-->) Established
-//!             both:   Established --end--> Ending --> gone;  a re-INVITE runs inside Established (`Change`)
+//!             both:   Established --end--> Ending --> gone;  a re-INVITE runs inside Established (`Change`),
+//!             an UPDATE inside a leg that is answered or whose early answer was acknowledged
 //! Rules       A leg stays on the slot where its first message was located; its owner may live elsewhere
 //!             and changes only by `Hand` and `Accept`: the giver owns until the taker accepted.
 //!             Only the owner is obeyed. An event for an owner that is gone ends the leg.
-//! Limits      RING_MAX for a call of ours without a final answer, CHANGE_MAX for a re-INVITE; 64*T1 for ACK.
-//! Not here    Why a leg rings or ends (rooms), what its description says (pair), octets of SIP (sip).
-//! Spec        RFC 3261 §12 to §15, RFC 3264 §8 for re-INVITE, RFC 6141 for its failure.
+//!             A request that the owner shall answer (INFO, MESSAGE, REFER) is answered, or the leg is gone.
+//! Limits      RING_MAX for a call of ours without a final answer, CHANGE_MAX for a re-INVITE, GLARE_MAX tries of
+//!             one that collides, PASSED_MAX requests that wait for the owner; 64*T1 for ACK and PRACK.
+//! Not here    Why a leg rings or ends (rooms), what its description says (pair), octets of SIP (sip). Reliable
+//!             ringing stands in leg_early, session timers in leg_watch, other requests in leg_pass.
+//! Spec        RFC 3261 §12 to §15, RFC 3264 §8 for re-INVITE, RFC 3311 for UPDATE, RFC 6141 for their failure.
 
 use serde::{Deserialize, Serialize};
+use sip::Message;
 use sip::dialog::Dialog;
 use sip::transaction::AnswerRetransmit;
 use types::{Flow, Instant, LegId, SessionId, UnixTime, tagged};
 
+use crate::leg_early::Early;
+use crate::leg_watch::Watch;
 use crate::requests::Login;
 use crate::service::RequestId;
 
@@ -22,6 +29,10 @@ use crate::service::RequestId;
 pub const RING_MAX: types::Seconds = types::Seconds(180);
 /// A re-INVITE of ours that was heard but not answered is given up after this.
 pub const CHANGE_MAX: types::Seconds = types::Seconds(60);
+/// Times that a change of ours is sent when both sides change at once; then the owner hears 491.
+pub const GLARE_MAX: u8 = 5;
+/// Requests of the far end that wait for the owner's answer; one more gets 500 with Retry-After.
+pub const PASSED_MAX: usize = 8;
 
 /// What an owner may tell a leg.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,13 +71,29 @@ pub enum LegCommand {
         /// More header fields of that answer, BYE or CANCEL.
         headers: Vec<(String, String)>,
     },
+    /// Gives a leg that was offered back to its owner.
+    Decline {
+        /// The version of the offer.
+        version: u32,
+    },
     /// Offers the leg to another session.
     Hand {
         /// The taker.
         to: SessionId,
+        /// What the giver wants the taker to know, as tagged fields of the rooms that do this.
+        note: Vec<u8>,
     },
     /// Sends the INVITE of a new leg.
     Invite(Box<InvitePlan>),
+    /// Sends a request inside of the dialog; its answer comes as [`LegEvent::Response`].
+    Request(Box<Passed>),
+    /// Answers a request of the far end that came as [`LegEvent::Request`].
+    Respond {
+        /// Which.
+        request: RequestId,
+        /// The answer.
+        response: Box<Passed>,
+    },
     /// Sends a provisional answer.
     Ring {
         /// 101 to 199.
@@ -76,6 +103,38 @@ pub enum LegCommand {
         /// More header fields.
         headers: Vec<(String, String)>,
     },
+}
+
+/// A request or a response inside of a dialog that the leg itself has no opinion of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Passed {
+    /// Names the request for its owner.
+    pub number: u64,
+    /// The method, of a request and of its response.
+    pub method: String,
+    /// CSeq number, of a request of the far end.
+    pub cseq: u32,
+    /// Status, of a response.
+    pub status: u16,
+    /// Header fields that mean something to the other side.
+    pub headers: Vec<(String, String)>,
+    /// Content-Type; empty without a body.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Passed {
+    /// A response without a body.
+    pub fn status(status: u16) -> Box<Self> {
+        Box::new(Self { status, ..Self::default() })
+    }
+
+    /// The first header field of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// A call of ours to be.
@@ -105,7 +164,9 @@ pub struct InvitePlan {
     pub headers: Vec<(String, String)>,
     /// The offer.
     pub sdp: Option<Vec<u8>>,
-    /// Answers challenges. Not part of recordings, and a leg of ours is born where its owner lives.
+    /// Whether an offer in a reliable provisional answer can be answered before the call is.
+    pub early_offer: bool,
+    /// For whoever challenges the INVITE. A leg is begun on its session's own slot, so it never crosses shards.
     #[serde(skip)]
     pub login: Option<Login>,
 }
@@ -132,14 +193,19 @@ pub enum LegEvent {
         /// The description, with a success.
         sdp: Option<Vec<u8>>,
     },
-    /// The ACK of our answer came.
+    /// The ACK of our answer came, or the PRACK of a reliable provisional answer with a description.
     Confirmed {
         /// The description, when the offer was ours.
         sdp: Option<Vec<u8>>,
     },
+    /// The taker does not want the leg: it stays ours.
+    Declined {
+        /// Who was asked.
+        by: SessionId,
+    },
     /// The leg is gone.
     Ended {
-        /// `bye`, `no ack`, `timeout`, `transport`, `gone`.
+        /// `bye`, `no ack`, `no prack`, `timeout`, `transport`, `gone`, `session expired`.
         why: String,
     },
     /// The other side refused our INVITE. The leg is gone.
@@ -164,6 +230,8 @@ pub enum LegEvent {
         waiting: bool,
         /// The description that the far end sent last.
         sdp: Option<Vec<u8>>,
+        /// What the giver says of it.
+        note: Vec<u8>,
     },
     /// The other side works on our INVITE.
     Provisional {
@@ -172,6 +240,20 @@ pub enum LegEvent {
         /// A description for early media.
         sdp: Option<Vec<u8>>,
     },
+    /// Why the far end does what the next event tells: the value of its Reason header.
+    Reason {
+        /// The value.
+        value: String,
+    },
+    /// The far end asks something that the owner answers by [`LegCommand::Respond`].
+    Request {
+        /// Names the answer.
+        request: RequestId,
+        /// What it asks.
+        passed: Box<Passed>,
+    },
+    /// The answer to a [`LegCommand::Request`]; 408 when none came, 481 when it could not be asked.
+    Response(Box<Passed>),
     /// A restart is over and this leg is here again.
     Restored,
 }
@@ -193,6 +275,12 @@ pub(crate) enum Phase {
     Incoming { request: RequestId },
 }
 
+impl Phase {
+    pub fn is_established(&self) -> bool {
+        matches!(self, Self::Established)
+    }
+}
+
 /// Whether a call of ours is being given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cancel {
@@ -206,19 +294,52 @@ pub(crate) enum Cancel {
     Wanted,
 }
 
-/// What a re-INVITE is doing.
+/// What a re-INVITE, or an UPDATE with an offer, is doing.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// Ours was accepted; the owner owes the ACK with the answer.
     Accepted { cseq: u32 },
     /// We said 200 to theirs; its ACK is awaited.
     Answered { retransmit: AnswerRetransmit },
+    /// It collided with one of theirs and is sent again then (RFC 3261 §14.1).
+    Glared { at: Instant, offer: Offered },
     /// Nothing.
     Idle,
-    /// Theirs waits for our answer.
-    Incoming { request: RequestId },
+    /// Theirs waits for our answer. `acked`: it is an INVITE, whose success is acknowledged.
+    Incoming { request: RequestId, acked: bool },
     /// Ours is out, until then at most.
-    Outgoing { offered: bool, transaction: u64, until: Instant },
+    Outgoing { offer: Offered, transaction: u64, until: Instant },
+}
+
+/// What a change of ours offers.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    /// `None`: the other side is asked for an offer.
+    pub sdp: Option<Vec<u8>>,
+    /// How often it was sent.
+    pub tries: u8,
+    /// It only refreshes the session; the owner does not know of it.
+    pub own: bool,
+}
+
+/// A request of ours inside of the dialog, but for INVITE and BYE, whose answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub transaction: u64,
+    pub what: AskedFor,
+}
+
+/// Why it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedFor {
+    /// For the owner, under this number.
+    Owner(u64),
+    /// To acknowledge a provisional answer.
+    Prack,
+    /// To hear whether the far end lives.
+    Probe,
+    /// To refresh the session.
+    Refresh,
 }
 
 /// One side of a call.
@@ -234,6 +355,18 @@ pub(crate) struct Leg {
     pub change: Change,
     /// Until the first answer with a tag there is none on legs of ours.
     pub dialog: Option<Box<Dialog>>,
+    /// What reliable ringing needs; few calls have it, and none once it is answered and acknowledged.
+    pub early: Option<Box<Early>>,
+    /// How we know that the far end lives.
+    pub watch: Option<Watch>,
+    /// What we described last, when it may have to be said again to refresh the session.
+    pub said: Option<Box<[u8]>>,
+    /// The far end takes UPDATE.
+    pub updates: bool,
+    /// Requests of ours that wait for an answer.
+    pub asked: Vec<Asked>,
+    /// Requests of the far end that wait for the owner's.
+    pub passed: Vec<RequestId>,
     pub flow: Flow,
     /// Our INVITE had an offer, or theirs had.
     pub offer_sent: bool,
@@ -245,6 +378,45 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
+    /// A leg at its beginning.
+    pub fn new(id: LegId, owner: SessionId, phase: Phase, flow: Flow) -> Self {
+        Self {
+            id,
+            owner,
+            call: types::CallId(owner.0),
+            version: 0,
+            offered: None,
+            phase,
+            change: Change::Idle,
+            dialog: None,
+            early: None,
+            watch: None,
+            said: None,
+            updates: false,
+            asked: Vec::new(),
+            passed: Vec::new(),
+            flow,
+            offer_sent: false,
+            sdp: None,
+            armed: None,
+            apart: false,
+        }
+    }
+
+    /// The dialog that a request of the far end belongs to.
+    pub fn dialog_of(&self, message: &Message<'_>) -> Option<&Dialog> {
+        let own = self.dialog.as_deref().filter(|dialog| dialog.matches(message));
+        own.or_else(|| self.early.as_ref()?.dialogs().find(|dialog| dialog.matches(message)))
+    }
+
+    /// The same, to remember its number.
+    pub fn dialog_mut(&mut self, message: &Message<'_>) -> Option<&mut Dialog> {
+        if self.dialog.as_ref().is_some_and(|dialog| dialog.matches(message)) {
+            return self.dialog.as_deref_mut();
+        }
+        self.early.as_mut()?.dialogs_mut().find(|dialog| dialog.matches(message))
+    }
+
     /// When it wants to be woken.
     pub fn deadline(&self) -> Option<Instant> {
         let phase = match &self.phase {
@@ -259,10 +431,11 @@ impl Leg {
         };
         let change = match &self.change {
             Change::Answered { retransmit } => retransmit.deadline(),
-            Change::Outgoing { until, .. } => Some(*until),
+            Change::Glared { at, .. } | Change::Outgoing { until: at, .. } => Some(*at),
             Change::Accepted { .. } | Change::Idle | Change::Incoming { .. } => None,
         };
-        [phase, change].into_iter().flatten().min()
+        let early = self.early.as_ref().and_then(|early| early.deadline());
+        [phase, change, early].into_iter().flatten().min()
     }
 
     /// What must be known of it after a restart: `request` is the INVITE that it waits on, or its answer that was
@@ -290,7 +463,16 @@ impl Leg {
         if let Some(request) = request {
             writer.bytes(8, request);
         }
-        writer.number(9, self.apart.into());
+        writer.number(9, self.apart.into()).number(11, self.updates.into());
+        if let Some(watch) = &self.watch {
+            writer.bytes(12, &watch.encode());
+        }
+        if let Some(said) = &self.said {
+            writer.bytes(13, said);
+        }
+        if self.early.is_some() {
+            writer.number(14, 1);
+        }
         writer.finish()
     }
 }
@@ -308,6 +490,11 @@ pub(crate) struct SavedLeg {
     pub request: Option<Vec<u8>>,
     pub apart: bool,
     pub until: UnixTime,
+    pub updates: bool,
+    pub watch: Option<Watch>,
+    pub said: Option<Box<[u8]>>,
+    /// Reliable ringing was under way: where its numbers stood is not known.
+    pub early: bool,
 }
 
 impl SavedLeg {
@@ -326,6 +513,10 @@ impl SavedLeg {
                 8 => saved.request = Some(field.0.to_vec()),
                 9 => saved.apart = number == 1,
                 10 => saved.until = UnixTime(number as u64),
+                11 => saved.updates = number == 1,
+                12 => saved.watch = Watch::decode(field.0),
+                13 => saved.said = Some(field.0.into()),
+                14 => saved.early = number == 1,
                 _ => (), // A field of a newer version.
             }
         }

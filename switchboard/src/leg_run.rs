@@ -10,14 +10,18 @@ use types::{Flow, LegId, SessionId};
 use crate::core::Core;
 use crate::ladder::Lane;
 use crate::leg::{Cancel, Change, InvitePlan, Leg, LegCommand, LegEvent, Phase};
+use crate::leg_watch::{keeps_said, terms};
 use crate::service::RequestId;
 use crate::store::Durability;
 use crate::timers::Reason;
 use crate::transactions::{ClientMachine, STRAYS_MAX};
 
 /// Methods that we take, for Allow.
-pub(crate) const ALLOW: &str =
-    "INVITE, ACK, BYE, CANCEL, MESSAGE, OPTIONS, PUBLISH, REGISTER, SUBSCRIBE";
+pub(crate) const ALLOW: &str = "ACK, BYE, CANCEL, INFO, INVITE, MESSAGE, OPTIONS, PRACK, PUBLISH, REFER, REGISTER, SUBSCRIBE, UPDATE";
+/// Extensions that we have, inside of calls.
+pub(crate) const SUPPORTED: &str = "100rel, norefersub, replaces, timer";
+/// The same for an INVITE without an offer: nobody could answer one that rings.
+const SUPPORTED_LATE: &str = "norefersub, replaces, timer";
 /// What we call ourselves.
 pub(crate) const SERVER: &str = concat!("Carillon/", env!("CARGO_PKG_VERSION"));
 const SDP: &str = "application/sdp";
@@ -38,24 +42,32 @@ impl Core {
             self.leg_accept(id, from, version);
             return;
         }
+        if let LegCommand::Decline { version } = command {
+            self.leg_declined(id, from, version);
+            return;
+        }
         if leg.owner != from {
             self.count("switchboard.command_of_a_stranger");
             return;
         }
         match command {
-            LegCommand::Accept { .. } | LegCommand::Invite(_) => (),
+            LegCommand::Accept { .. } | LegCommand::Decline { .. } | LegCommand::Invite(_) => (),
             LegCommand::Ack { sdp } => self.leg_late_ack(id, sdp),
             LegCommand::Answer { sdp } => self.leg_answer(id, sdp),
             LegCommand::AnswerChange { status, sdp } => self.leg_answer_change(id, status, sdp),
             LegCommand::Change { sdp } => self.leg_change(id, sdp),
             LegCommand::End { status, headers } => self.leg_end(id, status, &headers),
-            LegCommand::Hand { to } => self.leg_hand(id, to),
+            LegCommand::Hand { to, note } => self.leg_hand(id, to, note),
+            LegCommand::Request(asked) => self.leg_ask(id, &asked),
+            LegCommand::Respond { request, response } => {
+                self.leg_respond(id, request, &response);
+            }
             LegCommand::Ring { status, sdp, headers } => self.leg_ring(id, status, sdp, &headers),
         }
         self.leg_arm(id);
     }
 
-    fn leg_hand(&mut self, id: LegId, to: SessionId) {
+    fn leg_hand(&mut self, id: LegId, to: SessionId, note: Vec<u8>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offered = Some(to);
         leg.version += 1;
@@ -64,8 +76,19 @@ impl Core {
             version: leg.version,
             waiting: matches!(leg.phase, Phase::Incoming { .. }),
             sdp: leg.sdp.clone(),
+            note,
         };
         self.tell(to, id, event);
+    }
+
+    /// The taker does not want it.
+    fn leg_declined(&mut self, id: LegId, taker: SessionId, version: u32) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.offered == Some(taker) && leg.version == version {
+            leg.offered = None;
+            let giver = leg.owner;
+            self.tell(giver, id, LegEvent::Declined { by: taker });
+        }
     }
 
     fn leg_accept(&mut self, id: LegId, taker: SessionId, version: u32) {
@@ -99,26 +122,19 @@ impl Core {
     }
 
     fn leg_invite(&mut self, id: LegId, plan: InvitePlan) {
-        let leg = Leg {
-            id,
-            owner: plan.session,
-            call: types::CallId(plan.session.0),
-            version: 0,
-            offered: None,
-            phase: Phase::Calling { transaction: 0, cancel: Cancel::No, since: self.clock.now },
-            change: Change::Idle,
-            dialog: None,
-            flow: plan.flow,
-            offer_sent: plan.sdp.is_some(),
-            sdp: None,
-            armed: None,
-            apart: plan.session.slot() != id.slot(),
-        };
+        let phase = Phase::Calling { transaction: 0, cancel: Cancel::No, since: self.clock.now };
+        let mut leg = Leg::new(id, plan.session, phase, plan.flow);
+        leg.offer_sent = plan.sdp.is_some();
+        leg.apart = plan.session.slot() != id.slot();
+        if let Some(login) = plan.login {
+            leg.early_mut().login = Some(login);
+        }
         self.legs.insert(id, Box::new(leg));
         if let Some(entry) = self.sessions.get_mut(&plan.session) {
             entry.legs.push(id);
         }
         let contact = self.contact(plan.flow);
+        let interval = self.session_expires.0.to_string();
         let write = |via: &[u8]| {
             let mut out = Vec::with_capacity(900 + plan.sdp.as_ref().map_or(0, Vec::len));
             let mut writer = Writer::request(&mut out, b"INVITE", plan.uri.as_bytes());
@@ -133,6 +149,11 @@ impl Core {
             writer.header(Name::To, &plan.to).header(Name::CallId, &plan.call_id);
             writer.header_parts(Name::CSeq, &[plan.cseq.to_string().as_bytes(), b" INVITE"]);
             writer.header(Name::Contact, &contact).header(Name::Allow, ALLOW);
+            let early = plan.sdp.is_some() || plan.early_offer;
+            writer.header(Name::Supported, if early { SUPPORTED } else { SUPPORTED_LATE });
+            // The phone behind its NAT is the one that should speak.
+            let parts = [interval.as_bytes(), b";refresher=uas"];
+            writer.header_parts(Name::SessionExpires, &parts);
             writer.header(Name::UserAgent, SERVER);
             extra(&mut writer, &plan.headers);
             finish(&mut writer, plan.sdp.as_deref());
@@ -173,34 +194,39 @@ impl Core {
             writer.copy(&message, Name::RecordRoute).header(Name::Contact, &contact);
             writer.header(Name::Allow, ALLOW);
         }
+        if status / 100 == 2 && message.method() != Method::Prack {
+            writer.header(Name::Supported, SUPPORTED);
+            if let Some(terms) = terms(&message, self.session_expires) {
+                terms.write(&mut writer);
+            }
+        }
         writer.header(Name::Server, SERVER);
         extra(&mut writer, headers);
         finish(&mut writer, sdp);
         Some(out)
     }
 
-    fn leg_ring(
-        &mut self,
-        id: LegId,
-        status: u16,
-        sdp: Option<Vec<u8>>,
-        headers: &[(String, String)],
-    ) {
+    pub(crate) fn leg_answer(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
         let Some(leg) = self.legs.get(&id) else { return };
         let Phase::Incoming { request } = leg.phase else { return };
-        if let Some(bytes) = self.leg_response(id, request, status, sdp.as_deref(), headers) {
-            self.respond(request.0, status, bytes);
+        if self.answer_waits(id, &sdp) {
+            return;
         }
-    }
-
-    fn leg_answer(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let Phase::Incoming { request } = leg.phase else { return };
+        let agreed = self.legs.get(&id).is_some_and(|leg| leg.agreed_early());
+        let sdp = if agreed { None } else { sdp }; // A PRACK settled it.
+        let terms = self.transactions.servers.get(request.0).and_then(|entry| {
+            let invite = Message::decode(&entry.request, Framing::Datagram).ok()?;
+            terms(&invite, self.session_expires)
+        });
         let Some(bytes) = self.leg_response(id, request, 200, sdp.as_deref(), &[]) else { return };
         let retransmit = AnswerRetransmit::new(bytes.clone(), self.config.timers, self.clock.now);
         self.respond(request.0, 200, bytes);
         let until = self.clock.unix + self.config.timers.give_up();
+        self.watch_answered(id, terms);
         if let Some(leg) = self.legs.get_mut(&id) {
+            if keeps_said(leg) {
+                leg.said = sdp.map(Vec::into_boxed_slice);
+            }
             leg.phase = Phase::Answered { retransmit, until, restored: false };
             // Its owner's entry does not contain it: after a restart it must not wait for an answer again.
             if leg.apart {
@@ -223,6 +249,10 @@ impl Core {
             }
             Phase::Calling { cancel: cancel @ Cancel::No, .. } => {
                 *cancel = Cancel::Wanted;
+                if leg.early.as_mut().is_some_and(|early| early.again.take().is_some()) {
+                    self.leg_gone(id); // Its INVITE failed, and is not sent again.
+                    return;
+                }
                 self.leg_cancel(id, headers);
             }
             Phase::Calling { .. } => (),
@@ -331,6 +361,10 @@ impl Core {
 
     fn leg_late_ack(&mut self, id: LegId, sdp: Option<Vec<u8>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        if matches!(leg.phase, Phase::Calling { .. }) {
+            self.leg_prack_owed(id, sdp.as_deref());
+            return;
+        }
         let cseq = match (&leg.phase, &leg.change) {
             (Phase::Accepted { cseq }, _) => *cseq,
             (_, Change::Accepted { cseq }) => *cseq,
@@ -344,11 +378,20 @@ impl Core {
         self.leg_send_ack(id, cseq, sdp.as_deref());
     }
 
-    /// A response to the INVITE, re-INVITE or BYE of this leg.
+    /// A response to a request of this leg.
     pub(crate) fn leg_response_came(&mut self, id: LegId, transaction: u64, message: &Message<'_>) {
         let Some(status) = message.status() else { return };
         if message.method() != Method::Invite {
-            return; // BYE: the leg has gone already.
+            // Of a BYE nothing is left to do: the leg has gone already.
+            let change = self.legs.get(&id).map(|leg| &leg.change);
+            if matches!(change, Some(Change::Outgoing { transaction: ours, .. }) if *ours == transaction)
+            {
+                self.leg_change_answered(id, status, message);
+            } else {
+                self.leg_asked(id, transaction, status, Some(message));
+            }
+            self.leg_arm(id);
+            return;
         }
         let Some(leg) = self.legs.get(&id) else {
             self.leg_stray_success(id, transaction, message);
@@ -359,6 +402,9 @@ impl Core {
                 if *ours == transaction || *ours == 0 =>
             {
                 let cancel = *cancel;
+                if cancel == Cancel::No && self.leg_again(id, transaction, message) {
+                    return;
+                }
                 self.leg_calling(id, cancel, status, message);
             }
             // Not the INVITE's own success, said again because its ACK was lost.
@@ -386,8 +432,15 @@ impl Core {
         match status {
             100..=199 if cancel == Cancel::Wanted => self.leg_cancel(id, &[]),
             100 => (),
-            101..=199 if ending => (),
-            101..=199 => self.tell(owner, id, LegEvent::Provisional { status, sdp }),
+            101..=199 => {
+                let offered = self.legs.get(&id).is_some_and(|leg| leg.offer_sent);
+                // What is said unreliably cannot be an offer (RFC 3261 §13.2.1).
+                let offers = message.has_token(Name::Require, "100rel");
+                let sdp = if offered || offers { sdp } else { None };
+                if self.leg_reliable(id, message) && !ending {
+                    self.tell(owner, id, LegEvent::Provisional { status, sdp });
+                }
+            }
             200..=299 => {
                 let cseq = message.cseq().map_or(1, |cseq| cseq.number);
                 if !self.leg_enter_dialog(id, message) {
@@ -398,8 +451,12 @@ impl Core {
                     }
                     return;
                 }
+                self.watch_asked(id, message);
                 let Some(leg) = self.legs.get_mut(&id) else { return };
-                leg.sdp.clone_from(&sdp);
+                leg.updates = message.has_token(Name::Allow, "UPDATE");
+                if sdp.is_some() {
+                    leg.sdp.clone_from(&sdp);
+                }
                 if ending {
                     self.leg_send_ack(id, cseq, None);
                     self.leg_bye(id, &[]);
@@ -416,6 +473,7 @@ impl Core {
             _ => {
                 self.leg_gone(id);
                 if !ending {
+                    self.tell_reason(owner, id, message);
                     let phrase = String::from_utf8_lossy(message.reason().unwrap_or_default());
                     self.tell(owner, id, LegEvent::Failed { status, phrase: phrase.into_owned() });
                 }
@@ -425,12 +483,32 @@ impl Core {
 
     /// Makes the dialog of a success; false when the answer cannot make one.
     fn leg_enter_dialog(&mut self, id: LegId, message: &Message<'_>) -> bool {
-        let Ok(dialog) = Dialog::uac(message, tag_of_from(message)) else { return false };
+        let tag = message.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let early = self.legs.get_mut(&id).and_then(|leg| leg.early.take());
+        let known = early.and_then(|mut early| {
+            let known = early.take(tag);
+            self.early_over(id, &early);
+            known
+        });
+        // Its numbers go on where the PRACKs left them.
+        let known = known.and_then(|mut known| known.confirm(message).is_ok().then_some(known));
+        let fresh = || Dialog::uac(message, tag_of_from(message)).ok();
+        let Some(dialog) = known.or_else(fresh) else { return false };
         self.leg_index(id, &dialog);
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.dialog = Some(Box::new(dialog));
         }
         true
+    }
+
+    /// What the far end gives as its reason goes before the event that it explains.
+    ///
+    /// Spec: RFC 3326
+    pub(crate) fn tell_reason(&mut self, owner: SessionId, id: LegId, message: &Message<'_>) {
+        if let Some(value) = message.first(Name::Reason) {
+            let value = String::from_utf8_lossy(&sip::write::unfold(value)).into_owned();
+            self.tell(owner, id, LegEvent::Reason { value });
+        }
     }
 
     pub(crate) fn leg_index(&mut self, id: LegId, dialog: &Dialog) {
@@ -485,11 +563,15 @@ impl Core {
     }
 
     /// No answer at all came to a request of this leg.
-    pub(crate) fn leg_unanswered(&mut self, id: LegId, _transaction: u64, status: u16) {
+    pub(crate) fn leg_unanswered(&mut self, id: LegId, transaction: u64, status: u16) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let owner = leg.owner;
+        if leg.asked.iter().any(|asked| asked.transaction == transaction) {
+            self.leg_asked(id, transaction, status, None);
+            return;
+        }
         match (&leg.phase, &leg.change) {
-            (Phase::Calling { cancel, .. }, _) => {
+            (Phase::Calling { transaction: ours, cancel, .. }, _) if *ours == transaction => {
                 let ending = *cancel != Cancel::No;
                 self.leg_gone(id);
                 if !ending {
@@ -497,9 +579,13 @@ impl Core {
                     self.tell(owner, id, LegEvent::Failed { status, phrase });
                 }
             }
-            (Phase::Established, Change::Outgoing { .. }) => {
+            (phase, Change::Outgoing { transaction: ours, .. }) if *ours == transaction => {
+                let established = phase.is_established();
                 leg.change = Change::Idle;
                 self.tell(owner, id, LegEvent::ChangeAnswered { status, sdp: None });
+                if !established {
+                    return; // The INVITE has an end of its own.
+                }
                 // Without any answer nobody is there (RFC 3261 §14.1, §12.2.1.2).
                 self.tell(owner, id, LegEvent::Ended { why: "timeout".into() });
                 self.leg_bye(id, &[]);
@@ -517,7 +603,7 @@ impl Core {
         message: &Message<'_>,
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(dialog) = &mut leg.dialog else { return };
+        let Some(dialog) = leg.dialog_mut(message) else { return };
         if let Err(verdict) = dialog.accept(message) {
             self.answer_plainly(request, verdict.status(), &[]);
             return;
@@ -526,10 +612,14 @@ impl Core {
             leg.phase = Phase::Established; // Who speaks in the dialog has our answer.
         }
         match message.method() {
+            // Only the caller may end what is not answered this way (RFC 3261 §15).
+            Method::Bye if matches!(leg.phase, Phase::Calling { .. }) => {
+                self.answer_plainly(request, 481, &[]);
+            }
             Method::Bye => {
                 let (owner, ending) = (leg.owner, matches!(leg.phase, Phase::Ending { .. }));
                 // A re-INVITE or INVITE that still waits gets its answer (RFC 3261 §15.1.2).
-                if let Change::Incoming { request: waiting } = leg.change {
+                if let Change::Incoming { request: waiting, .. } = leg.change {
                     self.answer_plainly(waiting, 487, &[]);
                 }
                 if let Some(Phase::Incoming { request: waiting }) =
@@ -541,28 +631,34 @@ impl Core {
                 self.answer_plainly(request, 200, &[]);
                 self.leg_gone(id);
                 if !ending {
+                    self.tell_reason(owner, id, message);
                     self.tell(owner, id, LegEvent::Ended { why: "bye".into() });
                 }
+            }
+            Method::Info | Method::Message | Method::Refer => {
+                self.leg_passed(id, request, message);
+            }
+            Method::Invite if matches!(leg.phase, Phase::Calling { .. }) => {
+                self.answer_plainly(request, 491, &[]);
             }
             Method::Invite => {
                 leg.flow = way; // A phone that changed networks says so by its re-INVITE.
                 self.leg_reinvited(id, request, message);
             }
+            // We ask for no subscription inside of a call (RFC 6665 §4.1.3).
+            Method::Notify => self.answer_plainly(request, 481, &[]),
             Method::Options => {
-                self.answer_plainly(request, 200, &[("Allow", ALLOW), ("Accept", SDP)]);
+                let headers = [("Accept", SDP), ("Allow", ALLOW), ("Supported", SUPPORTED)];
+                self.answer_plainly(request, 200, &headers);
             }
+            Method::Prack => self.leg_pracked(id, request, message),
+            Method::Update => self.leg_updated(id, request, message),
             Method::Ack
             | Method::Cancel
-            | Method::Info
-            | Method::Message
-            | Method::Notify
-            | Method::Prack
             | Method::Publish
-            | Method::Refer
             | Method::Register
-            | Method::Subscribe
-            | Method::Update
-            | Method::Other(_) => self.answer_plainly(request, 405, &[("Allow", ALLOW)]),
+            | Method::Subscribe => self.answer_plainly(request, 405, &[("Allow", ALLOW)]),
+            Method::Other(_) => self.answer_plainly(request, 501, &[("Allow", ALLOW)]),
         }
         self.leg_arm(id);
     }
@@ -583,6 +679,10 @@ impl Core {
             Phase::Answered { retransmit, .. } => {
                 retransmit.handle(AnswerEvent::Ack, now);
                 leg.phase = Phase::Established;
+                leg.early = None;
+                if sdp.is_some() {
+                    leg.sdp.clone_from(&sdp);
+                }
                 self.tell(owner, id, LegEvent::Confirmed { sdp });
             }
             Phase::Ending { .. } => self.leg_bye(id, &[]),
@@ -594,28 +694,56 @@ impl Core {
     }
 
     /// The caller gives up.
-    pub(crate) fn leg_cancelled(&mut self, id: LegId) {
+    pub(crate) fn leg_cancelled(&mut self, id: LegId, message: &Message<'_>) {
         let Some(leg) = self.legs.get(&id) else { return };
         let Phase::Incoming { request } = leg.phase else { return };
         let owner = leg.owner;
         self.answer_plainly(request, 487, &[]);
         self.leg_gone(id);
+        self.tell_reason(owner, id, message);
         self.tell(owner, id, LegEvent::Cancelled);
     }
 
     pub(crate) fn leg_timer(&mut self, id: LegId) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.armed = None;
+            self.leg_due(id);
+            self.leg_arm(id);
+        }
+    }
+
+    fn leg_due(&mut self, id: LegId) {
         let now = self.clock.now;
+        let Some(leg) = self.legs.get(&id) else { return };
+        if leg.early.is_some() {
+            self.leg_sent_again(id);
+            self.early_timer(id);
+        }
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.armed = None;
         let flow = leg.flow;
-        if let Change::Outgoing { transaction, until, .. } = leg.change
-            && until <= now
-        {
-            leg.change = Change::Idle;
-            let owner = leg.owner;
-            self.change_given_up(flow, transaction);
-            self.tell(owner, id, LegEvent::ChangeAnswered { status: 504, sdp: None });
-            return;
+        match &leg.change {
+            Change::Outgoing { transaction, until, offer } if *until <= now => {
+                let (transaction, own) = (*transaction, offer.own);
+                leg.change = Change::Idle;
+                let owner = leg.owner;
+                self.change_given_up(flow, transaction);
+                if own {
+                    self.refreshed(id, 504, None);
+                } else {
+                    self.tell(owner, id, LegEvent::ChangeAnswered { status: 504, sdp: None });
+                }
+                return;
+            }
+            Change::Glared { at, .. } if *at <= now => {
+                self.leg_change_again(id);
+                return;
+            }
+            Change::Accepted { .. }
+            | Change::Answered { .. }
+            | Change::Glared { .. }
+            | Change::Idle
+            | Change::Incoming { .. }
+            | Change::Outgoing { .. } => (),
         }
         let in_change = matches!(leg.change, Change::Answered { .. });
         let retransmit = match (&mut leg.phase, &mut leg.change) {
@@ -624,7 +752,6 @@ impl Core {
             (Phase::Calling { since, cancel, .. }, _) => {
                 if matches!(cancel, Cancel::Sent { at, .. } if *at <= now) {
                     self.leg_cancel(id, &[]);
-                    self.leg_arm(id);
                 } else if now >= *since + crate::leg::RING_MAX && *cancel == Cancel::No {
                     let owner = leg.owner;
                     self.leg_end(id, 408, &[]);
@@ -660,7 +787,6 @@ impl Core {
             }
             Some(AnswerAction::Acked) | None => (),
         }
-        self.leg_arm(id);
     }
 
     pub(crate) fn leg_arm(&mut self, id: LegId) {
@@ -676,9 +802,18 @@ impl Core {
     /// Forgets a leg.
     pub(crate) fn leg_gone(&mut self, id: LegId) {
         let Some(leg) = self.legs.remove(&id) else { return };
-        // A re-INVITE that still waits gets its answer (RFC 3261 §15.1.2).
-        if let Change::Incoming { request } = leg.change {
+        // What still waits gets its answer (RFC 3261 §15.1.2).
+        if let Change::Incoming { request, .. } = leg.change {
             self.answer_plainly(request, 487, &[]);
+        }
+        for request in &leg.passed {
+            self.answer_plainly(*request, 481, &[]);
+        }
+        if let Some(watch) = leg.watch {
+            self.watches.remove(&(watch.next, id));
+        }
+        if let Some(early) = &leg.early {
+            self.early_over(id, early);
         }
         if let Change::Outgoing { transaction, .. } = leg.change {
             self.change_given_up(leg.flow, transaction);

@@ -26,7 +26,10 @@ pub mod input;
 pub mod ladder;
 pub mod leg;
 mod leg_change;
+mod leg_early;
+mod leg_pass;
 mod leg_run;
+mod leg_watch;
 pub mod lines;
 pub mod link;
 pub mod notice;
@@ -55,9 +58,10 @@ pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
 pub use hop::{Hop, Question};
 pub use input::{
-    ApiRequest, ApiResponse, Clock, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
+    ApiRequest, ApiResponse, Clock, Found, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
 };
-pub use leg::{InvitePlan, LegCommand, LegEvent};
+pub use leg::{InvitePlan, LegCommand, LegEvent, Passed};
+pub use leg_watch::{INTERVAL, INTERVAL_MIN};
 pub use notice::Notice;
 pub use requests::{Login, RequestPlan, Response};
 pub use service::{

@@ -98,6 +98,45 @@ impl Pair {
         }
     }
 
+    /// A pair in which one side stays and another takes the place of the other. `told`: what that one was told
+    /// before, by [`told`](Self::told) of the pair that it was in. Both sides hear the next versions of what they know.
+    pub fn beside(
+        &self,
+        stays: Side,
+        told: &[u8],
+        session: SessionId,
+        effects: &mut Effects<'_>,
+    ) -> Self {
+        let mut pair = Self::new(session, effects);
+        pair.told[stays.index()] = self.told[stays.index()].clone();
+        let known = decode_told(told);
+        if known.hash != 0 {
+            pair.told[stays.other().index()] = known;
+        }
+        pair
+    }
+
+    /// What a side was told last, for a pair that it goes over to.
+    pub fn told(&self, side: Side) -> Vec<u8> {
+        encode_told(&self.told[side.index()])
+    }
+
+    /// Takes the answer of one side when the other need not hear of it: packets pass.
+    pub fn settle(
+        &mut self,
+        from: Side,
+        sdp: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Refusal> {
+        let aims = self.read(sdp, effects)?;
+        if let Some(place) = self.aims.get_mut(from.index()) {
+            *place = aims;
+        }
+        self.aim(effects);
+        self.before = None;
+        Ok(())
+    }
+
     /// Its bridge.
     pub fn bridge(&self) -> BridgeId {
         self.bridge
@@ -180,10 +219,7 @@ impl Pair {
             writer.number(2, u128::from(a) << 16 | u128::from(b));
         }
         for (tag, told) in [(3, &self.told[0]), (4, &self.told[1])] {
-            let mut inner = tagged::Writer::new();
-            inner.number(1, told.session.into()).number(2, told.version.into());
-            inner.number(3, told.hash.into());
-            writer.bytes(tag, &inner.finish());
+            writer.bytes(tag, &encode_told(told));
         }
         for (tag, aims) in [(5, &self.aims[0]), (6, &self.aims[1])] {
             for aim in aims {
@@ -310,6 +346,25 @@ impl Pair {
             }
         }
     }
+}
+
+/// A description without holds: what somebody heard last, offered to somebody else.
+///
+/// Spec: RFC 3264 §8.4
+pub fn without_hold(sdp: &[u8]) -> Vec<u8> {
+    let hold = |line: &[u8]| {
+        let words: [&[u8]; 3] = [b"a=sendonly", b"a=recvonly", b"a=inactive"];
+        words.contains(&line.trim_ascii_end())
+    };
+    let lines = sdp.split_inclusive(|octet| *octet == b'\n').filter(|line| !hold(line));
+    lines.flatten().copied().collect()
+}
+
+fn encode_told(told: &Told) -> Vec<u8> {
+    let mut writer = tagged::Writer::new();
+    writer.number(1, told.session.into()).number(2, told.version.into());
+    writer.number(3, told.hash.into());
+    writer.finish()
 }
 
 fn decode_told(bytes: &[u8]) -> Told {

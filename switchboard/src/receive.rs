@@ -18,8 +18,8 @@ use types::{Flow, LegId, SessionId, Slot, Transport};
 use crate::core::Core;
 use crate::gruu::Gruu;
 use crate::ladder::Lane;
-use crate::leg::{Change, Leg, Phase};
-use crate::leg_run::{ALLOW, SERVER};
+use crate::leg::{Leg, Phase};
+use crate::leg_run::{ALLOW, SERVER, SUPPORTED};
 use crate::refusal::Refusal;
 use crate::service::{Caller, RequestId};
 use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Tag};
@@ -203,7 +203,7 @@ impl Core {
         }
         self.answer_plainly(request, 200, &[]);
         if let Some(leg) = leg {
-            self.leg_cancelled(leg);
+            self.leg_cancelled(leg, message);
         }
     }
 
@@ -229,7 +229,12 @@ impl Core {
         if method != Method::Bye && self.refuses_extension(flow, method, message) {
             return;
         }
-        if method == Method::Invite && self.refuses_body(flow, message) {
+        let offers = matches!(method, Method::Invite | Method::Prack | Method::Update);
+        if offers && self.refuses_body(flow, message) {
+            return;
+        }
+        if matches!(method, Method::Invite | Method::Update) && self.refuses_interval(flow, message)
+        {
             return;
         }
         self.note_in(leg, flow, message);
@@ -254,7 +259,7 @@ impl Core {
         message: &Message<'_>,
     ) -> bool {
         let Some(known) = self.legs.get(&leg) else { return false };
-        let Some(dialog) = &known.dialog else { return false };
+        let Some(dialog) = known.dialog_of(message) else { return false };
         if is_near(known.flow, dialog, flow) {
             return true;
         }
@@ -293,8 +298,11 @@ impl Core {
         method: Method<'_>,
         message: &Message<'_>,
     ) -> bool {
-        let known: &[&str] =
-            if method == Method::Register { &["gruu", "outbound", "path"] } else { &[] };
+        let known: &[&str] = if method == Method::Register {
+            &["gruu", "outbound", "path"]
+        } else {
+            &["100rel", "norefersub", "replaces", "timer"]
+        };
         let unknown: Vec<_> = message
             .values(Name::Require)
             .filter(|value| !value.is_empty())
@@ -306,6 +314,18 @@ impl Core {
         }
         self.stateless(flow, message, 420, &[("Unsupported", &unknown.join(", "))]);
         true
+    }
+
+    /// Refuses a session that would end too soon; `true` when the answer has left.
+    ///
+    /// Spec: RFC 4028 §9
+    fn refuses_interval(&mut self, flow: Flow, message: &Message<'_>) -> bool {
+        let refused = crate::leg_watch::too_short(message);
+        if refused {
+            let least = crate::leg_watch::INTERVAL_MIN.0.to_string();
+            self.stateless(flow, message, 422, &[("Min-SE", &least)]);
+        }
+        refused
     }
 
     /// Refuses a body that is no plain description: without it an offer would be overheard. `true` when the
@@ -330,8 +350,8 @@ impl Core {
         let remote = message.from().ok()?.tag().unwrap_or_default();
         let key = self.dialog_key(message.call_id(), local, remote);
         let leg = *self.dialogs.get(&key)?;
-        let known = self.legs.get(&leg)?.dialog.as_ref()?.matches(message);
-        known.then_some(leg)
+        self.legs.get(&leg)?.dialog_of(message)?;
+        Some(leg)
     }
 
     fn note_in(&mut self, leg: LegId, flow: Flow, message: &Message<'_>) {
@@ -473,7 +493,8 @@ impl Core {
             }
         };
         if method == Method::Options && target.is_empty() {
-            let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
+            let headers =
+                [("Accept", "application/sdp"), ("Allow", ALLOW), ("Supported", SUPPORTED)];
             self.stateless(flow, message, if self.draining { 503 } else { 200 }, &headers);
             return None;
         }
@@ -494,7 +515,7 @@ impl Core {
             }
         }
         if method == Method::Invite {
-            if self.refuses_body(flow, message) {
+            if self.refuses_body(flow, message) || self.refuses_interval(flow, message) {
                 return None;
             }
             return self.begin_call(flow, key, message, caller, target);
@@ -528,24 +549,13 @@ impl Core {
         }
         self.leg_index(leg, &dialog);
         let sdp = (!message.body().is_empty()).then(|| message.body().to_vec());
-        self.legs.insert(
-            leg,
-            Box::new(Leg {
-                id: leg,
-                owner: session,
-                call: types::CallId(session.0),
-                version: 0,
-                offered: None,
-                phase: Phase::Incoming { request },
-                change: Change::Idle,
-                dialog: Some(Box::new(dialog)),
-                flow: self.dialog_flow(flow, message),
-                offer_sent: sdp.is_some(),
-                sdp,
-                armed: None,
-                apart: false,
-            }),
-        );
+        let phase = Phase::Incoming { request };
+        let mut begun = Leg::new(leg, session, phase, self.dialog_flow(flow, message));
+        begun.dialog = Some(Box::new(dialog));
+        begun.updates = message.has_token(Name::Allow, "UPDATE");
+        begun.offer_sent = sdp.is_some();
+        begun.sdp = sdp;
+        self.legs.insert(leg, Box::new(begun));
         self.note_in(leg, flow, message);
         self.trying(request);
         Some(Admitted::Invite { session, leg, caller, target })

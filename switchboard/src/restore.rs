@@ -8,7 +8,7 @@ use crate::binding::{binding_key, encode_binding};
 use crate::core::{Core, UNDO_MAX, Undo};
 use crate::directory::Binding;
 use crate::input::{Mark, Output};
-use crate::leg::{Change, Leg, Phase, SavedLeg};
+use crate::leg::{Leg, Phase, SavedLeg};
 use crate::service::RequestId;
 use crate::store::{Durability, Entry, kinds};
 use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
@@ -164,24 +164,22 @@ impl Core {
         if let Some(entry) = self.sessions.get_mut(&saved.owner) {
             entry.legs.push(saved.id);
         }
-        self.legs.insert(
-            saved.id,
-            Box::new(Leg {
-                id: saved.id,
-                owner: saved.owner,
-                call: saved.call,
-                version: saved.version,
-                offered: None,
-                phase,
-                change: Change::Idle,
-                dialog: Some(Box::new(dialog)),
-                flow,
-                offer_sent: true,
-                sdp: None,
-                armed: None,
-                apart: saved.apart,
-            }),
-        );
+        let mut leg = Leg::new(saved.id, saved.owner, phase, flow);
+        leg.call = saved.call;
+        leg.version = saved.version;
+        leg.dialog = Some(Box::new(dialog));
+        leg.offer_sent = true;
+        leg.apart = saved.apart;
+        leg.updates = saved.updates;
+        leg.said = saved.said;
+        if saved.early {
+            leg.early_mut().lost = true;
+        }
+        let watched = !matches!(leg.phase, Phase::Incoming { .. });
+        self.legs.insert(saved.id, Box::new(leg));
+        if watched {
+            self.watch_restored(saved.id, saved.watch);
+        }
         self.leg_arm(saved.id);
     }
 

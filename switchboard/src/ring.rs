@@ -59,6 +59,8 @@ pub struct Plan {
     pub caller_addr: Option<String>,
     /// The offer for the callee's side.
     pub offer: Option<Vec<u8>>,
+    /// Without an offer: whether the caller could answer one of a phone that rings.
+    pub early_offer: bool,
     /// Hops left.
     pub max_forwards: u8,
     /// More header fields of the INVITE.
@@ -192,8 +194,13 @@ pub struct Ring {
     levels: VecDeque<Vec<Ways>>,
     branches: Vec<Branch>,
     wakes: Vec<Waking>,
-    /// The best failure so far.
+    /// The best failure so far, and whose it is.
     best: u16,
+    best_of: Option<LegId>,
+    /// What phones gave as their reason, in a header of that name.
+    reasons: Vec<(LegId, String)>,
+    /// Why the caller gave up, in his words.
+    cancel_reason: Option<String>,
     /// Who was tried and what came of it, for the ladder and refusals.
     tried: Vec<(String, String)>,
 }
@@ -224,6 +231,9 @@ impl Ring {
             branches: Vec::new(),
             wakes: Vec::new(),
             best: 0,
+            best_of: None,
+            reasons: Vec::new(),
+            cancel_reason: None,
             tried: Vec::new(),
             plan,
         }
@@ -242,6 +252,12 @@ impl Ring {
     /// Whom it tried and what came of it.
     pub fn tried(&self) -> &[(String, String)] {
         &self.tried
+    }
+
+    /// Why the best failure was one, as its phone says.
+    pub fn reason(&self) -> Option<&str> {
+        let best = self.best_of?;
+        self.reasons.iter().find(|(leg, _)| *leg == best).map(|(_, value)| value.as_str())
     }
 
     /// Whether this ticket is its question for the user.
@@ -380,12 +396,19 @@ impl Ring {
                 let status = if sdp.is_some() { 183 } else { status.clamp(180, 183) };
                 Outcome::Progress { status, sdp, why: None }
             }
+            LegEvent::Reason { value } => {
+                self.reasons.push((leg, value));
+                Outcome::Pending
+            }
             LegEvent::Cancelled
             | LegEvent::Changed { .. }
             | LegEvent::ChangeAnswered { .. }
             | LegEvent::Confirmed { .. }
+            | LegEvent::Declined { .. }
             | LegEvent::Handed { .. }
             | LegEvent::Offered { .. }
+            | LegEvent::Request { .. }
+            | LegEvent::Response(_)
             | LegEvent::Restored => Outcome::Pending,
         }
     }
@@ -414,7 +437,11 @@ impl Ring {
             self.invite(&way, prid, spares, effects);
             return self.verdict(effects);
         }
-        self.best = better(self.best, status);
+        let best = better(self.best, status);
+        if best != self.best {
+            self.best_of = self.branches.get(place).map(|branch| branch.leg);
+        }
+        self.best = best;
         if status >= 600 {
             // RFC 3261 §16.7 step 5: nobody else is asked.
             self.settle(None, WakeOver::Cancelled, None, effects);
@@ -550,9 +577,15 @@ impl Ring {
 
     /// The caller gave up, or somebody ended the call.
     pub fn cancel(&mut self, effects: &mut Effects<'_>) {
+        self.cancel_because(None, effects);
+    }
+
+    /// The same, with the value of a Reason header for the phones that ring.
+    pub fn cancel_because(&mut self, reason: Option<String>, effects: &mut Effects<'_>) {
         if self.state == State::Done {
             return;
         }
+        self.cancel_reason = reason;
         self.settle(None, WakeOver::Cancelled, None, effects);
     }
 
@@ -574,7 +607,8 @@ impl Ring {
                 let reason = "SIP;cause=200;text=\"Call completed elsewhere\"";
                 vec![("Reason".to_owned(), reason.to_owned())]
             } else {
-                Vec::new()
+                let reason = self.cancel_reason.iter();
+                reason.map(|value| ("Reason".to_owned(), value.clone())).collect()
             };
             let command = LegCommand::End { status: 487, headers };
             effects.leg(self.plan.session, branch.leg, command);
@@ -656,6 +690,8 @@ impl Ring {
             max_forwards: self.plan.max_forwards,
             headers,
             sdp: self.plan.offer.clone(),
+            // Two phones that ring with offers of their own could not both be answered.
+            early_offer: self.plan.early_offer && self.branches.is_empty(),
             login: None,
         });
         let instance = if binding.is_outbound() { binding.instance.clone() } else { String::new() };

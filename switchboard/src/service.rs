@@ -86,8 +86,32 @@ pub enum Session<'a> {
 }
 
 /// A SIP request that waits for our response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct RequestId(pub(crate) u64);
+
+impl RequestId {
+    /// A number that no other request of its shard has now.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The request with this number.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -188,7 +188,10 @@ impl Shard {
                     self.core.answer_options(request, &message);
                 } else {
                     self.core.count("sip.method_not_allowed");
-                    self.core.answer_plainly(request, 405, &[("Allow", ALLOW)]);
+                    // RFC 3261 §8.2.1: one that nobody here has a name for is another thing than one out of place.
+                    let unknown = matches!(message.method(), sip::Method::Other(_));
+                    let status = if unknown { 501 } else { 405 };
+                    self.core.answer_plainly(request, status, &[("Allow", ALLOW)]);
                 }
             }
         }
@@ -452,16 +455,24 @@ impl Shard {
         let Event::Leg(leg, event) = event else { return };
         match event {
             LegEvent::Cancelled
+            | LegEvent::Declined { .. }
             | LegEvent::Ended { .. }
             | LegEvent::Failed { .. }
             | LegEvent::Handed { .. }
-            // The giver still owns it.
-            | LegEvent::Offered { .. } => (),
+            | LegEvent::Reason { .. }
+            | LegEvent::Response(_) => (),
+            // The giver still owns it, and shall not wait.
+            LegEvent::Offered { version, .. } => {
+                let command = LegCommand::Decline { version: *version };
+                let mail = Mail::Command { leg: *leg, from: session, command };
+                self.core.mail(leg.slot(), mail);
+            }
             LegEvent::Answered { .. }
             | LegEvent::Changed { .. }
             | LegEvent::ChangeAnswered { .. }
             | LegEvent::Confirmed { .. }
             | LegEvent::Provisional { .. }
+            | LegEvent::Request { .. }
             | LegEvent::Restored => {
                 self.core.count("switchboard.orphan_ended");
                 let command = LegCommand::End { status: 500, headers: Vec::new() };
@@ -497,6 +508,7 @@ impl Shard {
     fn sweep(&mut self) {
         let (now, unix) = (self.core.clock.now, self.core.clock.unix);
         self.core.guard.sweep(now);
+        self.core.watch_due();
         let mut over: Vec<(String, Binding)> = Vec::new();
         for (user, bindings) in self.core.directory.homes() {
             let ended = bindings.iter().filter(|binding| binding.until <= unix);

@@ -14,7 +14,7 @@ pub enum Reason {
     Server(u64),
     /// A client transaction, by its id.
     Client(u64),
-    /// A leg: its 200 is not acknowledged yet, or its ringing ends.
+    /// A leg: what it said is not acknowledged yet, its ringing ends, or an INVITE is to be sent again.
     Leg(LegId),
     /// A timer of a room.
     Room(Ticket),

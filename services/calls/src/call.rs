@@ -7,6 +7,8 @@ use switchboard::notice::CallFacts;
 use switchboard::pair::Pair;
 use types::{LegId, SessionId, tagged};
 
+use crate::transfer::Moving;
+
 /// A call from INVITE to BYE.
 #[derive(Debug)]
 pub struct Call {
@@ -17,10 +19,29 @@ pub struct Call {
     pub state: State,
     /// Who asked the other side for an offer, or owes an answer to one.
     pub late: Option<Side>,
-    /// A re-INVITE of this side is on its way to the other.
+    /// A re-INVITE or UPDATE of this side is on its way to the other.
     pub changing: Option<Side>,
     /// Lines that it holds, from the answer on: after a restart it takes them again.
     pub lines: Vec<Line>,
+    /// What the caller was told of the callee's media before the answer.
+    pub early: Option<Box<Early>>,
+    /// Why the far end did what comes next, in its own words.
+    pub reason: Option<String>,
+    /// A transfer that is under way.
+    pub moving: Option<Box<Moving>>,
+    /// Transfers that were asked for so far.
+    pub transfers: u32,
+}
+
+/// Early media.
+#[derive(Debug)]
+pub struct Early {
+    /// The phone whose media it is.
+    pub leg: LegId,
+    /// The answer that the caller got, to be said again with the final one.
+    pub answer: Option<Vec<u8>>,
+    /// The caller acknowledged it: to him it is settled.
+    pub told: bool,
 }
 
 /// Where a call stands.
@@ -38,6 +59,49 @@ pub enum State {
 }
 
 impl Call {
+    /// A call as it begins.
+    pub fn new(facts: CallFacts, a: LegId, pair: Pair, state: State) -> Self {
+        Self {
+            facts,
+            a,
+            pair,
+            state,
+            late: None,
+            changing: None,
+            lines: Vec::new(),
+            early: None,
+            reason: None,
+            moving: None,
+            transfers: 0,
+        }
+    }
+
+    /// The ring that is under way: of the callee, or of somebody to whom the call is transferred.
+    pub fn ring_mut(&mut self) -> Option<&mut Hunt> {
+        match (&mut self.state, self.moving.as_deref_mut()) {
+            (State::Ringing(hunt) | State::TalkingAhead(hunt), _) => Some(hunt),
+            (State::Talking { .. }, Some(Moving::Calling(calling))) => Some(&mut calling.ring),
+            (State::Talking { .. }, _) => None,
+        }
+    }
+
+    /// The same, to look at.
+    pub fn ring(&self) -> Option<&Hunt> {
+        match (&self.state, self.moving.as_deref()) {
+            (State::Ringing(hunt) | State::TalkingAhead(hunt), _) => Some(hunt),
+            (State::Talking { .. }, Some(Moving::Calling(calling))) => Some(&calling.ring),
+            (State::Talking { .. }, _) => None,
+        }
+    }
+
+    /// Puts a leg into the place of a side.
+    pub fn set_leg(&mut self, side: Side, leg: LegId) {
+        match side {
+            Side::A => self.a = leg,
+            Side::B => self.state = State::Talking { b: leg },
+        }
+    }
+
     /// Which side a leg is.
     pub fn side(&self, leg: LegId) -> Option<Side> {
         if leg == self.a {
@@ -45,6 +109,7 @@ impl Call {
         }
         match &self.state {
             State::Talking { b } if *b == leg => Some(Side::B),
+            State::Ringing(_) if self.early_leg() == Some(leg) => Some(Side::B),
             State::Talking { .. } | State::Ringing(_) | State::TalkingAhead(_) => None,
         }
     }
@@ -54,8 +119,14 @@ impl Call {
         match (side, &self.state) {
             (Side::A, _) => Some(self.a),
             (Side::B, State::Talking { b }) => Some(*b),
-            (Side::B, State::Ringing(_) | State::TalkingAhead(_)) => None,
+            (Side::B, State::Ringing(_)) => self.early_leg(),
+            (Side::B, State::TalkingAhead(_)) => None,
         }
+    }
+
+    /// The phone that rings and whose media the caller has settled with.
+    pub fn early_leg(&self) -> Option<LegId> {
+        self.early.as_ref().filter(|early| early.told).map(|early| early.leg)
     }
 
     /// As tagged fields. A ringing call is kept only to be ended in order after a restart.

@@ -101,6 +101,32 @@ pub fn identity(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -
     }
 }
 
+/// Header fields of the caller's INVITE that the callee's phone gets: how it shall ring from a trunk that is trusted,
+/// how it shall answer from people who proved themselves, where a setting lets them.
+///
+/// Spec: RFC 3261 §20.4, §20.9, RFC 5373
+pub fn extras(
+    caller: &Caller,
+    message: &Message<'_>,
+    config: &crate::Config,
+    effects: &Effects<'_>,
+) -> Vec<(String, String)> {
+    let names: &[Name] = match caller {
+        Caller::Trunk(name) => match effects.directory().routing().trunks.get(name) {
+            Some(trunk) if trunk.asserts => &[Name::AlertInfo, Name::CallInfo],
+            Some(_) | None => &[],
+        },
+        Caller::User(_) if config.answer_mode => &[Name::AnswerMode, Name::PrivAnswerMode],
+        Caller::User(_) | Caller::Claimed(_) => &[],
+    };
+    let fields = names.iter().flat_map(|name| message.all(*name).map(move |value| (name, value)));
+    let fields = fields.map(|(name, value)| {
+        let value = sip::write::unfold(value);
+        (name.as_str().to_owned(), String::from_utf8_lossy(&value).into_owned())
+    });
+    fields.collect()
+}
+
 /// The caller behind a trunk: by P-Asserted-Identity when the trunk is trusted with it, else by From.
 ///
 /// Spec: RFC 3325 §5

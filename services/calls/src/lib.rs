@@ -2,6 +2,7 @@
 //!
 //! Picture     INVITE --> Ringing --answer--> Talking --BYE--> gone
 //!             Ringing --answer over the push's reply address--> TalkingAhead --phone registers--> Talking
+//!             Talking --REFER--> somebody else is called, or takes a place --> Talking (transfer)
 //! Rules       The caller gets one final answer. His description is the answer to ours and never passes us
 //!             by. The end of one side ends the other. A call leaves one record, however it ended.
 //! Limits      AHEAD_MAX; ring_max, calls_max (settings of `calls`); `push.wait` for sleeping phones.
@@ -13,13 +14,17 @@ mod api;
 mod call;
 mod caller;
 mod config;
+mod early;
+mod reason;
 mod refusal;
+mod talk;
+mod transfer;
 
 use media::Side;
 use sip::{Message, Name};
 use switchboard::hunt::{Brief, Hunt};
 use switchboard::ladder::Lane;
-use switchboard::leg::{LegCommand, LegEvent};
+use switchboard::leg::LegCommand;
 use switchboard::lines::{Allowance, Line};
 use switchboard::notice::{CallFacts, Notice};
 use switchboard::pair::Pair;
@@ -30,9 +35,15 @@ use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Tic
 use types::{CallId, LegId, Map, Refuse, Seconds, SessionId};
 
 use call::{Call, Saved, State};
-use caller::identity;
+use caller::{extras, identity};
 pub use config::Config;
 pub use refusal::Refusal;
+use transfer::Replacing;
+
+/// The header by which an INVITE of ours is known when it comes back.
+const BEEN_HERE: &str = "X-Carillon-Been-Here";
+/// People for whom one INVITE may have been here; more is a loop.
+const ROUNDS_MAX: usize = 10;
 
 /// This room.
 #[derive(Debug)]
@@ -42,10 +53,12 @@ pub struct Room {
     calls: Map<SessionId, Box<Call>>,
     /// Calls by the Call-ID of their callee's side, while a push may be answered.
     replies: Map<String, SessionId>,
-    /// Tickets and timers of rings.
+    /// Tickets and timers of rings, questions for dialogs.
     tickets: Map<Ticket, SessionId>,
     /// Ends of calls whose callee answered by reply and whose phone may never come.
     ahead: Map<Ticket, SessionId>,
+    /// INVITEs that want the place of somebody in another call.
+    replacing: Map<SessionId, Replacing>,
 }
 
 /// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
@@ -70,6 +83,7 @@ impl Room {
             replies: Map::with_hasher(key),
             tickets: Map::with_hasher(key),
             ahead: Map::with_hasher(key),
+            replacing: Map::with_hasher(key),
         }
     }
 }
@@ -82,6 +96,14 @@ impl Service for Room {
     fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
         match session {
             Session::Api(request) => self.api(request, effects),
+            Session::Invite { session, leg, message, caller, .. }
+                if message.first(Name::Replaces).is_some() =>
+            {
+                if let Err(refusal) = self.replace(*session, *leg, message, caller, effects) {
+                    refuse(*session, *leg, &refusal, effects);
+                }
+                true
+            }
             Session::Invite { session, leg, message, caller, target } => {
                 let began = self.begin(*session, *leg, message, (caller, target), effects);
                 if let Err(refusal) = began {
@@ -107,6 +129,9 @@ impl Service for Room {
     }
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
+        if matches!(notice, Notice::Started | Notice::Restarted) {
+            effects.set_session_expires(self.config.session_expires);
+        }
         if let Notice::WakeEnded { session, prid, accepted, why } = notice {
             self.ringing(*session, effects, |hunt, effects| {
                 hunt.wake_ended(prid, *accepted, why, effects)
@@ -120,6 +145,8 @@ impl Service for Room {
             self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
         } else if let Reply::Seized(granted) = reply {
             self.ringing(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
+        } else if let Reply::Found(found) = reply {
+            self.found(session, ticket, found, effects);
         }
     }
 
@@ -145,9 +172,7 @@ impl Service for Room {
             let headers = Effects::refusal_headers(&Refusal::Interrupted);
             effects.leg(session, a, LegCommand::End { status: 480, headers });
             let state = State::Talking { b: LegId::default() };
-            let lines = Vec::new();
-            let call = Call { facts, a, pair, state, late: None, changing: None, lines };
-            self.calls.insert(session, Box::new(call));
+            self.calls.insert(session, Box::new(Call::new(facts, a, pair, state)));
             self.finish(session, End::failed(480, "failed", "server"), effects);
             return;
         };
@@ -157,20 +182,20 @@ impl Service for Room {
             // It had them before the restart: no limit takes them away.
             effects.seize(line.clone(), session, Allowance::default());
         }
-        let call = Call { facts, a, pair, state, late: None, changing: None, lines };
+        let call = Call { lines, ..Call::new(facts, a, pair, state) };
         self.calls.insert(session, Box::new(call));
     }
 }
 
 /// How a call ended, for its record.
-struct End {
+pub(crate) struct End {
     status: u16,
     outcome: &'static str,
     by: &'static str,
 }
 
 impl End {
-    fn failed(status: u16, outcome: &'static str, by: &'static str) -> Self {
+    pub(crate) fn failed(status: u16, outcome: &'static str, by: &'static str) -> Self {
         Self { status, outcome, by }
     }
 }
@@ -188,6 +213,15 @@ impl Room {
         if self.calls.len() >= self.config.calls_max as usize {
             return Err(Box::new(Refusal::TooMany));
         }
+        if message.first(Name::Join).is_some() {
+            return Err(Box::new(Refusal::CannotJoin));
+        }
+        let mark = been_here(target, message, effects)
+            .map_err(|loops| -> Box<dyn Refuse> { Box::new(loops) })?;
+        let mut headers = extras(caller, message, &self.config, effects);
+        headers.push(mark);
+        let early_offer = message.has_token(Name::Supported, "100rel")
+            || message.has_token(Name::Require, "100rel");
         let who = identity(caller, message, effects);
         let (who, speaker) = who.acting(message, effects);
         let question = caller::question(caller, &who, message, target, effects);
@@ -228,8 +262,11 @@ impl Room {
             caller_addr: message
                 .name_addr(Name::Contact)
                 .ok()
+                .filter(|_| !private)
                 .map(|contact| String::from_utf8_lossy(contact.uri).into_owned()),
             offer: towards_b,
+            early_offer,
+            headers,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
             wake: effects.push_wait(),
             level: self.config.fork_by_q.then(|| self.config.fork_wait.into()),
@@ -250,7 +287,7 @@ impl Room {
         let (hunt, outcome) = Hunt::start(brief, effects);
         let late = offer.is_none().then_some(Side::A);
         let state = State::Ringing(Box::new(hunt));
-        let call = Call { facts, a: leg, pair, state, late, changing: None, lines: Vec::new() };
+        let call = Call { late, ..Call::new(facts, leg, pair, state) };
         self.calls.insert(session, Box::new(call));
         self.index(session);
         self.outcome(session, outcome, effects);
@@ -259,8 +296,7 @@ impl Room {
 
     /// Notes the tickets that a ring waits for.
     fn index(&mut self, session: SessionId) {
-        let Some(call) = self.calls.get(&session) else { return };
-        let (State::Ringing(hunt) | State::TalkingAhead(hunt)) = &call.state else { return };
+        let Some(hunt) = self.calls.get(&session).and_then(|call| call.ring()) else { return };
         for ticket in hunt.tickets() {
             self.tickets.insert(ticket, session);
         }
@@ -278,8 +314,8 @@ impl Room {
         effects: &mut Effects<'_>,
         tell: impl FnOnce(&mut Hunt, &mut Effects<'_>) -> Outcome,
     ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let (State::Ringing(hunt) | State::TalkingAhead(hunt)) = &mut call.state else { return };
+        let hunt = self.calls.get_mut(&session).and_then(|call| call.ring_mut());
+        let Some(hunt) = hunt else { return };
         let old = hunt.tickets();
         let replies: Vec<String> = hunt.call_ids().map(str::to_owned).collect();
         let outcome = tell(hunt, effects);
@@ -304,6 +340,10 @@ impl Room {
     }
 
     fn outcome(&mut self, session: SessionId, outcome: Outcome, effects: &mut Effects<'_>) {
+        if self.calls.get(&session).is_some_and(|call| call.moving.is_some()) {
+            self.called(session, outcome, effects);
+            return;
+        }
         match outcome {
             Outcome::Answered { leg, sdp } => self.answered(session, leg, sdp, effects),
             Outcome::AnsweredByReply { sdp } => self.answered_ahead(session, &sdp, effects),
@@ -317,34 +357,6 @@ impl Room {
         }
     }
 
-    fn progress(
-        &mut self,
-        session: SessionId,
-        status: u16,
-        sdp: Option<Vec<u8>>,
-        why: Option<&'static str>,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        if !matches!(call.state, State::Ringing(_)) {
-            return;
-        }
-        // Early media of an offer that went out; a late offer waits for the final answer.
-        let sdp = match (sdp, call.late) {
-            (Some(sdp), None) => call.pair.answer(Side::B, &sdp, effects).ok(),
-            (_, _) => None,
-        };
-        let first = call.facts.rang.is_none();
-        if first {
-            call.facts.rang = Some(effects.unix());
-            effects.save(session, call.encode(), Durability::Written);
-        }
-        let headers = why.map_or_else(Vec::new, |why| {
-            vec![("Reason".to_owned(), format!("SIP;cause={status};text=\"{why}\""))]
-        });
-        effects.leg(session, call.a, LegCommand::Ring { status, sdp, headers });
-    }
-
     fn answered(
         &mut self,
         session: SessionId,
@@ -354,10 +366,14 @@ impl Room {
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         let ahead = matches!(call.state, State::TalkingAhead(_));
+        let early = call.early.take();
+        let retold = early.as_ref().is_some_and(|early| early.told && early.leg != b);
+        let sdp_of_early = early.filter(|early| early.leg == b).and_then(|early| early.answer);
         let towards_a = match (&sdp, call.late) {
             (Some(sdp), None) => call.pair.answer(Side::B, sdp, effects).map(Some),
             (Some(sdp), Some(_)) => call.pair.offer(Side::B, sdp, effects).map(Some),
-            (None, _) => Ok(None),
+            // It was said while it rang, to a caller who perhaps did not hear it.
+            (None, _) => Ok(sdp_of_early),
         };
         let before = std::mem::replace(&mut call.state, State::Talking { b });
         if let State::Ringing(ring) | State::TalkingAhead(ring) = before {
@@ -378,6 +394,10 @@ impl Room {
         call.facts.answered = Some(effects.unix());
         call.facts.status = 200;
         call.lines = effects.lines_of(session);
+        if retold && let Some(sdp) = &towards_a {
+            // Another phone than the one whose media the caller has settled with: he is told once he acknowledged.
+            call.moving = Some(Box::new(transfer::Moving::Retelling { sdp: sdp.clone() }));
+        }
         // What is kept shows the leg as answered; the shell writes it before the 200 leaves.
         effects.leg(session, call.a, LegCommand::Answer { sdp: towards_a });
         effects.save(session, call.encode(), Durability::Written);
@@ -454,186 +474,29 @@ impl Room {
             effects.count(code);
             effects.ladder(CallId(session.0), Lane::Note, &format!("refused {status} {code}"));
         }
-        if let Some(text) = text {
-            let words = sip::write::quote(&text);
-            headers.push(("Reason".to_owned(), format!("SIP;cause={status};text={words}")));
-        }
+        let reason = match text {
+            Some(text) => Some(format!("SIP;cause={status};text={}", sip::write::quote(&text))),
+            None => ring.reason().map(str::to_owned).or_else(|| reason::of_status(status)),
+        };
+        headers.extend(reason.map(|value| ("Reason".to_owned(), value)));
         effects.leg(session, call.a, LegCommand::End { status, headers });
         self.finish(session, End::failed(status, outcome, "callee"), effects);
     }
 }
 
-/// Talking and ending.
 impl Room {
-    fn leg(&mut self, session: SessionId, leg: LegId, event: LegEvent, effects: &mut Effects<'_>) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        if let State::Ringing(ring) | State::TalkingAhead(ring) = &mut call.state
-            && ring.has(leg)
-        {
-            self.ringing(session, effects, |ring, effects| ring.leg(leg, event, effects));
-            return;
-        }
-        let Some(side) = call.side(leg) else { return };
-        match event {
-            LegEvent::Cancelled => {
-                self.finish(session, End::failed(487, "cancelled", "caller"), effects);
-            }
-            LegEvent::Ended { why } => self.ended(session, side, &why, effects),
-            LegEvent::Failed { status, .. } => {
-                self.finish(session, End::failed(status, "failed", "server"), effects);
-            }
-            LegEvent::Confirmed { sdp } => self.confirmed(session, side, sdp, effects),
-            LegEvent::Changed { sdp } => self.changed(session, side, sdp, effects),
-            LegEvent::ChangeAnswered { status, sdp } => {
-                self.change_answered(session, side, status, sdp, effects);
-            }
-            LegEvent::Answered { .. }
-            | LegEvent::Handed { .. }
-            | LegEvent::Offered { .. }
-            | LegEvent::Provisional { .. }
-            | LegEvent::Restored => (),
-        }
-    }
-
-    fn ended(&mut self, session: SessionId, side: Side, why: &str, effects: &mut Effects<'_>) {
-        let Some(call) = self.calls.get(&session) else { return };
-        let by = match (side, why) {
-            (Side::A, "bye") => "caller",
-            (Side::B, "bye") => "callee",
-            (_, _) => "server",
-        };
-        let answered = call.facts.answered.is_some();
-        let end = if answered {
-            End::failed(200, "answered", by)
-        } else {
-            End::failed(487, "cancelled", by)
-        };
-        self.finish(session, end, effects);
-    }
-
-    /// The ACK of a side came; with a description it answers an offer of the other side.
-    fn confirmed(
-        &mut self,
-        session: SessionId,
-        side: Side,
-        sdp: Option<Vec<u8>>,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        if call.late != Some(side) {
-            return;
-        }
-        call.late = None;
-        let Some(other) = call.leg(side.other()) else { return };
-        let answer = sdp.and_then(|sdp| call.pair.answer(side, &sdp, effects).ok());
-        if answer.is_none() {
-            call.pair.rollback(effects);
-        }
-        effects.leg(session, other, LegCommand::Ack { sdp: answer });
-        effects.save(session, call.encode(), Durability::Written);
-    }
-
-    fn changed(
-        &mut self,
-        session: SessionId,
-        side: Side,
-        sdp: Option<Vec<u8>>,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let leg = if side == Side::A { Some(call.a) } else { call.leg(Side::B) };
-        let (Some(leg), other) = (leg, call.leg(side.other())) else { return };
-        let refuse = |status, effects: &mut Effects<'_>| {
-            effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: None });
-        };
-        let Some(other) = other else {
-            refuse(488, effects);
-            return;
-        };
-        if call.changing.is_some() || call.late.is_some() {
-            refuse(491, effects);
-            return;
-        }
-        let offer = match sdp.as_deref().map(|sdp| call.pair.offer(side, sdp, effects)) {
-            Some(Ok(offer)) => Some(offer),
-            Some(Err(_)) => {
-                call.pair.rollback(effects);
-                refuse(488, effects);
-                return;
-            }
-            None => {
-                call.late = Some(side);
-                None
-            }
-        };
-        call.changing = Some(side);
-        effects.leg(session, other, LegCommand::Change { sdp: offer });
-    }
-
-    /// The other side answered a change.
-    fn change_answered(
-        &mut self,
-        session: SessionId,
-        side: Side,
-        status: u16,
-        sdp: Option<Vec<u8>>,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let Some(asker) = call.changing.take() else { return };
-        if asker == side {
-            return;
-        }
-        let Some(leg) = call.leg(asker) else { return };
-        let passed = match (&sdp, call.late, status) {
-            (Some(sdp), None, 200..=299) => call.pair.answer(side, sdp, effects).ok(),
-            (Some(sdp), Some(_), 200..=299) => call.pair.offer(side, sdp, effects).ok(),
-            (_, _, _) => None,
-        };
-        let status = if passed.is_some() { 200 } else { status.max(400) };
-        if passed.is_none() {
-            call.late = None;
-            call.pair.rollback(effects);
-        }
-        effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: passed });
-        effects.save(session, call.encode(), Durability::Written);
-    }
-
     fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
         let media::Event::Failed { stream, .. } = event else { return };
         effects.count("calls.port_not_free");
-        if let Some(call) = self.calls.get_mut(&session) {
+        if let Some(call) = self.calls.get_mut(&session)
+            && call.pair.bridge() == stream.bridge
+        {
             call.pair.spoil(stream.index, effects);
         }
         let words = format!("port of media section {} could not be opened", stream.index);
         effects.ladder(CallId(session.0), Lane::Note, &words);
         // Both sides were told this port: the call cannot be heard and is ended, which frees the others.
         self.finish(session, End::failed(503, "failed", "server"), effects);
-    }
-
-    /// Ends whatever is left of a call, and leaves its record.
-    fn finish(&mut self, session: SessionId, end: End, effects: &mut Effects<'_>) {
-        let Some(mut call) = self.calls.remove(&session) else { return };
-        match &mut call.state {
-            State::Ringing(ring) | State::TalkingAhead(ring) => {
-                self.unindex(ring);
-                ring.cancel(effects);
-            }
-            State::Talking { b } => {
-                let command = LegCommand::End { status: 487, headers: Vec::new() };
-                effects.leg(session, *b, command);
-            }
-        }
-        let command = LegCommand::End { status: end.status, headers: Vec::new() };
-        effects.leg(session, call.a, command);
-        call.pair.close(effects);
-        call.facts.ended = Some(effects.unix());
-        call.facts.status = if call.facts.answered.is_some() { 200 } else { end.status };
-        let outcome = if call.facts.answered.is_some() { "answered" } else { end.outcome };
-        call.facts.outcome = outcome.to_owned();
-        call.facts.hung_up_by = end.by.to_owned();
-        effects.end(session, Some(call.facts.encode()));
-        effects.publish(Notice::CallEnded(call.facts));
     }
 }
 
@@ -648,8 +511,27 @@ fn refuse(session: SessionId, leg: LegId, refusal: &dyn Refuse, effects: &mut Ef
     effects.end(session, None);
 }
 
+/// A mark that tells the next time that this INVITE comes to us for this person.
+///
+/// Errors: it was here before, or has been round too often.
+fn been_here(
+    target: &str,
+    message: &Message<'_>,
+    effects: &Effects<'_>,
+) -> Result<(String, String), Refusal> {
+    let mark = format!("{:016x}", effects.keys().slots.hash_bytes(target.as_bytes()));
+    let known = message.first_named(BEEN_HERE).unwrap_or_default();
+    let known = String::from_utf8_lossy(known);
+    let mut marks = known.split(',').map(str::trim).filter(|mark| !mark.is_empty());
+    if marks.clone().count() >= ROUNDS_MAX || marks.any(|known| known == mark) {
+        return Err(Refusal::Loop);
+    }
+    let value = if known.is_empty() { mark } else { format!("{known}, {mark}") };
+    Ok((BEEN_HERE.to_owned(), value))
+}
+
 /// Writes into the ladder what was considered, when there was anything to consider.
-fn explain(session: SessionId, decision: &Decision, effects: &mut Effects<'_>) {
+pub(crate) fn explain(session: SessionId, decision: &Decision, effects: &mut Effects<'_>) {
     if decision.candidates.len() < 2 && decision.refusal.is_none() {
         return;
     }
@@ -659,7 +541,11 @@ fn explain(session: SessionId, decision: &Decision, effects: &mut Effects<'_>) {
 }
 
 /// A decision's "no" in the words of this room, where it has some of its own.
-fn refused(refusal: route::Refusal, from_trunk: bool, international: bool) -> Box<dyn Refuse> {
+pub(crate) fn refused(
+    refusal: route::Refusal,
+    from_trunk: bool,
+    international: bool,
+) -> Box<dyn Refuse> {
     match refusal {
         // A short number may as well be meant for a user.
         route::Refusal::NoRoute if !from_trunk && !international => Box::new(Refusal::NoSuchUser),
@@ -669,7 +555,7 @@ fn refused(refusal: route::Refusal, from_trunk: bool, international: bool) -> Bo
 
 /// The line that the caller's side needs first: that of a trunk with limits. A user who wants no second call is busy
 /// from now on.
-fn gate(
+pub(crate) fn gate(
     question: &route::Question,
     decision: &Decision,
     session: SessionId,

@@ -9,12 +9,24 @@ pub enum Refusal {
     /// The body of an API request is not what the endpoint takes.
     #[error("the request body cannot be used")]
     BadBody,
+    /// An INVITE wants to join a call as a third (RFC 3911).
+    #[error("nobody can join a call of two as a third")]
+    CannotJoin,
+    /// The call that an INVITE or a transfer wants to take over cannot be taken over.
+    #[error("the call to be replaced is not there, or may not be replaced")]
+    CannotReplace,
     /// A phone in the set-up of another call was cut off by a restart.
     #[error("the server restarted while the call was being set up")]
     Interrupted,
+    /// The same call came back to us.
+    #[error("the call came back to where it was")]
+    Loop,
     /// No phone of the callee can be reached.
     #[error("no phone of this user is registered, and none can be woken")]
     NobodyReachable,
+    /// The target of a transfer is none.
+    #[error("a call cannot be transferred to this address")]
+    NoTransfer,
     /// There is no such call.
     #[error("there is no such call")]
     NoSuchCall,
@@ -33,6 +45,9 @@ pub enum Refusal {
     /// Too many calls at once.
     #[error("too many calls at once")]
     TooMany,
+    /// Something else is being changed in this call.
+    #[error("another change of this call is under way")]
+    TransferPending,
     /// The reply token is not the one of this call.
     #[error("this token does not belong to this call")]
     WrongToken,
@@ -113,6 +128,37 @@ impl Refuse for Refusal {
                 401,
                 "use the token that came with the push of this very call",
             ),
+            Self::CannotJoin => verdict(
+                "calls.cannot_join",
+                1310,
+                501,
+                501,
+                "call the person, or ask one of the two to hold a conference",
+            ),
+            Self::CannotReplace => verdict(
+                "calls.cannot_replace",
+                1311,
+                481,
+                409,
+                "look at the Replaces header: Call-ID and tags of an answered call of the same person",
+            ),
+            Self::Loop => verdict(
+                "calls.loop",
+                1312,
+                482,
+                508,
+                "look for forwarding that leads back: the ladder shows the same caller twice",
+            ),
+            Self::NoTransfer => verdict(
+                "calls.no_transfer",
+                1313,
+                403,
+                409,
+                "transfer to one of our people by sip:NAME@DOMAIN, or finish the consultation call first",
+            ),
+            Self::TransferPending => {
+                verdict("calls.transfer_pending", 1314, 491, 409, "try again in some seconds")
+            }
         }
     }
 
@@ -216,6 +262,55 @@ pub const ROWS: &[RefusalRow] = &[
     ),
     row(
         verdict(
+            "calls.cannot_join",
+            1310,
+            501,
+            501,
+            "call the person, or ask one of the two to hold a conference",
+        ),
+        "Nobody can join a call of two as a third.",
+        "The INVITE has a Join header (RFC 3911). Calls of two people have no mixer, so it is refused rather than answered as another call.",
+    ),
+    row(
+        verdict(
+            "calls.cannot_replace",
+            1311,
+            481,
+            409,
+            "look at the Replaces header: Call-ID and tags of an answered call of the same person",
+        ),
+        "The call to be replaced is not there, or may not be replaced.",
+        "Replaces (RFC 3891) names the dialog of a phone with us. It must be answered, its phone must be that of the one who asks or he must have proved who he is, and nothing else may be changing in it.",
+    ),
+    row(
+        verdict(
+            "calls.loop",
+            1312,
+            482,
+            508,
+            "look for forwarding that leads back: the ladder shows the same caller twice",
+        ),
+        "The call came back to where it was.",
+        "An INVITE of ours came back for the same person, by way of another server or of a phone that forwards. It is ended before it goes round again.",
+    ),
+    row(
+        verdict(
+            "calls.no_transfer",
+            1313,
+            403,
+            409,
+            "transfer to one of our people by sip:NAME@DOMAIN, or finish the consultation call first",
+        ),
+        "A call cannot be transferred to this address.",
+        "Refer-To must be one sip or tel address of ours that can be called; a method other than INVITE and addresses of other domains are refused.",
+    ),
+    row(
+        verdict("calls.transfer_pending", 1314, 491, 409, "try again in some seconds"),
+        "Another change of this call is under way.",
+        "A hold or a transfer of the same call is not finished. One change at a time keeps both phones of one mind.",
+    ),
+    row(
+        verdict(
             "calls.phone_never_came",
             1319,
             480,
@@ -234,6 +329,7 @@ mod tests {
     #[test]
     fn every_refusal_has_its_row() {
         use Refusal::*;
+        // In the order of their numbers.
         let all = [
             BadBody,
             Interrupted,
@@ -244,6 +340,11 @@ mod tests {
             TooLate,
             TooMany,
             WrongToken,
+            CannotJoin,
+            CannotReplace,
+            Loop,
+            NoTransfer,
+            TransferPending,
             PhoneNeverCame,
         ];
         assert_eq!(all.len(), ROWS.len());

@@ -315,7 +315,8 @@ impl Service for Room {
             // No other answer fits a question of ours.
             (
                 _,
-                Reply::Located(_)
+                Reply::Found(_)
+                | Reply::Located(_)
                 | Reply::Picture(_)
                 | Reply::Push(_)
                 | Reply::Resolved(_)

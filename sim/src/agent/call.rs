@@ -25,6 +25,8 @@ pub struct CallPlan {
     pub hang_up_after: Option<Duration>,
     /// Changes the session so long after the answer.
     pub reinvite_after: Option<Duration>,
+    /// It knows session timers, and refreshes the session so long after the answer.
+    pub refresh_after: Option<Duration>,
     /// Acknowledgements of the answer that are never sent.
     pub acks_withheld: u8,
     /// The INVITE has no description: the answer brings the offer.
@@ -102,6 +104,12 @@ impl Call {
     }
 }
 
+/// Header fields of a phone that knows session timers.
+fn timed(writer: &mut Writer<'_>) {
+    writer.header(Name::Supported, "timer").header(Name::SessionExpires, "90");
+    writer.header(Name::Allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE");
+}
+
 impl Agent {
     /// Notes which calls are over now.
     pub fn note_ends(&mut self, now: Instant) {
@@ -166,6 +174,9 @@ impl Agent {
             .header(Name::CallId, &call.call_id)
             .header(Name::CSeq, format!("{} INVITE", call.cseq))
             .header(Name::Contact, contact);
+        if call.plan.refresh_after.is_some() {
+            timed(&mut writer);
+        }
         if let Some(proof) = proof {
             writer.header(Name::Authorization, proof);
         }
@@ -188,6 +199,7 @@ impl Agent {
             Purpose::Register => self.registered(message, now),
             Purpose::Bye | Purpose::Cancel => (),
             Purpose::Invite(id) => self.invite_answered(id, key, message, now),
+            Purpose::Refresh(id) => self.refreshed(id, message.status().unwrap_or(0)),
             Purpose::Reinvite(id) => self.reinvite_answered(id, message, now),
         }
     }
@@ -202,6 +214,7 @@ impl Agent {
                     call.status = 408;
                 }
             }
+            Purpose::Refresh(id) => self.refreshed(id, 408),
             Purpose::Reinvite(id) => {
                 if let Some(call) = self.calls.get_mut(&id) {
                     call.reinvite = None;
@@ -266,6 +279,9 @@ impl Agent {
         }
         if let Some(after) = plan.reinvite_after {
             self.set_alarm(after, Alarm::Reinvite(id), now);
+        }
+        if let Some(after) = plan.refresh_after {
+            self.set_alarm(after, Alarm::Refresh(id), now);
         }
     }
 
@@ -391,6 +407,44 @@ impl Agent {
         self.start_client(branch, "INVITE", out, Purpose::Reinvite(id), now);
     }
 
+    /// Refreshes the session without a word about media.
+    pub(crate) fn refresh(&mut self, id: u32, now: Instant) {
+        let (via, branch) = self.via();
+        let contact = format!("<{}>", self.contact());
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.phase == Phase::Up) else {
+            return;
+        };
+        let Some(dialog) = &mut call.dialog else { return };
+        let mut out = Vec::with_capacity(500);
+        let mut writer = dialog.request(Method::Update, &mut out, &via);
+        writer.header(Name::Contact, contact);
+        timed(&mut writer);
+        writer.end();
+        self.start_client(branch, "UPDATE", out, Purpose::Refresh(id), now);
+    }
+
+    fn refreshed(&mut self, id: u32, status: u16) {
+        if let (408 | 481, Some(call)) = (status, self.calls.get_mut(&id)) {
+            call.phase = Phase::Over; // RFC 3261 §12.2.1.2.
+            call.answer = None;
+        }
+    }
+
+    /// A request that every call has an answer for, and none where there is no call.
+    pub(crate) fn asked_in_call(&mut self, key: &Key, message: &Message<'_>, now: Instant) {
+        let in_dialog = message.to().is_ok_and(|to| to.tag().is_some());
+        let call = self.find(message).and_then(|id| self.calls.get_mut(&id));
+        let status = match call {
+            Some(call) => {
+                let judged = call.dialog.as_mut().map(|dialog| dialog.accept(message));
+                judged.and_then(Result::err).map_or(200, |verdict| verdict.status())
+            }
+            None if in_dialog => 481,
+            None => 200,
+        };
+        self.respond(key, status, None, None, now);
+    }
+
     fn reinvite_answered(&mut self, id: u32, message: &Message<'_>, now: Instant) {
         let status = message.status().unwrap_or(0);
         if status < 200 {
@@ -405,7 +459,11 @@ impl Agent {
                 if let Some(dialog) = &mut call.dialog {
                     dialog.refresh_target(message);
                 }
+                let held = call.version.is_multiple_of(2);
                 self.send_ack(id, None, now);
+                if held {
+                    self.set_alarm(again, Alarm::Reinvite(id), now);
+                }
             }
             408 | 481 => {
                 call.phase = Phase::Over;
