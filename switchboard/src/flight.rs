@@ -255,7 +255,6 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
         Input::Mail(Mail::Notice(Notice::LetterWanted(plan))) => plan.body = SECRET.to_vec(),
         Input::Mail(Mail::Notice(Notice::MessageSent(facts))) => facts.body = SECRET.to_vec(),
         Input::Mail(Mail::Notice(Notice::UserChanged(user))) => user.verifiers.clear(),
-        Input::Undelivered { bytes, .. } => *bytes = without_proofs(bytes),
         Input::Reply { reply: Reply::Rows(Ok(rows)), .. } => rows.clear(),
         Input::Undelivered { bytes, .. } => *bytes = without_proofs(bytes),
         Input::Adopt(_)
@@ -269,8 +268,7 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
         | Input::Media(_)
         | Input::Message { .. }
         | Input::Reply { .. }
-        | Input::Tick
-        | Input::Undelivered { .. } => (),
+        | Input::Tick => (),
     }
     input
 }

@@ -619,7 +619,7 @@ impl Core {
     ///
     /// Spec: RFC 3261 §11.2
     pub(crate) fn answer_options(&mut self, request: RequestId, message: &Message<'_>) {
-        let target = message.request_uri().and_then(|uri| self.target(uri).ok());
+        let target = message.request_uri().and_then(|uri| self.target(uri, false).ok());
         let known = target.is_some_and(|user| self.directory.user(&user).is_some());
         let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
         self.answer_plainly(request, if known { 200 } else { 404 }, &headers);

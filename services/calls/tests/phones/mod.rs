@@ -1,13 +1,13 @@
-//! A shard with the room `calls` and a stand-in for the others, by script.
+//! Phones that call each other through one shard or several, by script: the room `calls`, and a stand-in for the
+//! directory.
 #![allow(dead_code)] // Each test file uses its part.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use switchboard::directory::{Binding, Device, User};
+use switchboard::directory::{Binding, User};
 use switchboard::{
-    ApiRequest, Clock, Config, Effects, Input, Keys, Listener, Manifest, Notice, Output, Service,
-    Shard, locate,
+    Clock, Config, Effects, Input, Keys, Listener, Manifest, Notice, Output, Service, Shard, locate,
 };
 use types::{Flow, Instant, Transport, UnixTime};
 
@@ -16,7 +16,7 @@ pub const BOB: &str = "127.0.0.1:5072";
 pub const CAROL: &str = "127.0.0.1:5073";
 pub const FRANK: &str = "127.0.0.1:5074";
 
-/// Puts people, a binding and a device into the directory, and says what became of pushes, as other rooms would.
+/// Puts people and their bindings into the directory, as other rooms would.
 struct Seed;
 
 static SEED: Manifest = Manifest { name: "seed", ..Manifest::EMPTY };
@@ -36,54 +36,7 @@ impl Service for Seed {
                     effects.bind(name, binding(name, address));
                 }
             }
-            for name in ["dave", "eve"] {
-                effects.put_user(User { name: name.into(), ..User::default() });
-                for token in ["one", "two"] {
-                    effects.put_device(name, device(&format!("{name}-{token}")));
-                }
-            }
         }
-        if let Notice::WakeNeeded(wake) = notice {
-            let invite = &wake.invite;
-            let told = serde_json::json!({
-                "prid": wake.device.target.prid,
-                "call_id": invite.call_id,
-                "token": invite.reply_token,
-                "name": invite.caller_name,
-            });
-            effects.event("wake", "", &told);
-            let (session, prid) = (wake.session, wake.device.target.prid.clone());
-            let accepted = wake.user != "eve";
-            effects.publish(Notice::WakeEnded {
-                session,
-                prid,
-                accepted,
-                why: "token gone".into(),
-            });
-        }
-        if let Notice::WakeOver { why, .. } = notice {
-            effects.event("over", "", &serde_json::json!(format!("{why:?}")));
-        }
-        if let Notice::UserGone { name } = notice {
-            // The test's way to say: this token registered.
-            let user = name.split('-').next().unwrap_or_default().to_owned();
-            effects.bind(&user, woken(name));
-        }
-    }
-}
-
-fn device(token: &str) -> Device {
-    Device { name: token.into(), kind: "phone".into(), target: target(token) }
-}
-
-fn target(token: &str) -> pns::Target {
-    pns::Target {
-        provider: pns::Provider::Fcm,
-        prid: token.into(),
-        prid_alert: None,
-        param: "project".into(),
-        p256dh: None,
-        auth: None,
     }
 }
 
@@ -91,22 +44,12 @@ fn binding(user: &str, address: &str) -> Binding {
     Binding {
         contact: format!("sip:{user}@{address}"),
         flow: Flow::udp(address.parse().unwrap()),
-        path: String::new(),
         until: UnixTime::seconds(100_000),
         seen: UnixTime::seconds(1),
-        q: 1_000,
         call_id: "r".into(),
         cseq: 1,
-        instance: String::new(),
-        user_agent: String::new(),
-        push: None,
+        ..Binding::default()
     }
-}
-
-/// Where the woken device of this token is.
-fn woken(token: &str) -> Binding {
-    let address = if token.ends_with("one") { BOB } else { CAROL };
-    Binding { push: Some(target(token)), ..binding(token, address) }
 }
 
 pub struct Rig {
@@ -222,23 +165,6 @@ impl Rig {
         self.clock.now = at;
     }
 
-    /// What the stand-in heard of one kind since the last look.
-    pub fn heard(&mut self, kind: &str) -> Vec<serde_json::Value> {
-        let lines = self.others.iter().filter_map(|output| match output {
-            Output::Event(line) if line.kind == kind => serde_json::from_str(&line.data).ok(),
-            _ => None,
-        });
-        let found = lines.collect();
-        self.others.retain(|output| !matches!(output, Output::Event(line) if line.kind == kind));
-        found
-    }
-
-    /// The device with this token registers.
-    pub fn registers(&mut self, token: &str) {
-        let notice = Notice::UserGone { name: token.into() };
-        self.handle(Input::Mail(switchboard::Mail::Notice(notice)));
-    }
-
     /// The messages to one peer since the last look.
     pub fn seen(&mut self, who: &str) -> Vec<String> {
         let who: SocketAddr = who.parse().unwrap();
@@ -251,36 +177,6 @@ impl Rig {
     pub fn gauge(&self, name: &str) -> u64 {
         let of = |shard: &Shard| shard.gauges().into_iter().find(|(known, _)| *known == name);
         self.shards.iter().map(|shard| of(shard).unwrap().1).sum()
-    }
-
-    pub fn api(&mut self, endpoint: u16, path: &str) -> (u16, serde_json::Value) {
-        self.ask(endpoint, path, "", "")
-    }
-
-    pub fn ask(
-        &mut self,
-        endpoint: u16,
-        path: &str,
-        bearer: &str,
-        body: &str,
-    ) -> (u16, serde_json::Value) {
-        self.handle(Input::Api(ApiRequest {
-            id: 9,
-            room: "calls".into(),
-            endpoint,
-            path: vec![path.into()],
-            bearer: bearer.into(),
-            body: body.as_bytes().to_vec(),
-            ..ApiRequest::default()
-        }));
-        let place = self.others.iter().rposition(|output| matches!(output, Output::Api { .. }));
-        let found = place.map(|place| self.others.remove(place)).and_then(|output| match output {
-            Output::Api { response, .. } => Some(response),
-            _ => None,
-        });
-        let response = found.expect("an answer");
-        let body = serde_json::from_slice(&response.body).unwrap_or_default();
-        (response.status, body)
     }
 }
 
@@ -306,33 +202,6 @@ pub fn invite(user: &str) -> String {
          Max-Forwards: 70\nFrom: \"Alice\" <sip:alice@localhost>;tag=at\nTo: <sip:{user}@localhost>\n\
          Call-ID: c1\nCSeq: 1 INVITE\nContact: <sip:alice@{ALICE}>\n\
          Content-Type: application/sdp\nContent-Length: {length}\n\n{body}"
-    )
-}
-
-pub fn answer(request: &str, status: &str, body: &str) -> String {
-    let mut out = format!("SIP/2.0 {status}\n");
-    for name in ["Via", "From", "Call-ID", "CSeq"] {
-        out.push_str(&format!("{name}: {}\n", header(request, name)));
-    }
-    let to = header(request, "To");
-    let tag = if to.contains("tag=") { "" } else { ";tag=bt" };
-    out.push_str(&format!("To: {to}{tag}\nContact: <sip:bob@{BOB}>\n"));
-    if !body.is_empty() {
-        out.push_str("Content-Type: application/sdp\n");
-    }
-    let length = body.len() + body.matches('\n').count();
-    out.push_str(&format!("Content-Length: {length}\n\n{body}"));
-    out
-}
-
-pub fn in_dialog(method: &str, response: &str, cseq: u32, branch: &str) -> String {
-    let contact = header(response, "Contact");
-    format!(
-        "{method} {} SIP/2.0\nVia: SIP/2.0/UDP {ALICE};branch=z9hG4bK{branch}\nMax-Forwards: 70\n\
-         From: {}\nTo: {}\nCall-ID: c1\nCSeq: {cseq} {method}\nContent-Length: 0\n\n",
-        contact.trim_matches(['<', '>']),
-        header(response, "From"),
-        header(response, "To"),
     )
 }
 
