@@ -60,7 +60,17 @@ impl Room {
                 };
                 LegEvent::Provisional { status, sdp: sdp.filter(|_| heard) }
             }
-            other => other,
+            event @ (LegEvent::Answered { .. }
+            | LegEvent::Cancelled
+            | LegEvent::ChangeAnswered { .. }
+            | LegEvent::Confirmed { .. }
+            | LegEvent::Declined { .. }
+            | LegEvent::Ended { .. }
+            | LegEvent::Failed { .. }
+            | LegEvent::Handed { .. }
+            | LegEvent::Offered { .. }
+            | LegEvent::Reason { .. }
+            | LegEvent::Restored) => event,
         };
         self.ringing(session, effects, |ring, effects| ring.leg(leg, event, effects));
     }

@@ -546,11 +546,11 @@ pub(crate) fn refused(
     from_trunk: bool,
     international: bool,
 ) -> Box<dyn Refuse> {
-    match refusal {
-        // A short number may as well be meant for a user.
-        route::Refusal::NoRoute if !from_trunk && !international => Box::new(Refusal::NoSuchUser),
-        refusal => Box::new(refusal),
+    // A short number may as well be meant for a user.
+    if refusal == route::Refusal::NoRoute && !from_trunk && !international {
+        return Box::new(Refusal::NoSuchUser);
     }
+    Box::new(refusal)
 }
 
 /// The line that the caller's side needs first: that of a trunk with limits. A user who wants no second call is busy

@@ -735,17 +735,25 @@ impl Room {
             | LegEvent::ChangeAnswered { .. }
             | LegEvent::Ended { .. }
             | LegEvent::Failed { .. } => self.not_joined(session, *joining, effects),
-            other => {
+            LegEvent::Changed { .. } => {
                 call.moving = Some(Box::new(Moving::Joining(joining)));
-                if let LegEvent::Changed { .. } = other {
-                    let refuse = LegCommand::AnswerChange { status: 491, sdp: None };
-                    effects.leg(session, leg, refuse);
-                }
-                if let LegEvent::Request { request, .. } = other {
-                    let response = Passed::status(480);
-                    effects.leg(session, leg, LegCommand::Respond { request, response });
-                }
+                let refuse = LegCommand::AnswerChange { status: 491, sdp: None };
+                effects.leg(session, leg, refuse);
             }
+            LegEvent::Request { request, .. } => {
+                call.moving = Some(Box::new(Moving::Joining(joining)));
+                let response = Passed::status(480);
+                effects.leg(session, leg, LegCommand::Respond { request, response });
+            }
+            LegEvent::Answered { .. }
+            | LegEvent::Confirmed { .. }
+            | LegEvent::Declined { .. }
+            | LegEvent::Handed { .. }
+            | LegEvent::Offered { .. }
+            | LegEvent::Provisional { .. }
+            | LegEvent::Reason { .. }
+            | LegEvent::Response(_)
+            | LegEvent::Restored => call.moving = Some(Box::new(Moving::Joining(joining))),
         }
     }
 

@@ -132,11 +132,11 @@ fn after_a_restart_the_dead_are_found() {
     let mut rig = Rig::new();
     let offered = format!("{TIMER}Session-Expires: 1000\n");
     let (mut alice, _, _, _) = talk_with(&mut rig, &offered, "");
-    let saved = rig.others.iter().filter_map(|output| match output {
+    let mut saved = rig.others.iter().filter_map(|output| match output {
         Output::Save { entry, .. } => Some(entry.clone()),
         _ => None,
     });
-    let entry = saved.last().unwrap();
+    let entry = saved.next_back().unwrap();
     let restart = |entry: switchboard::store::Entry| {
         let mut next = Rig::new();
         next.handle(Input::Adopt(entry));
