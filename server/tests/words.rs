@@ -108,6 +108,22 @@ fn dev_says_where_it_is_and_keeps_its_keys() {
     assert_eq!(phone.register("1004", "wrong"), 401);
     assert!(node.http("GET", "/v1/bindings?user=1003", "").1.contains("1003"));
     assert_eq!(node.http("GET", "/v1/dev/pushes", "").0, 200);
+    assert!(node.http("GET", "/v1/numbers/+15550100", "").1.contains("user/1001"));
+    let env_words = env_path.as_str();
+    let explain = |words: &[&str]| {
+        let all = [&["route", "explain", "--env", env_words], words].concat();
+        let output = run(&all);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let page = explain(&["1002", "+15550100"]);
+    assert!(page.contains("number \"+15550100\"") && page.contains("Stage 1: user 1001"), "{page}");
+    let json: serde_json::Value =
+        serde_json::from_str(&explain(&["--from", "user/1002", "--to", "1001", "--json"])).unwrap();
+    assert_eq!(json["stages"][0]["targets"][0]["user"], "1001");
+    let refused = run(&["route", "explain", "--env", env_words, "trunk/none", "1"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("CAR-1605"), "{}", said(&refused));
     let (code, token) = node.http("POST", "/v1/dev/pushes/tokens", "{\"provider\":\"fcm\"}");
     assert!(code == 201 && token.contains("prid"), "{code} {token}");
     assert!(run(&["ready", "--url", &value("CARILLON_URL"), "--wait", "10s"]).status.success());

@@ -1,11 +1,11 @@
 //! What a room may ask for. Nothing here waits: answers come by ticket, events by the owner's door.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use sip::{Framing, Message, Name};
 use types::{
     BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, Secret, SessionId, Slot,
-    Transport, UnixTime, tagged,
+    UnixTime, tagged,
 };
 
 use crate::binding::binding_key;
@@ -414,20 +414,6 @@ impl Effects<'_> {
         let password = seal::open(&self.core.keys.seal, &trunk.sealed).unwrap_or_default();
         let password = Secret::new(String::from_utf8_lossy(&password).into_owned());
         Some(Login { user: trunk.user.clone(), password })
-    }
-
-    /// The way to an address from our first listener of that transport and family.
-    pub fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
-        let fits = |listener: &crate::core::Listener| {
-            let v6 = listener.sent_by.starts_with('[');
-            listener.transport == transport && v6 == remote.is_ipv6()
-        };
-        let listeners = &self.core.config.listeners;
-        let place = listeners
-            .iter()
-            .position(fits)
-            .or_else(|| listeners.iter().position(|listener| listener.transport == transport))?;
-        Some(Flow { transport, listener: u8::try_from(place).ok()?, connection: 0, remote })
     }
 }
 

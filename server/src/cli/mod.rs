@@ -4,6 +4,7 @@ pub mod door;
 mod help;
 mod ready;
 mod reference;
+mod route;
 mod trace;
 
 use std::path::PathBuf;
@@ -52,6 +53,9 @@ enum Command {
     },
     /// A phone that scripts can drive.
     Phone(Box<role::phone::Arguments>),
+    /// Questions about routes.
+    #[command(subcommand)]
+    Route(route::RouteCommand),
     /// What was said in a call: the newest calls, the ladder of one, or one message whole.
     Trace(Box<trace::TraceArguments>),
 }
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Phone(arguments) => role::phone::main(*arguments),
         Command::Ready(arguments) => ready::main(&arguments.url, arguments.wait),
         Command::Reference { folder } => reference::main(&folder),
+        Command::Route(command) => route::main(command),
         Command::Serve(arguments) => role::serve(arguments),
         Command::Trace(arguments) => trace::main(*arguments),
     }

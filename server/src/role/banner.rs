@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::dev::PEOPLE;
+use super::dev::{NUMBER, PEOPLE};
 use crate::config::{Base, Loaded, Place};
 use crate::host::{ENV_FILE, Host};
 
@@ -68,9 +68,14 @@ fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -
     let http = reachable(host.http);
     let sip = reachable(host.sip);
     let (people, next) = match base {
-        Base::Dev => {
-            (format!("      people {} · password in {ENV_FILE}", PEOPLE.join(" ")), next(sip, &env))
-        }
+        Base::Dev => (
+            format!(
+                "      people {} · {NUMBER} rings {} · password in {ENV_FILE}",
+                PEOPLE.join(" "),
+                PEOPLE[0]
+            ),
+            next(sip, &env),
+        ),
         Base::Serve => Default::default(),
     };
     format!(

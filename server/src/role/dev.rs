@@ -25,11 +25,14 @@ use crate::rooms;
 pub const PEOPLE: [&str; 4] = ["1001", "1002", "1003", "1004"];
 const NAMES: [&str; 4] = ["Alice", "Bob", "Carol", "Dave"];
 const USERS_PATH: &str = "/v1/users/{name}";
+/// The number of `dev`, and whom it rings.
+pub const NUMBER: &str = "+15550100";
+const NUMBERS_PATH: &str = "/v1/numbers/{e164}";
 
 /// Makes the people that are not there yet, by the road that the API takes.
 pub async fn people(host: &Host) -> Result<(), String> {
     for (name, display) in PEOPLE.iter().zip(NAMES) {
-        let known = ask(host, "GET", name, Vec::new()).await;
+        let known = ask(host, "GET", USERS_PATH, name, Vec::new()).await;
         if known == Some(200) {
             continue;
         }
@@ -37,17 +40,30 @@ pub async fn people(host: &Host) -> Result<(), String> {
         let body = serde_json::json!({
             "password": password, "display_name": display, "digest": ["MD5"],
         });
-        match ask(host, "PUT", name, body.to_string().into_bytes()).await {
+        match ask(host, "PUT", USERS_PATH, name, body.to_string().into_bytes()).await {
             Some(200 | 201) => (),
             Some(status) => return Err(format!("user {name} was refused with {status}")),
             None => return Err(format!("user {name} cannot be made")),
         }
     }
-    Ok(())
+    number(host).await
 }
 
-async fn ask(host: &Host, method: &str, name: &str, body: Vec<u8>) -> Option<u16> {
-    let (room, endpoint, _) = rooms::endpoint(method, USERS_PATH)?;
+/// Makes the number when it is not there yet: it rings the first of the people.
+async fn number(host: &Host) -> Result<(), String> {
+    if ask(host, "GET", NUMBERS_PATH, NUMBER, Vec::new()).await == Some(200) {
+        return Ok(());
+    }
+    let body = serde_json::json!({"rings": [format!("user/{}", PEOPLE[0])]});
+    match ask(host, "PUT", NUMBERS_PATH, NUMBER, body.to_string().into_bytes()).await {
+        Some(200 | 201) => Ok(()),
+        Some(status) => Err(format!("number {NUMBER} was refused with {status}")),
+        None => Err(format!("number {NUMBER} cannot be made")),
+    }
+}
+
+async fn ask(host: &Host, method: &str, path: &str, name: &str, body: Vec<u8>) -> Option<u16> {
+    let (room, endpoint, _) = rooms::endpoint(method, path)?;
     let request = ApiRequest {
         room: room.to_owned(),
         endpoint,

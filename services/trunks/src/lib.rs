@@ -157,6 +157,10 @@ enum Pending {
     Register {
         trunk: String,
     },
+    /// Where a trunk is.
+    Resolve {
+        trunk: String,
+    },
     /// Nobody waits: a registration that ends.
     Unregister,
     /// A timer of a watch.
@@ -217,6 +221,9 @@ impl Service for Room {
             }
             (Pending::Probe { trunk }, Reply::Response(response)) => {
                 self.probed(&trunk, &response, effects);
+            }
+            (Pending::Resolve { trunk }, Reply::Resolved(hops)) => {
+                self.resolved(&trunk, hops, effects);
             }
             (Pending::Register { trunk }, Reply::Response(response)) => {
                 self.registered(&trunk, &response, effects);

@@ -4,13 +4,13 @@
 //!
 //! Spec: RFC 3261 §10.2 (REGISTER and its renewal), §11 (OPTIONS)
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use switchboard::hop::{Hop, Question};
 use switchboard::requests::{RequestPlan, Response};
 use switchboard::route::{Change, Health, Trunk};
 use switchboard::{Effects, Notice, Ticket};
-use types::{Flow, Instant, Transport, UnixTime};
+use types::{Instant, Transport, UnixTime};
 
 use crate::{Pending, Room};
 
@@ -24,18 +24,26 @@ const EXPIRES_MIN: u64 = 30;
 const REGISTER_RETRY_MIN: Duration = Duration::from_secs(5);
 /// … but not later than this.
 const REGISTER_RETRY_MAX: Duration = Duration::from_secs(300);
+/// Between two questions where a trunk is.
+const RESOLVE_EVERY: Duration = Duration::from_secs(300);
+/// The same while nobody knows.
+const RESOLVE_RETRY: Duration = Duration::from_secs(30);
 
 /// What is known of one trunk at its home.
 #[derive(Debug, Default)]
 pub struct Watch {
     timer: Ticket,
+    next_resolve: Option<Instant>,
     next_probe: Option<Instant>,
     next_register: Option<Instant>,
     /// Asked and not answered yet: the answer comes by this ticket.
+    resolving: Option<Ticket>,
     probing: Option<Ticket>,
     registering: Option<Ticket>,
     failed: u32,
     answered: u32,
+    /// Why nobody knows where it is.
+    lost: Option<String>,
     /// Down by OPTIONS.
     silent: Option<String>,
     /// Refused registrations in a row, and what the last one said.
@@ -47,13 +55,14 @@ pub struct Watch {
 }
 
 /// Host, port and transport of a trunk's `server`.
-pub fn place_of(server: &str) -> Option<(String, Option<u16>, Transport)> {
+pub fn place_of(server: &str) -> Option<(String, Option<u16>, Option<Transport>)> {
     let mut parts = server.split(';');
     let place = parts.next()?;
-    let mut transport = Transport::Udp;
+    let mut transport = None;
     for part in parts {
-        transport = Transport::parse(part.strip_prefix("transport=")?.as_bytes())
-            .filter(|known| !matches!(known, Transport::Ws | Transport::Wss))?;
+        let known = Transport::parse(part.strip_prefix("transport=")?.as_bytes())?;
+        transport = Some(known).filter(|known| !matches!(known, Transport::Ws | Transport::Wss));
+        transport?;
     }
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
@@ -85,32 +94,27 @@ impl Room {
         let Some(trunk) = effects.directory().routing().trunks.get(name).cloned() else { return };
         let now = effects.now();
         let mut watch = Watch {
+            next_resolve: Some(now),
             next_probe: trunk.probe.then_some(now),
             next_register: trunk.register.then_some(now),
             ..Watch::default()
         };
-        match hops_of(&trunk, effects) {
-            Ok(hops) => watch.health.hops = hops,
-            Err(why) => {
-                watch.silent = Some(why);
-                (watch.next_probe, watch.next_register) = (None, None);
-            }
-        }
         if trunk.register {
             watch.unregistered = Some("not registered there yet".to_owned());
         }
         watch.health.since = effects.unix();
-        watch.health.down = watch.silent.clone().or_else(|| watch.unregistered.clone());
-        let change = Change::TrunkHealth(name.to_owned(), watch.health.clone());
+        watch.health.down.clone_from(&watch.unregistered);
         self.watches.insert(name.to_owned(), watch);
-        effects.publish(Notice::RoutingChanged(Box::new(change)));
         self.due(name, effects);
     }
 
     /// The trunk changes or goes: what was known of it is old, and its registration ends.
     pub(crate) fn unwatch(&mut self, name: &str, effects: &mut Effects<'_>) {
         let Some(watch) = self.watches.remove(name) else { return };
-        for ticket in [Some(watch.timer), watch.probing, watch.registering].into_iter().flatten() {
+        for ticket in [Some(watch.timer), watch.resolving, watch.probing, watch.registering]
+            .into_iter()
+            .flatten()
+        {
             self.pending.remove(&ticket);
         }
         effects.cancel_timer(watch.timer);
@@ -135,7 +139,18 @@ impl Room {
         let now = effects.now();
         let Some(trunk) = effects.directory().routing().trunks.get(name).cloned() else { return };
         let Some(watch) = self.watches.get_mut(name) else { return };
-        if watch.next_register.is_some_and(|at| at <= now) && watch.registering.is_none() {
+        if watch.next_resolve.is_some_and(|at| at <= now) && watch.resolving.is_none() {
+            watch.next_resolve = Some(now + RESOLVE_EVERY);
+            if let Some((host, port, transport)) = place_of(&trunk.server) {
+                let secure = transport == Some(Transport::Tls);
+                let ticket = effects.resolve(Question { host, port, transport, secure });
+                watch.resolving = Some(ticket);
+                self.pending.insert(ticket, Pending::Resolve { trunk: name.to_owned() });
+            }
+        }
+        // Where it is comes first: the answer leads back here.
+        let known = !watch.health.hops.is_empty();
+        if known && watch.next_register.is_some_and(|at| at <= now) && watch.registering.is_none() {
             watch.next_register = None;
             watch.cseq += 3; // A challenged try uses the numbers between.
             if watch.call_id.is_none() {
@@ -148,7 +163,7 @@ impl Room {
                 self.pending.insert(ticket, Pending::Register { trunk: name.to_owned() });
             }
         }
-        if watch.next_probe.is_some_and(|at| at <= now) && watch.probing.is_none() {
+        if known && watch.next_probe.is_some_and(|at| at <= now) && watch.probing.is_none() {
             watch.next_probe = Some(now + self.config.probe_every);
             if let Some(plan) = options(&trunk, watch, effects) {
                 let ticket = effects.request(plan);
@@ -156,13 +171,47 @@ impl Room {
                 self.pending.insert(ticket, Pending::Probe { trunk: name.to_owned() });
             }
         }
-        let next = [watch.next_probe.filter(|_| watch.probing.is_none()), watch.next_register];
+        let next = [
+            watch.next_resolve,
+            watch.next_probe.filter(|_| known && watch.probing.is_none()),
+            watch.next_register.filter(|_| known && watch.registering.is_none()),
+        ];
         effects.cancel_timer(watch.timer);
         self.pending.remove(&watch.timer);
         if let Some(at) = next.into_iter().flatten().min() {
             watch.timer = effects.set_timer(at);
             self.pending.insert(watch.timer, Pending::Watch { trunk: name.to_owned() });
         }
+    }
+
+    /// Somebody knows where it is, or nobody does.
+    pub(crate) fn resolved(
+        &mut self,
+        name: &str,
+        hops: Result<Vec<Hop>, String>,
+        effects: &mut Effects<'_>,
+    ) {
+        let now = effects.now();
+        let Some(watch) = self.watches.get_mut(name) else { return };
+        watch.resolving = None;
+        let flows = hops.map(|hops| hops.iter().filter_map(|hop| effects.way_to(hop)).collect());
+        match flows {
+            Ok::<Vec<_>, _>(flows) if !flows.is_empty() => {
+                (watch.health.hops, watch.lost) = (flows, None);
+            }
+            // Names that are gone for a moment leave a trunk where it was.
+            _ if !watch.health.hops.is_empty() => watch.next_resolve = Some(now + RESOLVE_RETRY),
+            Ok(_) => {
+                watch.lost = Some("we have no listener of its transport".to_owned());
+                watch.next_resolve = Some(now + RESOLVE_RETRY);
+            }
+            Err(why) => {
+                watch.lost = Some(format!("its server is not found: {why}"));
+                watch.next_resolve = Some(now + RESOLVE_RETRY);
+            }
+        }
+        self.tell(name, effects);
+        self.due(name, effects);
     }
 
     /// OPTIONS was answered, or not.
@@ -222,7 +271,8 @@ impl Room {
     /// Tells all shards what is new.
     fn tell(&mut self, name: &str, effects: &mut Effects<'_>) {
         let Some(watch) = self.watches.get_mut(name) else { return };
-        let down = watch.silent.clone().or_else(|| watch.unregistered.clone());
+        let down = watch.lost.as_ref().or(watch.silent.as_ref()).or(watch.unregistered.as_ref());
+        let down = down.cloned();
         if down.is_some() != watch.health.down.is_some() {
             watch.health.since = effects.unix();
             effects.count(if down.is_some() { "trunks.went_down" } else { "trunks.came_up" });
@@ -236,16 +286,6 @@ impl Room {
             effects.publish(Notice::RoutingChanged(Box::new(change)));
         }
     }
-}
-
-/// Where a trunk is reached.
-fn hops_of(trunk: &Trunk, effects: &Effects<'_>) -> Result<Vec<Flow>, String> {
-    let (host, port, transport) = place_of(&trunk.server).ok_or("its server cannot be read")?;
-    let address: IpAddr = host.parse().map_err(|_| format!("{host} is no address"))?;
-    let standard = if transport == Transport::Tls { 5061 } else { 5060 };
-    let remote = SocketAddr::new(address, port.unwrap_or(standard));
-    let flow = effects.flow_to(transport, remote);
-    flow.map(|flow| vec![flow]).ok_or_else(|| format!("no listener for {}", transport.param()))
 }
 
 fn options(trunk: &Trunk, watch: &Watch, effects: &Effects<'_>) -> Option<RequestPlan> {
@@ -298,12 +338,15 @@ mod tests {
 
     #[test]
     fn servers_are_read() {
-        let table: &[(&str, Option<(&str, Option<u16>, Transport)>)] = &[
-            ("sip.acme.example", Some(("sip.acme.example", None, Transport::Udp))),
-            ("192.0.2.1:5080", Some(("192.0.2.1", Some(5080), Transport::Udp))),
-            ("192.0.2.1;transport=TCP", Some(("192.0.2.1", None, Transport::Tcp))),
-            ("[2001:db8::1]:5061;transport=tls", Some(("2001:db8::1", Some(5061), Transport::Tls))),
-            ("[2001:db8::1]", Some(("2001:db8::1", None, Transport::Udp))),
+        let table: &[(&str, Option<(&str, Option<u16>, Option<Transport>)>)] = &[
+            ("sip.acme.example", Some(("sip.acme.example", None, None))),
+            ("192.0.2.1:5080", Some(("192.0.2.1", Some(5080), None))),
+            ("192.0.2.1;transport=TCP", Some(("192.0.2.1", None, Some(Transport::Tcp)))),
+            (
+                "[2001:db8::1]:5061;transport=tls",
+                Some(("2001:db8::1", Some(5061), Some(Transport::Tls))),
+            ),
+            ("[2001:db8::1]", Some(("2001:db8::1", None, None))),
             ("[2001:db8::1]:", None),
             ("[2001:db8::1", None),
             ("[nonsense]", None),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use driver::{Alone, Out, UNREACHABLE, rows, written};
 use serde_json::{Value, json};
+use switchboard::hop::Hop;
 use switchboard::route::Change;
 use switchboard::store::Value as Cell;
 use switchboard::{Input, Notice, Output, Reply, Service};
 use trunks::{Config, DOWN_AFTER, REFUSALS, Refusal, Room, UP_AFTER};
-use types::{Flow, Refuse};
+use types::{Flow, Refuse, Transport};
 
 const TRUNK: &str = "PUT /v1/trunks/{name}";
 const NUMBER: &str = "PUT /v1/numbers/{e164}";
@@ -334,12 +335,31 @@ fn a_deleted_trunk_unregisters() {
 }
 
 #[test]
-fn a_server_by_name_is_told_to_be_down_until_it_is_known() {
+fn a_server_by_name_is_looked_up_and_again() {
+    let asked = |out: &Out| {
+        let found = out.list.iter().find_map(|output| match output {
+            Output::Resolve { ticket, question } => Some((*ticket, question.clone())),
+            _ => None,
+        });
+        found.expect("a question for the name")
+    };
     let mut house = house();
-    make(&mut house, TRUNK, "acme", json!({"server": "sip.acme.example;transport=tls"}));
+    let out = make(&mut house, TRUNK, "acme", json!({"server": "sip.acme.example;transport=tcp"}));
+    let (ticket, question) = asked(&out);
+    assert_eq!((question.host.as_str(), question.secure), ("sip.acme.example", false));
+    house.reply(ticket, Reply::Resolved(Err("no such name".into())));
     let health = trunk(&mut house, "acme")["health"].clone();
-    assert_eq!(health["up"], false, "{health}");
-    assert!(health["why"].is_string());
+    assert_eq!(health["why"], "its server is not found: no such name");
+    let (ticket, _) = asked(&house.pass(Duration::from_secs(30)));
+    let hop = Hop { transport: Transport::Tcp, address: CARRIER.parse().unwrap(), peer: 0 };
+    let out = house.reply(ticket, Reply::Resolved(Ok(vec![hop])));
+    one_sent(&out, "OPTIONS sip:sip.acme.example;transport=tcp SIP/2.0");
+    assert_eq!(trunk(&mut house, "acme")["health"]["up"], true);
+    // A name that is gone for a moment leaves it where it was.
+    let (ticket, _) = asked(&house.pass(Duration::from_secs(300)));
+    house.reply(ticket, Reply::Resolved(Err("timed out".into())));
+    let health = trunk(&mut house, "acme")["health"].clone();
+    assert_eq!(health["addresses"].as_array().unwrap().len(), 1, "{health}");
 }
 
 #[test]
