@@ -486,3 +486,26 @@ fn a_number_that_rings_two_ends_one_when_the_other_answers() {
     rig.wait(Duration::from_millis(1));
     assert_eq!(rig.gauge("sessions"), 2);
 }
+
+#[test]
+fn a_trunk_that_asks_who_we_are_is_told() {
+    let mut rig = Rig::new();
+    let key = switchboard::Keys::new(driver::config().secret).seal;
+    let sealed = switchboard::seal::seal(&key, b"hunter2", &mut types::Rng::from_number(1));
+    outward(&mut rig, Trunk { user: "88231".into(), sealed, ..Trunk::default() });
+    call(&mut rig, "+442071838750", 1);
+    let invite = rig.one(ACME, "INVITE");
+    assert!(!invite.contains("uthorization"), "{invite}");
+    let challenge = response(&invite, "407 Proxy Authentication Required", "bt", "sip:x@x", "")
+        .replace(
+            "Content-Length",
+            "Proxy-Authenticate: Digest realm=\"acme\", nonce=\"n\", algorithm=MD5\nContent-Length",
+        );
+    rig.from(ACME, &challenge);
+    let again = rig.one(ACME, "INVITE");
+    assert!(header(&again, "Proxy-Authorization").contains("username=\"88231\""), "{again}");
+    // Who is refused all the same goes to the next trunk.
+    let second = response(&again, "403 Forbidden", "bt", "sip:x@x", "");
+    rig.from(ACME, &second);
+    rig.one(BEST, "INVITE");
+}
