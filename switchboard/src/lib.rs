@@ -27,6 +27,7 @@ pub mod ladder;
 pub mod leg;
 mod leg_change;
 mod leg_early;
+mod leg_heard;
 mod leg_pass;
 mod leg_run;
 mod leg_watch;
