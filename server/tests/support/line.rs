@@ -144,15 +144,15 @@ impl Line {
     pub fn next(&mut self) -> Heard {
         let heard = |octets: &[u8]| Heard { text: String::from_utf8_lossy(octets).into_owned() };
         loop {
-            if let Wire::Octets(_, octets) = &mut self.wire {
-                if let Some(head) = octets.windows(4).position(|four| four == b"\r\n\r\n") {
-                    let length = heard(&octets[..head + 4]);
-                    let length = length.field("Content-Length").expect("on a stream it is named");
-                    let total = head + 4 + length.parse::<usize>().expect("a number");
-                    if octets.len() >= total {
-                        let message: Vec<_> = octets.drain(..total).collect();
-                        return heard(&message);
-                    }
+            if let Wire::Octets(_, octets) = &mut self.wire
+                && let Some(head) = octets.windows(4).position(|four| four == b"\r\n\r\n")
+            {
+                let length = heard(&octets[..head + 4]);
+                let length = length.field("Content-Length").expect("on a stream it is named");
+                let total = head + 4 + length.parse::<usize>().expect("a number");
+                if octets.len() >= total {
+                    let message: Vec<_> = octets.drain(..total).collect();
+                    return heard(&message);
                 }
             }
             let came = self.octets();
