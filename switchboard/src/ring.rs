@@ -27,7 +27,6 @@ use crate::effects::Effects;
 use crate::fork::{self, Ways};
 use crate::gruu::Gruu;
 use crate::input::Ticket;
-use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand, LegEvent};
 use crate::notice::{Notice, WakeOver};
 use crate::service::{Attachment, LegPlan};
