@@ -502,6 +502,8 @@ fn a_trunk_that_asks_who_we_are_is_told() {
             "Proxy-Authenticate: Digest realm=\"acme\", nonce=\"n\", algorithm=MD5\nContent-Length",
         );
     rig.from(ACME, &challenge);
+    // Behind the ACK of the challenge, with the next tick.
+    rig.wait(std::time::Duration::from_millis(1));
     let again = rig.one(ACME, "INVITE");
     assert!(header(&again, "Proxy-Authorization").contains("username=\"88231\""), "{again}");
     // Who is refused all the same goes to the next trunk.
