@@ -338,7 +338,8 @@ mod tests {
 
     #[test]
     fn servers_are_read() {
-        let table: &[(&str, Option<(&str, Option<u16>, Option<Transport>)>)] = &[
+        type Place<'a> = (&'a str, Option<u16>, Option<Transport>);
+        let table: &[(&str, Option<Place<'_>>)] = &[
             ("sip.acme.example", Some(("sip.acme.example", None, None))),
             ("192.0.2.1:5080", Some(("192.0.2.1", Some(5080), None))),
             ("192.0.2.1;transport=TCP", Some(("192.0.2.1", None, Some(Transport::Tcp)))),
