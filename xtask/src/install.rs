@@ -68,6 +68,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Bench],
     },
     Package {
+        name: "linphone-cli",
+        why: "a second foreign SIP phone, of another make",
+        check: Check::Program("linphonec"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "python3-venv",
         why: "runs public push senders and other foreign programs against the server",
         check: Check::Succeeds(&["python3", "-c", "import ensurepip, venv"]),

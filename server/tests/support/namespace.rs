@@ -71,6 +71,9 @@ impl Namespace {
             host.ip(&["address", "add", &format!("{address}/24"), "dev", "wire0"]);
             host.ip(&["link", "set", "wire0", "up"]);
         }
+        // Some phones ask their host by which address it would reach the world, and write that into their
+        // descriptions. The way ends at the server's host, which passes nothing on.
+        phones.ip(&["route", "add", "default", "via", SERVER]);
         (server, phones)
     }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -160,6 +160,12 @@ impl Program {
         writeln!(words, "{line}").and_then(|()| words.flush()).expect("it still listens");
     }
 
+    /// Its standard input, for somebody else to write to; `tell` is over then.
+    #[track_caller]
+    pub fn take_words(&mut self) -> ChildStdin {
+        self.words.take().expect("it still listens")
+    }
+
     pub fn signal(&mut self, signal: Signal) {
         if self.poll_end().is_none() {
             // Not waited for yet, so the number is still its own. It may have ended all the same.
@@ -207,4 +213,15 @@ impl Drop for Program {
             lines[from..].iter().for_each(|line| eprintln!("    {line}"));
         }
     }
+}
+
+/// The interpreter with the Python packages of the tests; fails with what to do when it is nowhere.
+#[track_caller]
+pub fn python() -> PathBuf {
+    let python = match env::var_os("CARILLON_TEST_PYTHON") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/python"),
+    };
+    assert!(python.exists(), "no {}: `cargo xtask test` installs it", python.display());
+    python
 }

@@ -177,6 +177,20 @@ impl Server {
         record
     }
 
+    /// Prints what was said in every call, for whoever reads why a test failed.
+    pub fn show_ladders(&self) {
+        let calls = ["/v1/calls", "/v1/records"].map(|path| self.door.items(path));
+        for call in calls.iter().flatten() {
+            let Some(id) = call["id"].as_str().or(call["call_id"].as_str()) else { continue };
+            eprintln!("--- the ladder of {id}:");
+            let ladder = self.door.get(&format!("/v1/calls/{id}/ladder"));
+            for line in ladder["items"].as_array().into_iter().flatten() {
+                let text = line["text"].as_str().unwrap_or_default();
+                eprintln!("{} {} {}", line["time"], line["lane"], text.replace("\r\n", "\n    "));
+            }
+        }
+    }
+
     /// The ladder of a call.
     #[track_caller]
     pub fn ladder(&self, id: &str) -> Ladder {

@@ -1,0 +1,179 @@
+//! Other people's phones call through `carillon serve`: linphonec and pjsua2, with baresip at the far end.
+//!
+//! Server and phones are two hosts on a wire, as in `baresip.rs`.
+
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use serde_json::json;
+use support::baresip::{Baresip, Login};
+use support::capture::Capture;
+use support::linphone::Linphone;
+use support::namespace::{Namespace, SERVER};
+use support::pjsua::Pjsua;
+use support::server::{PASSWORD, Server};
+use support::wave::{assert_heard, assert_heard_in_part, speech_like};
+use support::{STEP, turn};
+
+/// How long each side speaks.
+const SECONDS: usize = 3;
+/// How much each side must have heard by then: silence before and after, and the way.
+const HEARD: usize = SECONDS + 2;
+
+/// The server with 1001 to 1003 on one host, and the wire to the other.
+struct House {
+    phones: Namespace,
+    server: Server,
+    capture: Option<Capture>,
+}
+
+impl House {
+    fn new() -> Self {
+        let (host, phones) = Namespace::pair();
+        let capture = Capture::start(&host);
+        let server = Server::serve(&host, SERVER, "", "");
+        for user in ["1001", "1002", "1003"] {
+            server.make_user(user);
+        }
+        Self { phones, server, capture: Some(capture) }
+    }
+
+    fn login<'a>(&self, user: &'a str, transport: &'a str, server: &'a str) -> Login<'a> {
+        // Each user has ports of his own, for SIP, for commands and for sound.
+        let port = 5_000 + 10 * (user.parse::<u16>().expect("a number") - 1_000);
+        Login { user, password: PASSWORD, server, transport, port }
+    }
+
+    fn baresip(&self, user: &str, transport: &str) -> Baresip {
+        let server = self.server.sip.to_string();
+        let phone =
+            Baresip::start(&self.phones, &self.login(user, transport, &server), &says(user));
+        self.server.bindings(user, 1);
+        phone
+    }
+
+    fn linphone(&self, user: &str, transport: &str) -> Linphone {
+        let server = self.server.sip.to_string();
+        let phone =
+            Linphone::start(&self.phones, &self.login(user, transport, &server), &says(user));
+        self.server.bindings(user, 1);
+        phone
+    }
+
+    fn pjsua(&self, user: &str, transport: &str, more: &serde_json::Value) -> Pjsua {
+        let server = self.server.sip.to_string();
+        let login = self.login(user, transport, &server);
+        Pjsua::start(&self.phones, &login, more, &says(user))
+    }
+
+    /// Fails where tshark finds fault with what the server sent.
+    fn judge(mut self) {
+        self.capture.take().expect("judged once").judge(SERVER);
+    }
+
+    fn uri(&self, user: &str) -> String {
+        format!("sip:{user}@{}", self.server.sip)
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.server.show_ladders();
+        }
+    }
+}
+
+/// What a user says in his calls: his alone.
+fn says(user: &str) -> Vec<i16> {
+    speech_like(user.parse().expect("a number"), SECONDS)
+}
+
+/// linphonec calls baresip, holds, resumes, presses keys, talks and hangs up.
+fn linphone_calls(transport: &str) {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.baresip("1002", "udp");
+    let mut caller = house.linphone("1001", transport);
+    caller.tell(&format!("call {}", house.uri("1002")));
+    callee.event(STEP, "CALL_INCOMING");
+    let call = house.server.call();
+    callee.answer();
+    caller.says(STEP, "Media streams established");
+    // baresip records nothing more after it was held, so they talk first.
+    caller.speak_and_record();
+    callee.hears(2 * SECONDS + 2);
+    caller.tell("pause");
+    caller.says(STEP, "is now paused");
+    caller.tell("resume");
+    caller.says(STEP, "Media streams established");
+    caller.tell("terminate");
+    callee.event(STEP, "CALL_CLOSED");
+    assert_heard("baresip", &callee.heard(), &says("1001"), &says("1002"));
+    let record = house.server.record(&call);
+    assert_eq!((&record["outcome"], &record["hung_up_by"]), (&json!("answered"), &json!("caller")));
+    house.judge();
+}
+
+#[test]
+fn linphone_calls_over_udp_holds_and_resumes() {
+    linphone_calls("udp");
+}
+
+#[test]
+fn linphone_calls_over_tcp_holds_and_resumes() {
+    linphone_calls("tcp");
+}
+
+#[test]
+fn baresip_calls_linphone() {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.linphone("1002", "tcp");
+    let mut caller = house.baresip("1001", "udp");
+    caller.dial(&house.uri("1002"));
+    callee.says(STEP, "incoming call from");
+    callee.tell("answer");
+    caller.event(STEP, "CALL_ESTABLISHED");
+    callee.speak_and_record();
+    caller.hears(2 * SECONDS + 2);
+    caller.hang_up();
+    callee.says(STEP, "ended");
+    assert_heard("baresip", &caller.heard(), &says("1002"), &says("1001"));
+    house.judge();
+}
+
+/// pjsua2 calls baresip, holds, resumes, talks; both compare what they heard.
+fn pjsua_calls(transport: &str) {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.baresip("1002", "udp");
+    let mut caller = house.pjsua("1001", transport, &json!({}));
+    caller.tell(&json!({ "do": "call", "uri": house.uri("1002") }));
+    callee.event(STEP, "CALL_INCOMING");
+    let call = house.server.call();
+    callee.answer();
+    caller.state("CONFIRMED");
+    callee.hears(HEARD);
+    caller.tell(&json!({ "do": "hold" }));
+    caller.media("held");
+    caller.tell(&json!({ "do": "resume" }));
+    caller.media("both ways");
+    caller.tell(&json!({ "do": "hang_up" }));
+    callee.event(STEP, "CALL_CLOSED");
+    assert_heard("baresip", &callee.heard(), &says("1001"), &says("1002"));
+    assert_heard_in_part("pjsua", &caller.heard(), &says("1002"), &says("1001"));
+    let record = house.server.record(&call);
+    assert_eq!(record["outcome"], "answered", "{record}");
+    house.judge();
+}
+
+#[test]
+fn pjsua_calls_over_udp_holds_and_resumes() {
+    pjsua_calls("udp");
+}
+
+#[test]
+fn pjsua_calls_over_tcp_holds_and_resumes() {
+    pjsua_calls("tcp");
+}
