@@ -88,7 +88,8 @@ pub fn assert_heard(what: &str, heard: &[i16], sent: &[i16], control: &[i16]) {
 /// frames out when the machine is busy, which shifts what comes after.
 #[track_caller]
 pub fn assert_heard_in_part(what: &str, heard: &[i16], sent: &[i16], control: &[i16]) {
-    let best = |of: &[i16]| of.chunks_exact(RATE).map(|part| likeness(part, heard)).fold(0.0, f64::max);
+    let best =
+        |of: &[i16]| of.chunks_exact(RATE).map(|part| likeness(part, heard)).fold(0.0, f64::max);
     let (alike, crossed) = (best(sent), best(control));
     println!("{what}: {alike:.4} with a second of what was sent, {crossed:.4} with the control");
     assert!(alike >= 0.95, "{what}: {alike:.3} with the best second of what was sent");
