@@ -54,6 +54,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "chromium",
+        why: "a browser whose pages speak SIP over WebSocket",
+        check: Check::Program("chromium"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "iproute2",
         why: "network namespaces: server and phones on hosts of their own",
         check: Check::Program("ip"),
@@ -110,6 +117,9 @@ pub fn install(purpose: Purpose) -> Result<()> {
     let tree = Tree::read(&root())?;
     let folders: Vec<&str> =
         tree.iter().filter_map(|(path, _)| path.strip_suffix("package.json")).collect();
+    // What only tests need is not installed to build.
+    let is_wanted = |folder: &&str| purpose == Purpose::Test || !folder.contains("tests/");
+    let folders: Vec<&str> = folders.into_iter().filter(is_wanted).collect();
     let npm = (!folders.is_empty()).then_some(&NPM);
     let wanted = PACKAGES.iter().chain(npm).filter(|package| package.purposes.contains(&purpose));
     debian(&wanted.filter(|package| !package.check.holds()).collect::<Vec<_>>())?;

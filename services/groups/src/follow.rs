@@ -62,8 +62,10 @@ impl Room {
         };
         effects.count("groups.messages");
         effects.publish(Notice::GroupWritten { name, from: from.uri });
-        letters(&to, &plan, effects);
-        effects.respond(request, 202, &[]);
+        match target {
+            Some(target) if !to.is_empty() => self.post(request, &target, to, plan, effects),
+            _ => effects.respond(request, 202, &[]), // Nobody else is in it.
+        }
         true
     }
 
@@ -189,7 +191,7 @@ fn tell(to: &[String], about: &str, words: &str, effects: &mut Effects<'_>) {
     letters(to, &plan, effects);
 }
 
-fn letters(to: &[String], plan: &LetterPlan, effects: &mut Effects<'_>) {
+pub(crate) fn letters(to: &[String], plan: &LetterPlan, effects: &mut Effects<'_>) {
     for user in to {
         effects.count("groups.letters");
         let plan = LetterPlan { to: user.clone(), ..plan.clone() };

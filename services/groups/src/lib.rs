@@ -2,12 +2,12 @@
 //!
 //! Picture     PUT --> judged --> write --> GroupChanged (everywhere) --> every shard's directory; calls and messages ask that.
 //!             CallBegan | CallAnswered | MessageSent --> instructions --> letters to the other members
-//!             MESSAGE to the group --> a letter to each member
+//!             MESSAGE to the group --> kept until each member's letter is (posting)
 //! Rules       What is answered is written. A deleted user leaves his groups. Who may act as the group and who rings is
 //!             decided by pure functions over the directory (`switchboard::group`); what follows is done here alone.
 //!             Nobody gets a copy of his own. A letter of ours never brings another one.
 //! Limits      groups_max; members, skills and addresses as in `switchboard::group`; NAME_MAX, DISPLAY_NAME_MAX, BODY_MAX;
-//!             REPLIES_MAX of those who wrote to a group, for REPLY_MAX. The round of a ring plan begins anew at a restart.
+//!             POSTINGS_MAX; REPLIES_MAX of those who wrote to a group, for REPLY_MAX. The round of a ring plan begins anew at a restart.
 //! Not here    Ringing (calls), delivery (messaging), the floor of talk groups, mixing: who may listen in or join is
 //!             told of the call, and a call with Join is refused.
 //! Spec        RFC 3325 §9.2 (which identity is preferred), RFC 3911 (Join, refused), RFC 3428.
@@ -18,6 +18,7 @@ mod body;
 mod config;
 mod follow;
 mod loading;
+mod posting;
 pub mod refusal;
 pub mod store;
 
@@ -37,6 +38,8 @@ pub use body::{DISPLAY_NAME_MAX, NAME_MAX};
 pub use config::Config;
 pub use follow::{REPLIES_MAX, REPLY_MAX};
 use loading::Loading;
+use posting::Postings;
+pub use posting::{POSTED_AFTER, POSTINGS_MAX};
 pub use refusal::{REFUSALS, Refusal};
 
 /// Largest JSON body. Units: octets.
@@ -62,6 +65,7 @@ pub struct Room {
     pending: BTreeMap<Ticket, Pending>,
     /// Who wrote to which group, and until when a member's word to him counts as the reply.
     writers: BTreeMap<(String, String), Instant>,
+    postings: Postings,
 }
 
 /// What a write is for. `api`: the request that waits.
@@ -83,7 +87,13 @@ enum Pending {
 impl Room {
     /// A room that knows no group until it hears that the shard began.
     pub fn new(config: Config) -> Self {
-        Self { config, loading: None, pending: BTreeMap::new(), writers: BTreeMap::new() }
+        Self {
+            config,
+            loading: None,
+            pending: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            postings: Postings::default(),
+        }
     }
 
     /// A call to a talk group or into a running call; `None`: it is for others.
@@ -133,6 +143,7 @@ impl Service for Room {
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         if matches!(notice, Notice::Started | Notice::Restarted) {
             self.load(effects);
+            self.send_postings(effects);
         }
         if let Notice::GroupChanged(group) = notice {
             self.touched(&group.name);
@@ -170,7 +181,13 @@ impl Service for Room {
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
-        self.load_again(ticket, effects);
+        if !self.posted(ticket, effects) {
+            self.load_again(ticket, effects);
+        }
+    }
+
+    fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
+        self.adopt_posting(session, state, effects);
     }
 }
 

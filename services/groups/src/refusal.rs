@@ -28,11 +28,13 @@ pub enum Refusal {
     TalkGroup,
     /// The node has as many groups as it may have.
     TooMany,
+    /// Too many messages to groups are on their way.
+    TooManyLetters,
 }
 
 impl Refusal {
     /// Every variant, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AddressTaken,
         Self::Loading,
         Self::Malformed,
@@ -43,6 +45,7 @@ impl Refusal {
         Self::StoreUnreachable,
         Self::TalkGroup,
         Self::TooMany,
+        Self::TooManyLetters,
     ];
 
     fn row(self) -> &'static RefusalRow {
@@ -62,7 +65,8 @@ impl Refuse for Refusal {
     }
 
     fn retry_after(&self) -> Option<Seconds> {
-        matches!(self, Self::Loading | Self::StoreUnreachable).then_some(Seconds(2))
+        matches!(self, Self::Loading | Self::StoreUnreachable | Self::TooManyLetters)
+            .then_some(Seconds(2))
     }
 }
 
@@ -158,5 +162,13 @@ pub const REFUSALS: &[RefusalRow] = &[
         "delete groups, or raise `groups.groups_max`",
         "the node has as many groups as it may have",
         "`groups.groups_max` bounds what every shard keeps in memory.",
+    ),
+    row(
+        "groups.too_many_letters",
+        1911,
+        (503, 503),
+        "send it again in a few seconds",
+        "too many messages to groups are on their way",
+        "A message to a group is kept until each member's copy is; 1,000 of them may be under way at once.",
     ),
 ];

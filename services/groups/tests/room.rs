@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use driver::{Alone, Out, UNREACHABLE, rows, written};
-use groups::{Config, REFUSALS, Refusal, Room};
+use driver::{Alone, Out, Phones, UNREACHABLE, rows, written};
+use groups::{Config, POSTED_AFTER, REFUSALS, Refusal, Room};
 use serde_json::{Value, json};
 use switchboard::directory::User;
+use switchboard::group::{Group, Member};
 use switchboard::notice::{CallFacts, LetterPlan, MessageFacts};
-use switchboard::store::Value as Cell;
-use switchboard::{Input, Notice, Service};
+use switchboard::store::{Durability, Value as Cell};
+use switchboard::{Input, Notice, Output, Service};
 use types::{Refuse, UnixTime};
 
 fn room() -> Box<dyn Service> {
@@ -60,6 +61,15 @@ fn letters(house: &Alone) -> Vec<(String, String, String)> {
     let text =
         |plan: LetterPlan| (plan.to, plan.from, String::from_utf8_lossy(&plan.body).into_owned());
     house.heard().into_iter().filter_map(plan).map(text).collect()
+}
+
+/// Whom letters were wanted for.
+fn wanted(told: Vec<Notice>) -> Vec<String> {
+    let to = |notice: Notice| match notice {
+        Notice::LetterWanted(plan) => Some(plan.to),
+        _ => None,
+    };
+    told.into_iter().filter_map(to).collect()
 }
 
 #[test]
@@ -334,4 +344,36 @@ fn hostile_bodies_never_panic() {
             house.reply(*ticket, written());
         }
     }
+}
+
+#[test]
+fn a_message_to_a_group_is_kept_until_every_member_has_his() {
+    let mut house = Phones::new(room);
+    let member = |user: &str| Member { user: user.into(), ..Member::default() };
+    let members = ["alice", "bob", "carol"].map(member).into();
+    let group = Group { name: "desk".into(), members, ..Group::default() };
+    house.notice(Notice::GroupChanged(Box::new(group)));
+    house.heard();
+    let out = house.ask(1, "MESSAGE", "desk", "Content-Type: text/plain\r\n", "tea?");
+    let saved = out.list.iter().find_map(|output| match output {
+        Output::Save { mark, durability: Durability::Synced, .. } => Some(*mark),
+        _ => None,
+    });
+    let sent = out.list.iter().find_map(|output| match output {
+        Output::Send { after, .. } => Some(*after),
+        _ => None,
+    });
+    assert!(saved.is_some() && sent == Some(saved), "the 202 waits for the disk: {:?}", out.list);
+    assert_eq!(wanted(house.heard()), ["bob", "carol"]);
+    let log = house.log.clone();
+    assert_eq!(house.sessions_kept(), 1);
+
+    // Killed before the members' letters were kept: they are wanted once more.
+    let mut again = Phones::with_log(room, log, 60);
+    assert_eq!(wanted(std::mem::take(&mut again.begun)), ["bob", "carol"]);
+    again.seconds(POSTED_AFTER.0.into());
+    assert_eq!(again.sessions_kept(), 0);
+
+    house.seconds(POSTED_AFTER.0.into());
+    assert_eq!(house.sessions_kept(), 0);
 }

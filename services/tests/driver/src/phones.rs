@@ -69,6 +69,8 @@ pub struct Phones {
     house: House,
     /// Live entries of the keeper.
     pub log: Vec<Entry>,
+    /// What was told while the house began.
+    pub begun: Vec<Notice>,
     /// Who asks: alice, until the test says otherwise.
     pub speaker: &'static str,
     manifest: &'static Manifest,
@@ -91,8 +93,8 @@ impl Phones {
         house.clock.now = house.clock.now + later;
         house.clock.unix = house.clock.unix + later;
         let manifest = room().manifest();
-        let mut house =
-            Self { house, log: Vec::new(), speaker: "alice", manifest, notices, next: 0 };
+        let (log_now, begun, speaker) = (Vec::new(), Vec::new(), "alice");
+        let mut house = Self { house, log: log_now, begun, speaker, manifest, notices, next: 0 };
         for entry in log {
             house.log.push(entry.clone());
             house.give(Input::Adopt(entry));
@@ -103,7 +105,7 @@ impl Phones {
             let user = User { name: name.into(), display_name, ..User::default() };
             house.notice(Notice::UserChanged(Box::new(user)));
         }
-        house.heard();
+        house.begun = house.heard();
         house
     }
 
