@@ -177,3 +177,136 @@ fn pjsua_calls_over_udp_holds_and_resumes() {
 fn pjsua_calls_over_tcp_holds_and_resumes() {
     pjsua_calls("tcp");
 }
+
+/// RFC 3515: linphonec sends the one it talks with to somebody else, and is out of the call.
+#[test]
+fn linphone_transfers_blindly() {
+    let _turn = turn();
+    let house = House::new();
+    let mut stays = house.baresip("1002", "udp");
+    let mut third = house.baresip("1003", "tcp");
+    let mut mover = house.linphone("1001", "udp");
+    mover.tell(&format!("call {}", house.uri("1002")));
+    stays.event(STEP, "CALL_INCOMING");
+    stays.answer();
+    mover.says(STEP, "Media streams established");
+    mover.tell(&format!("transfer {}", house.uri("1003")));
+    third.event(STEP, "CALL_INCOMING");
+    third.answer();
+    third.event(STEP, "CALL_ESTABLISHED");
+    mover.says(STEP, "ended");
+    third.hears(HEARD);
+    third.hang_up();
+    stays.event(STEP, "CALL_CLOSED");
+    house.judge();
+}
+
+/// RFC 3891: pjsua2 talks with one, asks another, and puts them together.
+#[test]
+fn pjsua_transfers_after_asking() {
+    let _turn = turn();
+    let house = House::new();
+    let mut stays = house.baresip("1002", "udp");
+    let mut third = house.baresip("1003", "udp");
+    let mut mover = house.pjsua("1001", "udp", &json!({}));
+    mover.tell(&json!({ "do": "call", "uri": house.uri("1002") }));
+    stays.event(STEP, "CALL_INCOMING");
+    stays.answer();
+    mover.state("CONFIRMED");
+    mover.tell(&json!({ "do": "hold" }));
+    mover.media("held");
+    mover.tell(&json!({ "do": "call", "uri": house.uri("1003") }));
+    third.event(STEP, "CALL_INCOMING");
+    third.answer();
+    mover.state("CONFIRMED");
+    mover.tell(&json!({ "do": "replace", "call": 0, "by": 1 }));
+    mover.state("DISCONNECTED");
+    mover.state("DISCONNECTED");
+    third.hears(HEARD);
+    third.hang_up();
+    stays.event(STEP, "CALL_CLOSED");
+    house.judge();
+}
+
+/// RFC 3428: what one writes the other reads, whoever made the phone; and what is written to nobody awake waits.
+#[test]
+fn messages_between_makes_of_phones() {
+    let _turn = turn();
+    let house = House::new();
+    let mut pjsua = house.pjsua("1001", "tcp", &json!({}));
+    let mut linphone = house.linphone("1002", "udp");
+    pjsua.tell(&json!({ "do": "message", "uri": house.uri("1002"), "text": "are you there" }));
+    assert_eq!(pjsua.event(STEP, "sent")["status"], 200);
+    linphone.says(STEP, "are you there");
+    linphone.tell(&format!("chat {} \"here I am\"", house.uri("1001")));
+    let message = pjsua.event(STEP, "message");
+    assert!(message["text"].as_str().is_some_and(|text| text.contains("here I am")), "{message}");
+    pjsua.tell(&json!({ "do": "message", "uri": house.uri("1003"), "text": "for later" }));
+    assert_eq!(pjsua.event(STEP, "sent")["status"], 202);
+    let mut late = house.pjsua("1003", "udp", &json!({}));
+    assert_eq!(late.event(STEP, "message")["text"], "for later");
+    house.judge();
+}
+
+/// RFC 4028: a phone that takes no call without a session timer gets the interval that it wants.
+#[test]
+fn pjsua_insists_on_a_session_timer() {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.baresip("1002", "udp");
+    let mut caller = house.pjsua("1001", "udp", &json!({ "timer": "required" }));
+    caller.tell(&json!({ "do": "call", "uri": house.uri("1002") }));
+    callee.event(STEP, "CALL_INCOMING");
+    let call = house.server.call();
+    callee.answer();
+    caller.state("CONFIRMED");
+    house.server.ladder(&call).assert_holds(&["INVITE ", "SIP/2.0 200"]);
+    let ladder = house.server.ladder(&call);
+    let answer = ladder.lane("sip_out").into_iter().find(|text| text.starts_with("SIP/2.0 200"));
+    assert!(answer.is_some_and(|text| text.contains("Session-Expires: 90")), "{answer:?}");
+    caller.tell(&json!({ "do": "hang_up" }));
+    callee.event(STEP, "CALL_CLOSED");
+    house.judge();
+}
+
+/// RFC 4733: keys that one presses the other hears.
+#[test]
+fn keys_between_makes_of_phones() {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.pjsua("1002", "tcp", &json!({}));
+    let mut caller = house.linphone("1001", "udp");
+    caller.tell(&format!("call {}", house.uri("1002")));
+    callee.event(STEP, "incoming");
+    callee.tell(&json!({ "do": "answer" }));
+    caller.says(STEP, "Media streams established");
+    caller.speak_and_record();
+    for key in ["4", "7"] {
+        caller.tell(key);
+        assert_eq!(callee.event(STEP, "dtmf")["digit"], key);
+    }
+    callee.tell(&json!({ "do": "hang_up" }));
+    caller.says(STEP, "ended");
+    house.judge();
+}
+
+/// RFC 3262: a caller who insists on reliable ringing gets it where the callee has sound before the answer, and a plain
+/// call all the same where he has none.
+#[test]
+fn pjsua_insists_on_reliable_ringing() {
+    let _turn = turn();
+    let house = House::new();
+    let mut callee = house.pjsua("1002", "udp", &json!({}));
+    let mut caller = house.pjsua("1001", "udp", &json!({ "prack": "required" }));
+    caller.tell(&json!({ "do": "call", "uri": house.uri("1002") }));
+    callee.event(STEP, "incoming");
+    let call = house.server.call();
+    callee.tell(&json!({ "do": "answer", "status": 183 }));
+    caller.state("EARLY");
+    callee.tell(&json!({ "do": "answer" }));
+    caller.state("CONFIRMED");
+    house.server.ladder(&call).assert_holds(&["INVITE ", "SIP/2.0 183", "PRACK ", "SIP/2.0 200"]);
+    caller.tell(&json!({ "do": "hang_up" }));
+    callee.state("DISCONNECTED");
+    house.judge();
+}

@@ -54,7 +54,7 @@ impl Pjsua {
         })
     }
 
-    /// Waits until a call is in this state: `EARLY`, `CONFIRMED`, `DISCONNCTD`.
+    /// Waits until a call is in this state: `EARLY`, `CONFIRMED`, `DISCONNECTED`.
     #[track_caller]
     pub fn state(&mut self, state: &str) -> Value {
         self.program.line(STEP, state, |line| {
