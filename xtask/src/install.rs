@@ -69,10 +69,10 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "kamailio",
-        why: "the SIP server that ours is measured beside",
+        why: "the SIP server that ours is measured beside, and a carrier's edge in the tests",
         check: Check::Program("kamailio"),
         service: Some("kamailio"),
-        purposes: &[Purpose::Bench],
+        purposes: &[Purpose::Bench, Purpose::Test],
     },
     Package {
         name: "linphone-cli",
