@@ -102,8 +102,8 @@ fn prompt(mut words: ChildStdin, queue: &Receiver<String>) {
 fn settings(port: u16) -> String {
     let sound = port + 1_000;
     format!(
-        "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=0\nuse_ipv6=0\nguess_hostname=1\n\
-         verify_server_certs=0\n\
+        "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=-1\nuse_ipv6=0\nguess_hostname=1\n\
+         verify_server_certs=0\nverify_server_cn=0\n\
          [rtp]\naudio_rtp_port={sound}\n\
          [sound]\nec=0\n\
          [video]\nenabled=0\nautomatically_initiate=0\nautomatically_accept=0\n"
