@@ -214,14 +214,16 @@ impl Checks {
             // Said, written down as said, and then lost on the way: nobody is left to repeat it.
             asked.dropped |= asked.answer.is_none() && asked.refused.is_some();
             let fresh = asked.heard.is_none_or(|heard| now < heard + UNSYNCED);
-            let since = self.disk_failed.unwrap_or(now);
-            let lost = self.disk_failed.is_some() && asked.heard.is_none_or(|at| at >= since);
+            // What was written shortly before the disk failed was not synced either, and goes with the power.
+            let spared = if power { Duration::ZERO } else { UNSYNCED };
+            let lost = self
+                .disk_failed
+                .is_some_and(|since| asked.heard.is_none_or(|at| at + UNSYNCED >= since + spared));
             asked.cut |= (power && fresh) || lost;
         }
         if power || self.disk_failed.is_some() {
-            let from = self
-                .disk_failed
-                .unwrap_or(Instant(now.0.saturating_sub(UNSYNCED.as_micros() as u64)));
+            let unsynced = if power { UNSYNCED.as_micros() as u64 } else { 0 };
+            let from = Instant(self.disk_failed.unwrap_or(now).0.saturating_sub(unsynced));
             self.lost.push((from, now));
         }
         self.bridges.clear();

@@ -170,6 +170,12 @@ impl Core {
             self.note(call, Lane::SipIn, Some(flow), message.bytes());
         }
         let Some(entry) = self.transactions.servers.get_mut(id) else { return };
+        // It may acknowledge what a process before this one said: only the tag of our answer tells (RFC 3261 §17.1.1.3).
+        let tag = message.to().ok().and_then(|to| to.tag());
+        if method == Method::Ack && tag.is_some_and(|tag| tag != entry.tag.0) {
+            self.count("sip.stray_ack");
+            return;
+        }
         match &mut entry.machine {
             ServerMachine::Invite(machine) => {
                 let event = if method == Method::Ack {
