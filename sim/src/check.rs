@@ -209,20 +209,20 @@ impl Checks {
     pub fn killed(&mut self, now: Instant, power: bool) {
         self.kills += 1;
         self.kill_times.push(now);
+        let unsynced = if power { UNSYNCED } else { Duration::ZERO };
         for asked in self.invites.values_mut() {
             asked.killed |= asked.answer.is_none();
             // Said, written down as said, and then lost on the way: nobody is left to repeat it.
             asked.dropped |= asked.answer.is_none() && asked.refused.is_some();
             let fresh = asked.heard.is_none_or(|heard| now < heard + UNSYNCED);
             // What was written shortly before the disk failed was not synced either, and goes with the power.
-            let spared = if power { Duration::ZERO } else { UNSYNCED };
             let lost = self
                 .disk_failed
-                .is_some_and(|since| asked.heard.is_none_or(|at| at + UNSYNCED >= since + spared));
+                .is_some_and(|since| asked.heard.is_none_or(|at| at + unsynced >= since));
             asked.cut |= (power && fresh) || lost;
         }
         if power || self.disk_failed.is_some() {
-            let unsynced = if power { UNSYNCED.as_micros() as u64 } else { 0 };
+            let unsynced = unsynced.as_micros() as u64;
             let from = Instant(self.disk_failed.unwrap_or(now).0.saturating_sub(unsynced));
             self.lost.push((from, now));
         }

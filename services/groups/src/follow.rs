@@ -6,7 +6,7 @@ use switchboard::notice::{CallFacts, LetterPlan, MessageFacts};
 use switchboard::{Caller, Effects, Notice, RequestId};
 use types::Seconds;
 
-use crate::{Refusal, Room, refuse_letter};
+use crate::{Refusal, Room};
 
 /// Those who wrote to a group and may be replied to; the one who wrote first gives way.
 pub const REPLIES_MAX: usize = 10_000;
@@ -42,7 +42,7 @@ impl Room {
         };
         let from_user = member_of(caller, effects);
         if message.body().len() > switchboard::requests::BODY_MAX {
-            refuse_letter(request, Refusal::Malformed, effects);
+            effects.refuse(request, &Refusal::Malformed);
             return true;
         }
         let from = Source::of(caller, message, effects);

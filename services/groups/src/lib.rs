@@ -28,9 +28,7 @@ use sip::{Message, Method};
 use switchboard::group::{Group, Kind};
 use switchboard::leg::LegCommand;
 use switchboard::store::StoreFault;
-use switchboard::{
-    ApiResponse, Effects, Manifest, Notice, Reply, RequestId, Service, Session, Ticket,
-};
+use switchboard::{ApiResponse, Effects, Manifest, Notice, Reply, Service, Session, Ticket};
 use types::{Instant, LegId, Refuse, SessionId};
 
 pub use api::ENDPOINTS;
@@ -245,11 +243,6 @@ fn refuse_call(session: SessionId, leg: LegId, refusal: Refusal, effects: &mut E
     let headers = Effects::refusal_headers(&refusal);
     effects.leg(session, leg, LegCommand::End { status: verdict.sip, headers });
     effects.end(session, None);
-}
-
-/// Answers a MESSAGE with a refusal.
-fn refuse_letter(request: RequestId, refusal: Refusal, effects: &mut Effects<'_>) {
-    effects.refuse(request, &refusal);
 }
 
 /// A refusal with what was tried, for the problem document.

@@ -14,7 +14,7 @@ use switchboard::{Effects, RequestId, Ticket};
 use types::{Seconds, SessionId, tagged};
 
 use crate::follow::letters;
-use crate::{Refusal, Room, refuse_letter};
+use crate::{Refusal, Room};
 
 /// Messages to groups that may be on their way to their members at once; another gets 503.
 pub const POSTINGS_MAX: usize = 1_000;
@@ -39,7 +39,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         if self.postings.known.len() >= POSTINGS_MAX {
-            refuse_letter(request, Refusal::TooManyLetters, effects);
+            effects.refuse(request, &Refusal::TooManyLetters);
             return;
         }
         let session = effects.start(effects.home(group));
