@@ -1,16 +1,24 @@
 //! A second reader of the wire: tshark records on a host and judges afterwards.
 
+use std::fs;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::STEP;
-use super::namespace::Namespace;
+use super::namespace::{Namespace, PHONES};
 use super::program::{Launch, Program};
+use super::{STEP, until};
+
+/// What the last datagram of a recording holds: it is not SIP, and nobody else sends it.
+const LAST: &[u8] = b"here the recording ends";
+/// Where it goes: to nobody (RFC 863).
+const DISCARD: u16 = 9;
 
 /// A recording under way.
 pub struct Capture {
+    host: Namespace,
     program: Program,
     file: PathBuf,
     _folder: TempDir,
@@ -27,12 +35,13 @@ impl Capture {
             Launch::installed("tshark").words(words.iter().map(String::as_str)).on(host).start();
         program
             .line(STEP, "capture started", |line| line.contains("Capture started").then_some(()));
-        Self { program, file, _folder: folder }
+        Self { host: host.clone(), program, file, _folder: folder }
     }
 
     /// Ends it. Fails where a SIP or SDP frame from `source` is malformed, or there is none at all.
     #[track_caller]
     pub fn judge(mut self, source: &str) {
+        self.await_last();
         self.program.signal(Signal::SIGINT);
         self.program.wait(STEP);
         let all = self.frames(&format!("ip.src=={source} && sip"));
@@ -41,6 +50,20 @@ impl Capture {
             "ip.src=={source} && (sip || sdp) && (_ws.malformed || _ws.expert.severity >= \"Warning\")"
         ));
         assert!(bad.is_empty(), "tshark finds fault with {} of {}: {bad:#?}", bad.len(), all.len());
+    }
+
+    /// Frames wait in the kernel for a while before the recorder sees them, and one that is told to end leaves those
+    /// behind. So a last one is sent, until the file holds it.
+    #[track_caller]
+    fn await_last(&self) {
+        until(STEP, "the recording holds its last frame", || {
+            self.host.enter(|| {
+                let socket = UdpSocket::bind(("0.0.0.0", 0)).expect("a port of the host");
+                socket.send_to(LAST, (PHONES, DISCARD)).expect("the wire is up");
+            });
+            let recorded = fs::read(&self.file).expect("the recording");
+            recorded.windows(LAST.len()).any(|bytes| bytes == LAST).then_some(())
+        });
     }
 
     #[track_caller]
