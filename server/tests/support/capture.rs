@@ -1,4 +1,4 @@
-//! A second reader of the wire: tshark records on a host and judges afterwards.
+//! A second reader of the wire: tshark's recorder runs on a host, and tshark judges afterwards.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -32,9 +32,9 @@ impl Capture {
         let file = folder.path().join("wire.pcapng");
         let words = ["-i", "wire0", "-q", "-w", &file.to_string_lossy()].map(str::to_owned);
         let mut program =
-            Launch::installed("tshark").words(words.iter().map(String::as_str)).on(host).start();
-        program
-            .line(STEP, "capture started", |line| line.contains("Capture started").then_some(()));
+            Launch::installed("dumpcap").words(words.iter().map(String::as_str)).on(host).start();
+        // It names the file when it has opened the wire.
+        program.line(STEP, "the recording's file", |line| line.starts_with("File: ").then_some(()));
         Self { host: host.clone(), program, file, _folder: folder }
     }
 

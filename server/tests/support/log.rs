@@ -1,6 +1,7 @@
 //! What somebody says, in order, and the wait for a certain thing in it.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,15 +9,37 @@ use std::time::{Duration, Instant};
 pub struct Log<T> {
     entries: Mutex<Vec<T>>,
     grew: Condvar,
+    /// Threads that may still add something.
+    writers: AtomicUsize,
 }
 
 impl<T> Default for Log<T> {
     fn default() -> Self {
-        Self { entries: Mutex::default(), grew: Condvar::new() }
+        Self { entries: Mutex::default(), grew: Condvar::new(), writers: AtomicUsize::new(0) }
     }
 }
 
 impl<T: Debug> Log<T> {
+    /// One more thread will add entries.
+    pub fn begin(&self) {
+        self.writers.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// That thread adds no more.
+    pub fn end(&self) {
+        let entries = self.entries(); // So that nobody who has just looked misses it.
+        self.writers.fetch_sub(1, Ordering::AcqRel);
+        drop(entries);
+        self.grew.notify_all();
+    }
+
+    /// Waits until nobody adds any more, at most for so long.
+    pub fn settle(&self, limit: Duration) {
+        let entries = self.entries();
+        let busy = |_: &mut Vec<T>| self.writers.load(Ordering::Acquire) > 0;
+        drop(self.grew.wait_timeout_while(entries, limit, busy));
+    }
+
     pub fn push(&self, entry: T) {
         self.entries().push(entry);
         self.grew.notify_all();

@@ -106,6 +106,9 @@ impl Launch {
     }
 }
 
+/// How long the last words of a program that has ended are waited for: somebody whom it started may keep the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A running program. Dropped, it is killed with all that it started.
 pub struct Program {
     name: String,
@@ -120,10 +123,12 @@ pub struct Program {
 /// Adds each line of a pipe to the log; ends with the pipe.
 fn follow(pipe: impl Read + Send + 'static, log: &Arc<Log<String>>) {
     let log = Arc::clone(log);
+    log.begin();
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             log.push(String::from_utf8_lossy(&line).into_owned());
         }
+        log.end();
     });
 }
 
@@ -142,7 +147,10 @@ impl Program {
     ) -> T {
         let Self { name, child, ended, output, next, .. } = self;
         let over = || {
-            *ended = ended.or_else(|| child.try_wait().ok().flatten());
+            if ended.is_none() {
+                *ended = child.try_wait().ok().flatten();
+                ended.inspect(|_| output.settle(LAST_WORDS));
+            }
             ended.map(|status| format!("{name} ended ({status})"))
         };
         output.find(limit, &format!("{name}: {what}"), next, |line| wanted(line), over)
@@ -197,6 +205,8 @@ impl Program {
     pub fn poll_end(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("a child of ours can be waited for");
+            // What it said last may still be in the pipe.
+            self.ended.inspect(|_| self.output.settle(LAST_WORDS));
         }
         self.ended
     }

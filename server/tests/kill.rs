@@ -1,0 +1,344 @@
+//! The process is killed, and nothing that it had acknowledged is lost: calls, registrations, messages, records, sound.
+
+mod crowd;
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod drill;
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crowd::{Crowd, End, Manner, State};
+use drill::{DOMAIN, Drill, OPEN, PASSWORD};
+use support::namespace::Namespace;
+use support::raw::{Ask, Raw};
+use support::{STEP, turn, until};
+
+/// What is there when the process is killed.
+const CALLS: usize = 10_000;
+const CALLS_WITH_SOUND: usize = 200;
+const REGISTRATIONS: usize = 10_000;
+const MESSAGES: usize = 1_000;
+/// People with ten phones each, people who are called, and people who are away.
+const USERS: usize = REGISTRATIONS / 10;
+const CALLED: usize = 50;
+const AWAY: usize = 50;
+/// Stored messages that may come twice, in a hundred.
+const TWICE_MAX: usize = 2;
+/// A ringing call must have its final answer within this: Timer B of the caller, and what the timers between may add.
+const FINAL: Duration = Duration::from_secs(40);
+/// How long one OPTIONS is waited for before another one is sent.
+const PROBE: Duration = Duration::from_millis(100);
+
+/// Where the phones are; the server and its media ports are on 127.0.0.1.
+const PHONES: &str = "127.0.0.2";
+
+/// The end of a call where sound comes and goes.
+struct Ear {
+    socket: UdpSocket,
+    end: usize,
+    heard: usize,
+}
+
+impl Ear {
+    fn new(host: &Namespace) -> Self {
+        let socket = host.enter(|| UdpSocket::bind((PHONES, 0))).expect("a free port");
+        socket.set_nonblocking(true).expect("a socket of ours");
+        Self { socket, end: usize::MAX, heard: 0 }
+    }
+
+    fn port(&self) -> u16 {
+        self.socket.local_addr().expect("a bound socket").port()
+    }
+}
+
+/// Both ends of every call with sound.
+struct Sound {
+    ears: Vec<Ear>,
+    sequence: u16,
+}
+
+impl Sound {
+    /// One packet from each, and what has come.
+    fn turn(&mut self, server: IpAddr, crowd: &Crowd) {
+        self.sequence += 1;
+        for ear in &mut self.ears {
+            let Some(port) = crowd.ends[ear.end].media else { continue };
+            let mut packet = vec![0x80, 0];
+            packet.extend_from_slice(&self.sequence.to_be_bytes());
+            packet.extend_from_slice(&(u32::from(self.sequence) * 160).to_be_bytes());
+            packet.extend_from_slice(&(ear.end as u32 + 1).to_be_bytes());
+            packet.resize(172, 0xff);
+            // While the server is away nobody takes it.
+            let _ = ear.socket.send_to(&packet, SocketAddr::new(server, port));
+        }
+        for ear in &mut self.ears {
+            let mut octets = [0; 2_048];
+            loop {
+                match ear.socket.recv_from(&mut octets) {
+                    Ok(_) => ear.heard += 1,
+                    Err(why) if why.kind() == ErrorKind::WouldBlock => break,
+                    Err(_) => (), // Refused: said once for what was sent while nobody listened.
+                }
+            }
+        }
+    }
+
+    /// Sends until every ear has heard something new; how long that took.
+    #[track_caller]
+    fn until_all_hear(&mut self, server: IpAddr, crowd: &mut Crowd) -> Duration {
+        let began = Instant::now();
+        self.ears.iter_mut().for_each(|ear| ear.heard = 0);
+        loop {
+            self.turn(server, crowd);
+            let deaf = self.ears.iter().filter(|ear| ear.heard == 0).count();
+            if deaf == 0 {
+                return began.elapsed();
+            }
+            assert!(began.elapsed() < STEP, "{deaf} of {} hear nothing", self.ears.len());
+            crowd.go_on(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Whoever asks whether the server is there: how long it took.
+fn until_options(phone: &mut Raw) -> Duration {
+    let began = Instant::now();
+    let ask = Ask {
+        method: "OPTIONS",
+        uri: "sip:example.com",
+        from: "<sip:probe@elsewhere.test>;tag=1",
+        to: "<sip:example.com>",
+        call_id: "probe",
+        more: "",
+        body: "",
+    };
+    until(STEP, "an answer to OPTIONS", || {
+        let text = phone.text(&ask);
+        phone.send(&text);
+        phone.hear_within(PROBE, |heard| heard.status() > 0)
+    });
+    began.elapsed()
+}
+
+fn registered(drill: &Drill) -> usize {
+    (0..USERS).map(|user| drill.door.items(&format!("/v1/bindings?user=u{user}")).len()).sum()
+}
+
+/// By the end that called: the end that was called.
+fn callees(crowd: &Crowd) -> BTreeMap<usize, usize> {
+    let caller = |end: &End| crowd.caller(&end.topic).expect("one of them called");
+    let all = crowd.ends.iter().enumerate();
+    let called = all.filter(|(place, end)| caller(end) != *place);
+    called.map(|(place, end)| (caller(end), place)).collect()
+}
+
+/// One row of what is asked of the records.
+fn count(drill: &Drill, question: &str) -> usize {
+    let database = drill.folder.path().join("data/carillon.sqlite");
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(database, flags).expect("a database");
+    database.busy_timeout(STEP).expect("a database");
+    let number: i64 = database.query_row(question, [], |row| row.get(0)).expect("a number");
+    usize::try_from(number).expect("a count")
+}
+
+/// Stores messages for people who are away; each is acknowledged.
+fn leave_messages(crowd: &mut Crowd) -> BTreeSet<String> {
+    let texts: Vec<_> = (0..MESSAGES).map(|number| format!("message {number} ")).collect();
+    crowd.batch(
+        &texts,
+        |crowd, text| {
+            let number: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+            let address = format!("sip:away{}@{DOMAIN}", number % AWAY);
+            let from = format!("<sip:c{}@{DOMAIN}>;tag={number}", number % CALLED);
+            crowd.ask(
+                &Ask {
+                    method: "MESSAGE",
+                    uri: &address,
+                    from: &from,
+                    to: &format!("<{address}>"),
+                    call_id: text.trim(),
+                    more: "",
+                    body: text,
+                },
+                1,
+            );
+        },
+        |crowd, text| crowd.said.contains_key(text.trim()),
+    );
+    for text in &texts {
+        assert_eq!(crowd.said[text.trim()].status(), 202, "{}", crowd.said[text.trim()].text);
+    }
+    texts.into_iter().collect()
+}
+
+#[test]
+fn ten_thousand_calls_survive_a_kill() {
+    let _turn = turn();
+    let mut drill = start();
+    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
+    let server = drill.sip.ip();
+    let mut began = Instant::now();
+    let mut took = |what: &str| {
+        println!("{what}: {:.1} s", began.elapsed().as_secs_f64());
+        began = Instant::now();
+    };
+    people(&drill, &[("u", USERS), ("c", CALLED), ("away", AWAY)]);
+    took("people");
+    let mut contacts: Vec<_> = (0..REGISTRATIONS)
+        .map(|number| (format!("u{}", number % USERS), format!("u{number}")))
+        .collect();
+    contacts.extend((0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))));
+    crowd.register(DOMAIN, PASSWORD, &contacts);
+    took("registrations");
+    let left = leave_messages(&mut crowd);
+    took("messages");
+
+    // Both ends of the first calls have ears.
+    let mut sound = Sound { ears: Vec::new(), sequence: 0 };
+    let topics: Vec<_> = (0..CALLS).map(|number| format!("t{number}")).collect();
+    let mut ports = BTreeMap::new();
+    for topic in &topics[..CALLS_WITH_SOUND] {
+        let [caller, callee] = [Ear::new(&drill.host), Ear::new(&drill.host)];
+        ports.insert(topic.clone(), caller.port());
+        crowd.ports.insert(topic.clone(), callee.port());
+        sound.ears.extend([caller, callee]);
+    }
+    crowd.batch(
+        &topics,
+        |crowd, topic| {
+            let user = format!("c{}", topic[1..].parse::<usize>().unwrap() % CALLED);
+            crowd.call(&user, DOMAIN, topic, ports.get(topic).copied().unwrap_or_default());
+        },
+        |crowd, topic| crowd.caller(topic).is_some_and(|end| crowd.ends[end].state == State::Up),
+    );
+    crowd.until(STEP, "all are up at both ends", |crowd| {
+        crowd.ends.len() == 2 * CALLS && crowd.ends.iter().all(|end| end.state == State::Up)
+    });
+    took("calls");
+    let callers: Vec<usize> =
+        topics.iter().map(|topic| crowd.caller(topic).expect("it called")).collect();
+    let callee_of = callees(&crowd);
+    for (number, caller) in callers.iter().take(CALLS_WITH_SOUND).enumerate() {
+        sound.ears[2 * number].end = *caller;
+        sound.ears[2 * number + 1].end = callee_of[caller];
+    }
+    sound.until_all_hear(server, &mut crowd);
+    // Three more that only ring.
+    crowd.manner = Manner::Ring;
+    let ringing: Vec<usize> =
+        (0..3).map(|number| crowd.call("c0", DOMAIN, &format!("ring{number}"), 0)).collect();
+    crowd.until(STEP, "they ring", |crowd| {
+        ringing.iter().all(|end| crowd.ends[*end].state == State::Ringing)
+    });
+    crowd.manner = Manner::Answer;
+
+    drill.kill_and_restart();
+    took("killed and ready again");
+    let mut probe = Raw::new(&drill.host, PHONES, drill.sip);
+    println!("OPTIONS answered {:?} after it was ready", until_options(&mut probe));
+    let back = sound.until_all_hear(server, &mut crowd);
+    println!("sound of {CALLS_WITH_SOUND} calls at the same ports {back:?} after that");
+    took("sound");
+    crowd.until(FINAL, "ringing calls have a final answer", |crowd| {
+        ringing.iter().all(|end| matches!(crowd.ends[*end].state, State::Refused(_)))
+    });
+    took("ringing ended");
+    for end in &ringing {
+        assert_eq!(crowd.ends[*end].state, State::Refused(480), "{:?}", crowd.ends[*end]);
+    }
+    assert_eq!(registered(&drill), REGISTRATIONS);
+    took("bindings counted");
+
+    // Every kind of request from both ends: change, refresh; then the end, by one or by the other.
+    let all: Vec<(usize, usize, usize)> = callers
+        .iter()
+        .enumerate()
+        .map(|(number, caller)| (number, *caller, callee_of[caller]))
+        .collect();
+    let asks = |number: usize, caller: usize, callee: usize| match number % 4 {
+        0 => Some((caller, true)),
+        1 => Some((callee, true)),
+        2 => Some((if number % 8 < 4 { caller } else { callee }, false)),
+        _ => None,
+    };
+    crowd.batch(
+        &all,
+        |crowd, (number, caller, callee)| match asks(*number, *caller, *callee) {
+            Some((end, true)) => crowd.invite(end),
+            Some((end, false)) => crowd.refresh(end),
+            None => (),
+        },
+        |crowd, (number, caller, callee)| {
+            asks(*number, *caller, *callee).is_none_or(|(end, _)| crowd.ends[end].last > 0)
+        },
+    );
+    for (number, caller, callee) in &all {
+        if let Some((end, _)) = asks(*number, *caller, *callee) {
+            assert_eq!(crowd.ends[end].last, 200, "call {number} after the restart");
+        }
+    }
+    took("re-INVITEs and refreshes");
+    let ender = |number: usize, caller: usize, callee: usize| {
+        if number.is_multiple_of(2) { (caller, callee) } else { (callee, caller) }
+    };
+    crowd.batch(
+        &all,
+        |crowd, (number, caller, callee)| crowd.bye(ender(*number, *caller, *callee).0),
+        |crowd, (_, caller, callee)| {
+            crowd.ends[*caller].state == State::Over && crowd.ends[*callee].state == State::Over
+        },
+    );
+    took("hung up");
+    for (number, caller, callee) in &all {
+        let (one, other) = ender(*number, *caller, *callee);
+        assert_eq!((crowd.ends[one].last, crowd.ends[other].last % 200), (200, 0));
+    }
+    until(FINAL, "the records", || {
+        (count(&drill, "select count(*) from v_calls") == CALLS + ringing.len()).then_some(())
+    });
+    for who in ["caller", "callee"] {
+        let question = format!(
+            "select count(*) from v_calls where outcome = 'answered' and hung_up_by = '{who}'"
+        );
+        assert_eq!(count(&drill, &question), CALLS / 2, "calls that the {who} ended");
+    }
+    assert!(drill.door.items("/v1/calls").is_empty(), "no call is left");
+
+    // They come back, and read what was left for them.
+    let names: Vec<_> =
+        (0..AWAY).map(|user| (format!("away{user}"), format!("away{user}"))).collect();
+    crowd.register(DOMAIN, PASSWORD, &names);
+    crowd.until(FINAL, "all messages", |crowd| {
+        crowd.texts.iter().collect::<BTreeSet<_>>().len() >= MESSAGES
+    });
+    let read: BTreeSet<String> = crowd.texts.iter().cloned().collect();
+    assert_eq!(read, left);
+    let twice = crowd.texts.len() - read.len();
+    println!(
+        "{twice} of {MESSAGES} messages came twice; {} requests were repeated",
+        crowd.repeated
+    );
+    assert!(twice * 100 <= MESSAGES * TWICE_MAX);
+    assert!(crowd.strange.is_empty(), "{:#?}", crowd.strange);
+    took("messages read");
+}
+
+/// A server that strangers may call through.
+fn start() -> Drill {
+    Drill::start("", OPEN, "")
+}
+
+#[track_caller]
+fn people(drill: &Drill, kinds: &[(&str, usize)]) {
+    for (name, number) in kinds {
+        for number in 0..*number {
+            let made = drill.put_user(&format!("{name}{number}"));
+            assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+        }
+    }
+}
