@@ -1,8 +1,11 @@
 //! The relay: which packet passes, and where to.
 //!
-//! Picture     port --door--> (stream, side) --source--> accepted? --far side's aim--> (port, to)
-//! Rules       A stream has both doors or none. A side without an aim neither sends nor receives.
-//! Limits      One door per even port, so 16,384 streams.
+//! Picture     port --door--> (stream, seat) --source--> accepted? --far side's aim--> (port, to)
+//!             accepted --a mix?--> its ear;  deadline --tick--> one packet per hearer
+//! Rules       A stream has both doors or none. A leg without an aim neither sends nor receives. Mixes of one pump
+//!             tick together, on a grid that does not drift; what was missed is made up for [`TICKS_LATE_MAX`] ticks
+//!             and then left out.
+//! Limits      One door per even port, so 16,384 streams. [`GUESTS_MAX`] guests at one stream.
 //! Not here    Whether a port can be bound (shell/media_io says so before the engine hears of a
 //!             stream).
 //! Spec        RFC 3550 §11 (port pairs), RFC 5761 §5 (multiplexing), RFC 3264 §8.4 (hold keeps
@@ -10,15 +13,31 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use types::{BridgeId, Instant};
+use types::{BridgeId, Instant, Rng};
 
+use crate::codec::PACKET_MAX;
+use crate::mixer::Mixer;
 use crate::rtp::{self, Header, Kind};
 use crate::source::{Admission, Source};
-use crate::{Command, Count, Event, Side, StreamKey};
+use crate::trail::Trail;
+use crate::words::{GUESTS_MAX, Seat};
+use crate::{Command, Count, Event, Side, Sound, StreamKey, Voice};
 
-/// The relay engine of one pump.
-#[derive(Debug, Default)]
+mod mix;
+
+use mix::Mix;
+pub use mix::REPORT_EVERY;
+
+/// Between two packets to one hearer of a mix.
+pub const TICK: Duration = Duration::from_millis(20);
+
+/// Ticks that are made up for when the pump was held up.
+pub const TICKS_LATE_MAX: u64 = 5;
+
+/// The engine of one pump.
+#[derive(Debug)]
 pub struct Engine {
     /// By half of the even port: who listens there.
     doors: Vec<Option<Door>>,
@@ -26,12 +45,19 @@ pub struct Engine {
     slab: Vec<Option<Stream>>,
     vacant: Vec<usize>,
     events: VecDeque<Event>,
+    /// Places of the streams that have a mix.
+    mixes: Vec<usize>,
+    /// The next tick; `None` while there is no mix.
+    due: Option<Instant>,
+    mixer: Mixer,
+    /// Where packets are decoded.
+    room: Box<[i16; PACKET_MAX]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Door {
     place: u32,
-    side: Side,
+    seat: u16,
 }
 
 #[derive(Debug)]
@@ -39,16 +65,24 @@ struct Stream {
     key: StreamKey,
     a: Leg,
     b: Leg,
+    /// Somebody listens, joined or is muted.
+    mix: Option<Box<Mix>>,
 }
 
-/// One side of a stream.
-#[derive(Debug)]
+/// One end of a stream: a side, or a guest.
+#[derive(Debug, Default)]
 struct Leg {
+    /// 0: nobody sits here.
     port: u16,
     aim: Option<Aim>,
     count: Count,
     /// The newest sequence number and whose it is.
     newest: Option<(u32, u16)>,
+    /// The numbers of what it was sent.
+    trail: Trail,
+    sound: Option<Sound>,
+    voice: Voice,
+    chance: u64,
 }
 
 #[derive(Debug)]
@@ -62,18 +96,44 @@ struct Aim {
 }
 
 impl Stream {
-    fn leg_mut(&mut self, side: Side) -> &mut Leg {
-        match side {
-            Side::A => &mut self.a,
-            Side::B => &mut self.b,
+    fn new(key: StreamKey, [a, b]: [u16; 2]) -> Self {
+        Self { key, a: Leg::new(a), b: Leg::new(b), mix: None }
+    }
+
+    fn leg_mut(&mut self, seat: Seat) -> Option<&mut Leg> {
+        match seat.side() {
+            Some(Side::A) => Some(&mut self.a),
+            Some(Side::B) => Some(&mut self.b),
+            None => self.mix.as_mut()?.guest_mut(seat.0),
         }
     }
 
-    /// The leg of `side` and the one across.
-    fn pair_mut(&mut self, side: Side) -> (&mut Leg, &mut Leg) {
-        match side {
-            Side::A => (&mut self.a, &mut self.b),
-            Side::B => (&mut self.b, &mut self.a),
+    /// All ports that it listens on.
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        let guests = self.mix.iter().flat_map(|mix| mix.guests.iter().flatten());
+        let ports = [self.a.port, self.b.port].into_iter().chain(guests.map(|guest| guest.port));
+        ports.filter(|port| *port != 0)
+    }
+}
+
+impl Leg {
+    fn new(port: u16) -> Self {
+        Self { port, ..Self::default() }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            doors: Vec::new(),
+            streams: BTreeMap::new(),
+            slab: Vec::new(),
+            vacant: Vec::new(),
+            events: VecDeque::new(),
+            mixes: Vec::new(),
+            due: None,
+            mixer: Mixer::default(),
+            room: Box::new([0; PACKET_MAX]),
         }
     }
 }
@@ -87,11 +147,11 @@ impl Engine {
     /// Applies one command. Drain [`poll`](Self::poll) afterwards.
     pub fn command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Aim { stream, side, rtp, rtcp, receives } => {
-                let place = self.streams.get(&stream).copied();
+            Command::Admit { stream, seat, port } => self.admit(stream, seat, port, now),
+            Command::Aim { stream, seat, rtp, rtcp, receives } => {
                 // An aim that arrives after its close is late, not wrong.
-                if let Some(stream) = place.and_then(|place| self.slab.get_mut(place)?.as_mut()) {
-                    aim(stream, side, (rtp, rtcp), receives, now);
+                if let Some(stream) = self.stream_mut(stream) {
+                    aim(stream, seat, (rtp, rtcp), receives, now);
                 }
             }
             Command::Close { bridge } => {
@@ -102,7 +162,40 @@ impl Engine {
                 let counts = keys.into_iter().filter_map(|key| self.close(key)).collect();
                 self.events.push_back(Event::Closed { bridge, counts });
             }
+            Command::Leave { stream, seat } => self.leave(stream, seat),
             Command::Open { stream, ports } => self.open(stream, ports),
+            Command::Take { stream, seat, sound, voice, chance } => {
+                let key = stream;
+                if let Some(stream) = self.stream_mut(key)
+                    && let Some(leg) = stream.leg_mut(seat)
+                {
+                    (leg.sound, leg.voice, leg.chance) = (sound, voice, chance);
+                    if seat.side().is_none() {
+                        leg.trail.begin(&mut Rng::from_number(chance));
+                    }
+                    self.mix_or_not(key, now);
+                }
+            }
+        }
+    }
+
+    /// When [`tick`](Self::tick) wants to be called next; `None` while nothing is mixed.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Sends what hearers of mixes get by `now`: our port, where it goes, the packet.
+    pub fn tick(&mut self, now: Instant, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
+        while let Some(due) = self.due.filter(|due| *due <= now) {
+            for place in &self.mixes {
+                if let Some(Some(stream)) = self.slab.get_mut(*place) {
+                    stream.tick(&mut self.mixer, due, &mut send);
+                }
+            }
+            let behind = now.since(due).as_micros() / TICK.as_micros();
+            let behind = u32::try_from(behind).unwrap_or(u32::MAX);
+            let left_out = if u64::from(behind) > TICKS_LATE_MAX { behind } else { 0 };
+            self.due = Some(due + TICK + TICK * left_out);
         }
     }
 
@@ -117,7 +210,19 @@ impl Engine {
         let last = StreamKey { bridge, index: u8::MAX };
         let places =
             self.streams.range(first..=last).filter_map(|(_, place)| self.slab.get(*place));
-        places.flatten().flat_map(|stream| [stream.a.port, stream.b.port]).collect()
+        places.flatten().flat_map(Stream::ports).collect()
+    }
+
+    /// The RTP port of one leg.
+    pub fn port(&self, stream: StreamKey, seat: Seat) -> Option<u16> {
+        let stream = self.slab.get(*self.streams.get(&stream)?)?.as_ref()?;
+        let guest = || stream.mix.as_ref()?.guests.get(usize::from(seat.0) - 2)?.as_ref();
+        let port = match seat.side() {
+            Some(Side::A) => stream.a.port,
+            Some(Side::B) => stream.b.port,
+            None => guest()?.port,
+        };
+        (port != 0).then_some(port)
     }
 
     /// Whether a stream listens on this port, RTP or RTCP.
@@ -126,19 +231,27 @@ impl Engine {
     }
 
     /// Judges a datagram that came in by `port`: the port it leaves by and where it goes, or
-    /// nothing. The datagram itself is passed on as it is.
+    /// nothing. The datagram is passed on as it is, but for the numbers of a stream that was mixed before.
     pub fn packet(
         &mut self,
         port: u16,
         from: SocketAddr,
-        bytes: &[u8],
+        bytes: &mut [u8],
         now: Instant,
     ) -> Option<(u16, SocketAddr)> {
         let door = self.door(port)?;
         let stream = self.slab.get_mut(door.place as usize)?.as_mut()?;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let key = stream.key;
-        let (near, far) = stream.pair_mut(door.side);
+        let Stream { key, a, b, mix } = stream;
+        let (mut guests, desk) = match mix.as_deref_mut() {
+            Some(Mix { guests, desk }) => (Some(guests), Some(desk)),
+            None => (None, None),
+        };
+        let (near, far) = match door.seat {
+            0 => (a, Some(b)),
+            1 => (b, Some(a)),
+            guest => (guests.as_mut()?.get_mut(usize::from(guest) - 2)?.as_mut()?, None),
+        };
         let Some(kind) = Kind::of(bytes) else {
             near.count.dropped += 1;
             return None;
@@ -154,19 +267,98 @@ impl Engine {
         match passed {
             Admission::Accepted => (),
             Admission::Latched => {
-                self.events.push_back(Event::Latched { stream: key, side: door.side, from });
+                let seat = Seat(door.seat);
+                self.events.push_back(Event::Latched { stream: *key, seat, from });
             }
             Admission::Refused => {
                 near.count.dropped += 1;
                 return None;
             }
         }
-        count(near, kind, bytes);
-        target(far, kind)
+        let header = count(near, kind, bytes);
+        let mut passes = true;
+        if let Some(desk) = desk {
+            passes = desk.passes();
+            let events = near.sound.and_then(|sound| sound.events);
+            let heard = header.is_none()
+                || near.voice == Voice::Nobody
+                || desk.hear(door.seat, events, bytes, &mut self.room, now);
+            // What passes may be what only the far side understands.
+            let useful = heard || (passes && far.is_some());
+            near.count.dropped += u64::from(!useful);
+        }
+        let far = far.filter(|_| passes)?;
+        let target = target(far, kind)?;
+        if let Some(renumbered) = header.and_then(|header| far.trail.pass(header, now)) {
+            renumbered.renumber(bytes);
+        }
+        Some(target)
+    }
+
+    fn stream_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        self.slab.get_mut(*self.streams.get(&key)?)?.as_mut()
     }
 
     fn door(&self, port: u16) -> Option<Door> {
         self.doors.get(usize::from(port / 2)).copied().flatten()
+    }
+
+    /// A guest sits down.
+    fn admit(&mut self, key: StreamKey, seat: Seat, port: u16, now: Instant) {
+        let fits = seat >= Seat::FIRST_GUEST && seat.0 < Seat::FIRST_GUEST.0 + GUESTS_MAX;
+        if !fits || port == 0 || port % 2 == 1 || self.door(port).is_some() {
+            if self.port(key, seat) != Some(port) {
+                self.events.push_back(Event::Failed { stream: key, seat, port });
+            }
+            return; // Said twice: harmless.
+        }
+        if self.port(key, seat).is_some() {
+            self.leave(key, seat);
+        }
+        let place = match self.streams.get(&key) {
+            Some(place) => *place,
+            None => self.put(Stream::new(key, [0, 0])),
+        };
+        self.set_door(port, Some(Door { place: place as u32, seat: seat.0 }));
+        if let Some(stream) = self.stream_mut(key) {
+            let leg = Leg { voice: Voice::Nobody, ..Leg::new(port) };
+            stream.mix.get_or_insert_default().seat(seat, leg);
+        }
+        self.mix_or_not(key, now);
+    }
+
+    /// A guest leaves.
+    fn leave(&mut self, key: StreamKey, seat: Seat) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        let Some(leg) = stream.mix.as_mut().and_then(|mix| mix.leave(seat)) else { return };
+        self.set_door(leg.port, None);
+        self.mix_or_not(key, Instant::default());
+    }
+
+    /// Puts a stream among those that tick, or takes it away.
+    fn mix_or_not(&mut self, key: StreamKey, now: Instant) {
+        let Some(place) = self.streams.get(&key).copied() else { return };
+        let Some(Some(stream)) = self.slab.get_mut(place) else { return };
+        if stream.is_plain() {
+            stream.mix = None;
+            for leg in [&mut stream.a, &mut stream.b] {
+                leg.trail.end();
+            }
+            self.forget_mix(place);
+        } else {
+            stream.mix.get_or_insert_default();
+            if !self.mixes.contains(&place) {
+                self.mixes.push(place);
+            }
+            self.due.get_or_insert(now + TICK);
+        }
+    }
+
+    fn forget_mix(&mut self, place: usize) {
+        self.mixes.retain(|known| *known != place);
+        if self.mixes.is_empty() {
+            self.due = None;
+        }
     }
 
     fn open(&mut self, stream: StreamKey, ports: [u16; 2]) {
@@ -178,35 +370,41 @@ impl Engine {
             self.close(stream);
         }
         let [a, b] = ports;
-        for (side, port) in [(Side::A, a), (Side::B, b)] {
+        for (seat, port) in [(Seat::A, a), (Seat::B, b)] {
             if port == 0
                 || port % 2 == 1
                 || self.door(port).is_some()
-                || (side == Side::B && a == b)
+                || (seat == Seat::B && a == b)
             {
-                self.events.push_back(Event::Failed { stream, side, port });
+                self.events.push_back(Event::Failed { stream, seat, port });
                 return;
             }
         }
+        let place = self.put(Stream::new(stream, ports));
+        self.set_door(a, Some(Door { place: place as u32, seat: Seat::A.0 }));
+        self.set_door(b, Some(Door { place: place as u32, seat: Seat::B.0 }));
+    }
+
+    fn put(&mut self, stream: Stream) -> usize {
         let place = self.vacant.pop().unwrap_or_else(|| {
             self.slab.push(None);
             self.slab.len() - 1
         });
-        let leg = |port| Leg { port, aim: None, count: Count::default(), newest: None };
+        self.streams.insert(stream.key, place);
         if let Some(vacant) = self.slab.get_mut(place) {
-            *vacant = Some(Stream { key: stream, a: leg(a), b: leg(b) });
+            *vacant = Some(stream);
         }
-        self.streams.insert(stream, place);
-        self.set_door(a, Some(Door { place: place as u32, side: Side::A }));
-        self.set_door(b, Some(Door { place: place as u32, side: Side::B }));
+        place
     }
 
     fn close(&mut self, key: StreamKey) -> Option<(u8, [Count; 2])> {
         let place = self.streams.remove(&key)?;
         let stream = self.slab.get_mut(place)?.take()?;
         self.vacant.push(place);
-        self.set_door(stream.a.port, None);
-        self.set_door(stream.b.port, None);
+        self.forget_mix(place);
+        for port in stream.ports() {
+            self.set_door(port, None);
+        }
         Some((key.index, [stream.a.count, stream.b.count]))
     }
 
@@ -221,11 +419,11 @@ impl Engine {
     }
 }
 
-/// Sets where one side is. The latch window opens once both sides are known, and again with each
-/// description.
+/// Sets where one leg is. The latch window of sides opens once both are known, and again with each
+/// description; that of a guest at once.
 fn aim(
     stream: &mut Stream,
-    side: Side,
+    seat: Seat,
     (rtp, rtcp): (SocketAddr, SocketAddr),
     receives: bool,
     now: Instant,
@@ -233,7 +431,7 @@ fn aim(
     // Senders are compared in their plain form, so targets are kept in it.
     let plain = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
     let (rtp, rtcp) = (plain(rtp), plain(rtcp));
-    let leg = stream.leg_mut(side);
+    let Some(leg) = stream.leg_mut(seat) else { return };
     let muxed = rtp == rtcp;
     match &mut leg.aim {
         Some(aim) => {
@@ -248,7 +446,11 @@ fn aim(
             leg.aim = Some(Aim { source, rtcp, rtcp_latched: None, muxed, receives });
         }
     }
-    if let (Some(a), Some(b)) = (&mut stream.a.aim, &mut stream.b.aim) {
+    if seat.side().is_none() {
+        if let Some(aim) = &mut leg.aim {
+            aim.source.open_window(now);
+        }
+    } else if let (Some(a), Some(b)) = (&mut stream.a.aim, &mut stream.b.aim) {
         a.source.open_window(now);
         b.source.open_window(now);
     }
@@ -280,16 +482,20 @@ fn admit_rtcp(near: &mut Leg, port: u16, from: SocketAddr) -> Admission {
     if accepted { Admission::Accepted } else { Admission::Refused }
 }
 
-fn count(near: &mut Leg, kind: Kind, bytes: &[u8]) {
+/// Counts what came; the header of media.
+fn count(near: &mut Leg, kind: Kind, bytes: &[u8]) -> Option<Header> {
     match kind {
-        Kind::Dtls => (),
-        Kind::Rtcp => near.count.rtcp += 1,
+        Kind::Dtls => None,
+        Kind::Rtcp => {
+            near.count.rtcp += 1;
+            None
+        }
         Kind::Rtp => {
             near.count.packets += 1;
             near.count.bytes += bytes.len() as u64;
-            if let Ok((header, _)) = Header::decode(bytes) {
-                count_lost(near, header);
-            }
+            let (header, _) = Header::decode(bytes).ok()?;
+            count_lost(near, header);
+            Some(header)
         }
     }
 }

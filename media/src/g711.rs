@@ -2,6 +2,8 @@
 //!
 //! Spec: ITU-T G.711, RFC 3551 §4.5.14
 
+use serde::{Deserialize, Serialize};
+
 /// Samples per second of both laws.
 pub const RATE: u32 = 8000;
 
@@ -9,7 +11,7 @@ pub const RATE: u32 = 8000;
 const BIAS: i32 = 0x84;
 
 /// One of the two laws.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Law {
     /// Payload type 8.
     A,

@@ -1,8 +1,9 @@
-//! The media engine: packets of two sides that meet on a bridge, decided without a socket or a
-//! clock.
+//! The media engine: packets of two sides that meet on a bridge, and of those who join them, decided
+//! without a socket or a clock.
 //!
 //! Picture     Command --> Engine --> Event;  packet(port, from, bytes, now) --> (port, to) or none
 //!             side A --> port of A | stream | port of B --> side B, and back; RTCP one port higher
+//!             sides and guests --> jitter buffers --tick(now)--> all but one's own voice --> each
 //! Rules       Nothing is sent before both sides have an address. One packet in, at most one out,
 //!             never longer. A packet passes only from the address that was signalled, or from the
 //!             one sender that was latched because the signalled address stayed silent. A packet
@@ -10,29 +11,38 @@
 //!             never starts one.
 //! Limits      [`LATCH_WAIT`], [`LATCH_PACKETS`], [`LATCH_WINDOW`]; [`QUARANTINE`] for ports; one
 //!             stream takes two even ports, so an engine holds 16,384 streams at most. Beyond: the
-//!             stream fails.
+//!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
+//!             [`DELAY_MAX`] in a jitter buffer; a payload of more than [`PACKET_MAX`] samples is dropped.
+//!             Mixes speak G.711 (`codec` is where another one joins).
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
 //!             switchboard), SRTP keys: SRTP passes end to end, its headers are in the clear.
-//! Spec        RFC 3550, RFC 3551, RFC 4733, RFC 5761 §4, RFC 7983, ITU-T G.711.
+//! Spec        RFC 3550, RFC 3551, RFC 4733, RFC 5761 §4, RFC 7667 §3.6, RFC 7983, ITU-T G.711.
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod codec;
 mod engine;
 pub mod events;
 pub mod g711;
+mod jitter;
+mod mixer;
 mod ports;
 pub mod rtp;
 mod sender;
 mod source;
 mod track;
+mod trail;
 mod words;
 
-pub use engine::Engine;
+pub use codec::{FRAME, PACKET_MAX, Sound};
+pub use engine::{Engine, REPORT_EVERY, TICK, TICKS_LATE_MAX};
+pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
+pub use mixer::LOUDEST_MAX;
 pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
 pub use track::{AHEAD_MAX, Track};
-pub use words::{Command, Count, Event, Side, StreamKey};
+pub use words::{Command, Count, Event, GUESTS_MAX, Seat, Side, StreamKey, Voice};

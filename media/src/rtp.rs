@@ -100,6 +100,26 @@ impl Header {
         Ok((header, start))
     }
 
+    /// Writes the twelve octets over the first ones of `packet`; nothing when there is no room.
+    pub(crate) fn write(&self, packet: &mut [u8]) {
+        if let Some(flags) = packet.first_mut() {
+            *flags = 0x80;
+        }
+        self.renumber(packet);
+    }
+
+    /// Writes all but what says which optional parts follow.
+    pub(crate) fn renumber(&self, packet: &mut [u8]) {
+        let [s0, s1] = self.sequence.to_be_bytes();
+        let [t0, t1, t2, t3] = self.timestamp.to_be_bytes();
+        let [i0, i1, i2, i3] = self.ssrc.to_be_bytes();
+        let kind = u8::from(self.marker) << 7 | (self.payload_type & 0x7f);
+        if let Some(place) = packet.first_chunk_mut::<HEADER_MIN>() {
+            let [flags, ..] = *place;
+            *place = [flags, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3];
+        }
+    }
+
     /// Appends the twelve octets.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(0x80);

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use types::BridgeId;
 
+use crate::codec::Sound;
+
 /// One of the two ends of a stream. A is the side that offered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Side {
@@ -35,6 +37,52 @@ impl Side {
     }
 }
 
+/// Legs that one mix may have, besides the two sides of its stream.
+pub const GUESTS_MAX: u16 = 250;
+
+/// The place of a leg at a stream: its two sides, then those who listen in or join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Seat(pub u16);
+
+impl Seat {
+    /// Side A.
+    pub const A: Self = Self(0);
+    /// Side B.
+    pub const B: Self = Self(1);
+    /// The first one that is not a side.
+    pub const FIRST_GUEST: Self = Self(2);
+
+    /// The side that sits here.
+    pub const fn side(self) -> Option<Side> {
+        match self.0 {
+            0 => Some(Side::A),
+            1 => Some(Side::B),
+            _ => None,
+        }
+    }
+}
+
+impl From<Side> for Seat {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::A => Self::A,
+            Side::B => Self::B,
+        }
+    }
+}
+
+/// Who hears a leg. Every leg hears all that are heard, but itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Voice {
+    /// Everybody else.
+    #[default]
+    All,
+    /// Nobody: it listens, or is muted.
+    Nobody,
+    /// One other alone: a whisper.
+    One(Seat),
+}
+
 /// One stream of a bridge: the media section at `index` in the descriptions of both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamKey {
@@ -53,7 +101,7 @@ pub enum Command {
         /// Which stream.
         stream: StreamKey,
         /// Whose address.
-        side: Side,
+        seat: Seat,
         /// Where RTP goes.
         rtp: SocketAddr,
         /// Where RTCP goes; the same as `rtp` when both are multiplexed.
@@ -61,10 +109,26 @@ pub enum Command {
         /// Whether RTP may go there. RTCP may, even on hold.
         receives: bool,
     },
+    /// Lets a leg more take part in a stream, on a port of its own. The stream begins with it when there is none.
+    Admit {
+        /// Which stream.
+        stream: StreamKey,
+        /// Where it sits: no side.
+        seat: Seat,
+        /// Our RTP port for it, even; RTCP on the next one.
+        port: u16,
+    },
     /// Ends all streams of a bridge. Answered by [`Event::Closed`], always.
     Close {
         /// Which bridge.
         bridge: BridgeId,
+    },
+    /// A guest leaves; its port may be given back.
+    Leave {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
     },
     /// Opens one stream: RTP on each side's even port, RTCP on the next odd one.
     Open {
@@ -72,6 +136,19 @@ pub enum Command {
         stream: StreamKey,
         /// Our RTP ports: what side A sends to, then what side B sends to.
         ports: [u16; 2],
+    },
+    /// How a leg takes part when its stream is mixed.
+    Take {
+        /// Which stream.
+        stream: StreamKey,
+        /// Whose part.
+        seat: Seat,
+        /// What it is sent; `None` is nothing that can be mixed, and its stream passes or stays silent.
+        sound: Option<Sound>,
+        /// Who hears it.
+        voice: Voice,
+        /// Where its numbers begin if it never was sent anything.
+        chance: u64,
     },
 }
 
@@ -90,7 +167,7 @@ pub enum Event {
         /// Which stream.
         stream: StreamKey,
         /// Whose port.
-        side: Side,
+        seat: Seat,
         /// The port that is not to be had.
         port: u16,
     },
@@ -99,8 +176,8 @@ pub enum Event {
     Latched {
         /// Which stream.
         stream: StreamKey,
-        /// Which side.
-        side: Side,
+        /// Who.
+        seat: Seat,
         /// Where its media comes from.
         from: SocketAddr,
     },
@@ -131,9 +208,18 @@ mod tests {
         let (rtp, rtcp) =
             ("192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4001".parse().unwrap());
         for command in [
-            Command::Aim { stream, side: Side::B, rtp, rtcp, receives: false },
+            Command::Aim { stream, seat: Seat::B, rtp, rtcp, receives: false },
             Command::Close { bridge: stream.bridge },
             Command::Open { stream, ports: [20_000, 65_534] },
+            Command::Admit { stream, seat: Seat(2), port: 20_000 },
+            Command::Leave { stream, seat: Seat(2) },
+            Command::Take {
+                stream,
+                seat: Seat(2),
+                sound: Some(Sound { law: crate::g711::Law::A, events: Some(101) }),
+                voice: Voice::One(Seat::A),
+                chance: u64::MAX,
+            },
         ] {
             let wire = postcard::to_allocvec(&command).unwrap();
             assert_eq!(postcard::from_bytes::<Command>(&wire), Ok(command));
@@ -141,8 +227,8 @@ mod tests {
         let count = Count { packets: 1, bytes: u64::MAX, rtcp: 2, lost: 3, dropped: 4 };
         for event in [
             Event::Closed { bridge: stream.bridge, counts: vec![(63, [count, Count::default()])] },
-            Event::Failed { stream, side: Side::A, port: 1 },
-            Event::Latched { stream, side: Side::A, from: rtcp },
+            Event::Failed { stream, seat: Seat::A, port: 1 },
+            Event::Latched { stream, seat: Seat(251), from: rtcp },
         ] {
             let wire = postcard::to_allocvec(&event).unwrap();
             assert_eq!(postcard::from_bytes::<Event>(&wire), Ok(event));

@@ -97,6 +97,8 @@ pub struct Checks {
     /// Call-IDs of calls whose end was not kept: they came back with the old state.
     undead: Vec<String>,
     bridges: BTreeMap<BridgeId, Vec<u16>>,
+    /// The ports of those who joined a stream.
+    guests: BTreeMap<(media::StreamKey, media::Seat), u16>,
 }
 
 impl Checks {
@@ -227,6 +229,7 @@ impl Checks {
             self.lost.push((from, now));
         }
         self.bridges.clear();
+        self.guests.clear();
         self.disk_failed = None;
     }
 
@@ -325,21 +328,43 @@ impl Checks {
     ///
     /// Bridges that open must close. A port that serves already is not to be had a second time: gives the stream
     /// that failed.
-    pub fn media(&mut self, command: &media::Command) -> Option<(media::StreamKey, u16)> {
+    pub fn media(
+        &mut self,
+        command: &media::Command,
+    ) -> Option<(media::StreamKey, media::Seat, u16)> {
         match command {
-            media::Command::Open { stream, ports } => {
-                let others = self.bridges.iter().filter(|(id, _)| **id != stream.bridge);
-                let taken = others.flat_map(|(_, known)| known).find(|port| ports.contains(port));
-                if let Some(port) = taken.copied() {
+            media::Command::Admit { stream, seat, port } => {
+                let known = self.guests.get(&(*stream, *seat)).copied();
+                if known != Some(*port) && self.port_taken(None, &[*port]).is_some() {
                     self.port_conflicts += 1;
-                    return Some((*stream, port));
+                    return Some((*stream, *seat, *port));
+                }
+                self.guests.insert((*stream, *seat), *port);
+            }
+            media::Command::Open { stream, ports } => {
+                if let Some(port) = self.port_taken(Some(stream.bridge), ports) {
+                    self.port_conflicts += 1;
+                    return Some((*stream, media::Seat::A, port));
                 }
                 self.bridges.entry(stream.bridge).or_default().extend(ports);
             }
-            media::Command::Close { bridge } => drop(self.bridges.remove(bridge)),
-            media::Command::Aim { .. } => (),
+            media::Command::Close { bridge } => {
+                self.bridges.remove(bridge);
+                self.guests.retain(|(stream, _), _| stream.bridge != *bridge);
+            }
+            media::Command::Leave { stream, seat } => {
+                self.guests.remove(&(*stream, *seat));
+            }
+            media::Command::Aim { .. } | media::Command::Take { .. } => (),
         }
         None
+    }
+
+    /// One of these ports that something else than the sides of this bridge has.
+    fn port_taken(&self, own: Option<types::BridgeId>, ports: &[u16]) -> Option<u16> {
+        let others = self.bridges.iter().filter(|(id, _)| Some(**id) != own);
+        let known = others.flat_map(|(_, known)| known).chain(self.guests.values());
+        known.copied().find(|port| ports.contains(port))
     }
 
     /// Bridges that are open.

@@ -326,7 +326,7 @@ fn aim(bridge: BridgeId, side: Side, description: &[u8], effects: &mut Effects<'
     if let Some(aim) = sdp::aims(&session).first() {
         let stream = StreamKey { bridge, index: 0 };
         let (rtp, rtcp, receives) = (aim.rtp, aim.rtcp, aim.receives);
-        effects.media(Command::Aim { stream, side, rtp, rtcp, receives });
+        effects.media(Command::Aim { stream, seat: side.into(), rtp, rtcp, receives });
     }
 }
 

@@ -342,7 +342,7 @@ impl Pair {
             for (side, aim) in [(Side::A, a), (Side::B, b)] {
                 let rtcp = if mux { aim.rtp } else { aim.rtcp };
                 let (rtp, receives) = (aim.rtp, aim.receives);
-                effects.media(Command::Aim { stream, side, rtp, rtcp, receives });
+                effects.media(Command::Aim { stream, seat: side.into(), rtp, rtcp, receives });
             }
         }
     }

@@ -28,7 +28,7 @@ fn rtp(sequence: u16) -> Vec<u8> {
 const BYE: [u8; 8] = [0x81, 203, 0, 1, 0, 0, 0, 5];
 
 fn aim_at(side: Side, rtp: &str, receives: bool) -> Command {
-    Command::Aim { stream: STREAM, side, rtp: at(rtp), rtcp: up(rtp), receives }
+    Command::Aim { stream: STREAM, seat: side.into(), rtp: at(rtp), rtcp: up(rtp), receives }
 }
 
 fn bridge() -> Engine {
@@ -50,35 +50,35 @@ fn closed(engine: &mut Engine) -> [Count; 2] {
 fn packets_cross_and_are_counted() {
     let mut engine = bridge();
     let now = Instant(0);
-    assert_eq!(engine.packet(100, at(A), &rtp(1), now), Some((200, at(B))));
-    assert_eq!(engine.packet(200, at(B), &rtp(1), now), Some((100, at(A))));
-    assert_eq!(engine.packet(101, up(A), &BYE, now), Some((201, up(B))));
-    assert_eq!(engine.packet(201, up(B), &BYE, now), Some((101, up(A))));
-    assert_eq!(engine.packet(100, at(A), &rtp(5), now), Some((200, at(B))));
-    assert_eq!(engine.packet(100, at(A), &rtp(4), now), Some((200, at(B))));
+    assert_eq!(engine.packet(100, at(A), &mut rtp(1), now), Some((200, at(B))));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(1), now), Some((100, at(A))));
+    assert_eq!(engine.packet(101, up(A), &mut BYE.clone(), now), Some((201, up(B))));
+    assert_eq!(engine.packet(201, up(B), &mut BYE.clone(), now), Some((101, up(A))));
+    assert_eq!(engine.packet(100, at(A), &mut rtp(5), now), Some((200, at(B))));
+    assert_eq!(engine.packet(100, at(A), &mut rtp(4), now), Some((200, at(B))));
     let [a, b] = closed(&mut engine);
     assert_eq!(a, Count { packets: 3, bytes: 516, rtcp: 1, lost: 2, dropped: 0 });
     assert_eq!(b, Count { packets: 1, bytes: 172, rtcp: 1, lost: 0, dropped: 0 });
-    assert_eq!(engine.packet(100, at(A), &rtp(6), now), None);
+    assert_eq!(engine.packet(100, at(A), &mut rtp(6), now), None);
 }
 
 #[test]
 fn nothing_leaves_before_both_sides_are_known() {
     let mut engine = Engine::new();
     let now = Instant(0);
-    assert_eq!(engine.packet(100, at(A), &rtp(1), now), None);
+    assert_eq!(engine.packet(100, at(A), &mut rtp(1), now), None);
     engine.command(Command::Open { stream: STREAM, ports: [100, 200] }, now);
-    assert_eq!(engine.packet(100, at(A), &rtp(1), now), None);
+    assert_eq!(engine.packet(100, at(A), &mut rtp(1), now), None);
     engine.command(aim_at(Side::A, A, true), now);
-    assert_eq!(engine.packet(100, at(A), &rtp(2), now), None);
-    assert_eq!(engine.packet(200, at(EVIL), &rtp(2), now), None);
+    assert_eq!(engine.packet(100, at(A), &mut rtp(2), now), None);
+    assert_eq!(engine.packet(200, at(EVIL), &mut rtp(2), now), None);
     // A stranger who fires while it rings has latched nothing.
     for n in 0..100 {
         let ms = Instant::millis(n * 20);
-        assert_eq!(engine.packet(100, at("198.51.100.1:9"), &rtp(n as u16), ms), None);
+        assert_eq!(engine.packet(100, at("198.51.100.1:9"), &mut rtp(n as u16), ms), None);
     }
     engine.command(aim_at(Side::B, B, true), Instant::seconds(3));
-    assert_eq!(engine.packet(200, at(B), &rtp(2), Instant::seconds(3)), Some((100, at(A))));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(2), Instant::seconds(3)), Some((100, at(A))));
 }
 
 #[test]
@@ -88,15 +88,15 @@ fn strangers_neither_hear_nor_speak() {
         let now = Instant::millis(n * 10);
         for evil in [EVIL, "198.51.100.1:1", "198.51.100.2:1"] {
             // Faster than the peers, on both sides, with media and with control.
-            assert_eq!(engine.packet(100, at(evil), &rtp(n as u16), now), None);
-            assert_eq!(engine.packet(200, at(evil), &rtp(n as u16), now), None);
-            assert_eq!(engine.packet(101, at(evil), &BYE, now), None);
-            assert_eq!(engine.packet(100, at(evil), &BYE, now), None);
-            assert_eq!(engine.packet(201, at(evil), &[22; 40], now), None);
+            assert_eq!(engine.packet(100, at(evil), &mut rtp(n as u16), now), None);
+            assert_eq!(engine.packet(200, at(evil), &mut rtp(n as u16), now), None);
+            assert_eq!(engine.packet(101, at(evil), &mut BYE.clone(), now), None);
+            assert_eq!(engine.packet(100, at(evil), &mut BYE.clone(), now), None);
+            assert_eq!(engine.packet(201, at(evil), &mut [22; 40], now), None);
         }
         if heard {
-            assert_eq!(engine.packet(100, at(A), &rtp(n as u16), now), Some((200, at(B))));
-            assert_eq!(engine.packet(200, at(B), &rtp(n as u16), now), Some((100, at(A))));
+            assert_eq!(engine.packet(100, at(A), &mut rtp(n as u16), now), Some((200, at(B))));
+            assert_eq!(engine.packet(200, at(B), &mut rtp(n as u16), now), Some((100, at(A))));
         }
     }
     let [a, b] = closed(&mut engine);
@@ -108,23 +108,23 @@ fn a_side_behind_nat_is_latched_with_its_control() {
     let mut engine = bridge();
     let (nat, nat_control) = (at("198.51.100.1:61000"), at("198.51.100.1:61001"));
     for n in 0..=10 {
-        engine.packet(100, nat, &rtp(n), Instant::millis(u64::from(n) * 20));
+        engine.packet(100, nat, &mut rtp(n), Instant::millis(u64::from(n) * 20));
     }
-    let latched = Event::Latched { stream: STREAM, side: Side::A, from: nat };
+    let latched = Event::Latched { stream: STREAM, seat: Seat::A, from: nat };
     assert_eq!(engine.poll(), Some(latched));
     let now = Instant::seconds(1);
-    assert_eq!(engine.packet(200, at(B), &rtp(1), now), Some((100, nat)));
-    assert_eq!(engine.packet(201, up(B), &BYE, now), Some((101, up(A))));
-    assert_eq!(engine.packet(101, at("203.0.113.66:7"), &BYE, now), None);
-    assert_eq!(engine.packet(101, nat_control, &BYE, now), Some((201, up(B))));
-    assert_eq!(engine.packet(101, at("198.51.100.1:7"), &BYE, now), None);
-    assert_eq!(engine.packet(201, up(B), &BYE, now), Some((101, nat_control)));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(1), now), Some((100, nat)));
+    assert_eq!(engine.packet(201, up(B), &mut BYE.clone(), now), Some((101, up(A))));
+    assert_eq!(engine.packet(101, at("203.0.113.66:7"), &mut BYE.clone(), now), None);
+    assert_eq!(engine.packet(101, nat_control, &mut BYE.clone(), now), Some((201, up(B))));
+    assert_eq!(engine.packet(101, at("198.51.100.1:7"), &mut BYE.clone(), now), None);
+    assert_eq!(engine.packet(201, up(B), &mut BYE.clone(), now), Some((101, nat_control)));
     // A new address ends the latch, a repeated one does not.
     engine.command(aim_at(Side::A, A, true), now);
-    assert_eq!(engine.packet(200, at(B), &rtp(2), now), Some((100, nat)));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(2), now), Some((100, nat)));
     engine.command(aim_at(Side::A, "198.51.100.9:4000", true), now);
-    assert_eq!(engine.packet(200, at(B), &rtp(3), now), Some((100, at("198.51.100.9:4000"))));
-    assert_eq!(engine.packet(100, nat, &rtp(3), now), None);
+    assert_eq!(engine.packet(200, at(B), &mut rtp(3), now), Some((100, at("198.51.100.9:4000"))));
+    assert_eq!(engine.packet(100, nat, &mut rtp(3), now), None);
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn hold_stops_media_but_not_control() {
     let mut engine = bridge();
     let now = Instant(0);
     engine.command(aim_at(Side::B, B, false), now);
-    assert_eq!(engine.packet(100, at(A), &rtp(1), now), None);
-    assert_eq!(engine.packet(101, up(A), &BYE, now), Some((201, up(B))));
-    assert_eq!(engine.packet(200, at(B), &rtp(1), now), Some((100, at(A))));
+    assert_eq!(engine.packet(100, at(A), &mut rtp(1), now), None);
+    assert_eq!(engine.packet(101, up(A), &mut BYE.clone(), now), Some((201, up(B))));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(1), now), Some((100, at(A))));
     for nowhere in ["0.0.0.0:5000", "198.51.100.2:0", "224.0.0.1:5000", "255.255.255.255:5000"] {
         engine.command(aim_at(Side::B, nowhere, true), now);
-        assert_eq!(engine.packet(100, at(A), &rtp(2), now), None, "{nowhere}");
+        assert_eq!(engine.packet(100, at(A), &mut rtp(2), now), None, "{nowhere}");
     }
 }
 
@@ -146,11 +146,11 @@ fn multiplexed_control_crosses_to_a_side_that_has_two_ports() {
     let mut engine = bridge();
     let now = Instant(0);
     let (rtp_a, receives) = (at(A), true);
-    let muxed = Command::Aim { stream: STREAM, side: Side::A, rtp: rtp_a, rtcp: rtp_a, receives };
+    let muxed = Command::Aim { stream: STREAM, seat: Seat::A, rtp: rtp_a, rtcp: rtp_a, receives };
     engine.command(muxed, now);
-    assert_eq!(engine.packet(100, at(A), &BYE, now), Some((201, up(B))));
-    assert_eq!(engine.packet(201, up(B), &BYE, now), Some((100, at(A))));
-    assert_eq!(engine.packet(101, at(A), &rtp(1), now), None); // Media on the control port.
+    assert_eq!(engine.packet(100, at(A), &mut BYE.clone(), now), Some((201, up(B))));
+    assert_eq!(engine.packet(201, up(B), &mut BYE.clone(), now), Some((100, at(A))));
+    assert_eq!(engine.packet(101, at(A), &mut rtp(1), now), None); // Media on the control port.
 }
 
 #[test]
@@ -158,27 +158,27 @@ fn mapped_addresses_are_the_plain_ones() {
     let mut engine = bridge();
     engine.command(aim_at(Side::A, "[::ffff:198.51.100.1]:4000", true), Instant(0));
     let mapped = at("[::ffff:198.51.100.1]:4000");
-    assert_eq!(engine.packet(100, mapped, &rtp(1), Instant(0)), Some((200, at(B))));
-    assert_eq!(engine.packet(200, at(B), &rtp(1), Instant(0)), Some((100, at(A))));
+    assert_eq!(engine.packet(100, mapped, &mut rtp(1), Instant(0)), Some((200, at(B))));
+    assert_eq!(engine.packet(200, at(B), &mut rtp(1), Instant(0)), Some((100, at(A))));
 }
 
 #[test]
 fn handshakes_pass_between_known_addresses() {
     let mut engine = bridge();
-    assert_eq!(engine.packet(100, at(A), &[22; 40], Instant(0)), Some((200, at(B))));
-    assert_eq!(engine.packet(100, at(EVIL), &[22; 40], Instant(0)), None);
+    assert_eq!(engine.packet(100, at(A), &mut [22; 40], Instant(0)), Some((200, at(B))));
+    assert_eq!(engine.packet(100, at(EVIL), &mut [22; 40], Instant(0)), None);
 }
 
 #[test]
 fn ports_that_cannot_be_had_fail() {
     let mut engine = bridge();
     let other = StreamKey { bridge: BRIDGE, index: 1 };
-    let failed = |side, port| Some(Event::Failed { stream: other, side, port });
+    let failed = |seat, port| Some(Event::Failed { stream: other, seat, port });
     for (ports, event) in [
-        ([200, 300], failed(Side::A, 200)),
-        ([300, 300], failed(Side::B, 300)),
-        ([301, 400], failed(Side::A, 301)),
-        ([300, 0], failed(Side::B, 0)),
+        ([200, 300], failed(Seat::A, 200)),
+        ([300, 300], failed(Seat::B, 300)),
+        ([301, 400], failed(Seat::A, 301)),
+        ([300, 0], failed(Seat::B, 0)),
         ([300, 400], None),
     ] {
         engine.command(Command::Open { stream: other, ports }, Instant(0));
@@ -208,7 +208,7 @@ fn hostile_traffic_never_escapes() {
         let now = Instant::millis(step * 5);
         let pick = |rng: &mut Rng| at(places[rng.below(places.len() as u64) as usize]);
         let stream = StreamKey { bridge: BridgeId(rng.below(3).into()), index: rng.below(3) as u8 };
-        let side = if rng.percent(50) { Side::A } else { Side::B };
+        let seat = Seat(rng.below(5) as u16);
         match rng.below(40) {
             0 => {
                 let ports = [rng.below(24) as u16, rng.below(24) as u16];
@@ -216,7 +216,7 @@ fn hostile_traffic_never_escapes() {
             }
             1 => {
                 let (rtp, rtcp, receives) = (pick(&mut rng), pick(&mut rng), rng.percent(80));
-                engine.command(Command::Aim { stream, side, rtp, rtcp, receives }, now);
+                engine.command(Command::Aim { stream, seat, rtp, rtcp, receives }, now);
             }
             2 if rng.percent(10) => {
                 engine.command(Command::Close { bridge: stream.bridge }, now);
@@ -228,7 +228,7 @@ fn hostile_traffic_never_escapes() {
                     let place = rng.below(16) as usize;
                     wire[place] = rng.next_u64() as u8;
                 }
-                if let Some((by, to)) = engine.packet(port, from, &wire, now) {
+                if let Some((by, to)) = engine.packet(port, from, &mut wire, now) {
                     assert!(by / 2 != port / 2 && engine.listens(by));
                     assert!(places.iter().any(|known| at(known) == to));
                 }

@@ -5,6 +5,7 @@
 //!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
 //! Rules       A pump never waits for a shard. Commands are obeyed in the order they were sent;
 //!             each turn takes some commands and then packets, so neither starves the other.
+//!             What mixes send is due on a grid of 20 ms that never drifts; the wait for packets is the timer.
 //!             Sockets outlive their bridge: a port that comes again costs no bind.
 //! Limits      [`COMMANDS_MAX`] waiting (beyond: `send` says no), [`COMMANDS_PER_TURN`],
 //!             [`IDLE_MAX`] sockets without a stream (beyond: the longest idle is closed),

@@ -1,14 +1,14 @@
-//! The thread: waits, obeys commands, moves packets.
+//! The thread: waits, obeys commands, moves packets, ticks the mixes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use types::Instant;
 
-use media::{Command, Engine, Event, Side};
+use media::{Command, Engine, Event, Seat, Side, StreamKey};
 
 use crate::sockets::Sockets;
 use crate::sys::{Inbox, Outbox, Ready};
@@ -55,11 +55,16 @@ impl<F: Fn(Event)> Turn<F> {
         let mut ready = Ready::new();
         let mut more = false;
         loop {
-            if let Err(fault) = self.sockets.wait(&mut ready, more) {
+            let patience = match self.engine.deadline() {
+                _ if more => Some(Duration::ZERO),
+                Some(due) => Some(due.since(self.now())),
+                None => None,
+            };
+            if let Err(fault) = self.sockets.wait(&mut ready, patience) {
                 tracing::error!(error = %fault, "pump_wait_failed");
                 return;
             }
-            let now = Instant(self.started.elapsed().as_micros() as u64);
+            let now = self.now();
             if self.doorbell.stop.load(Ordering::Acquire) {
                 return;
             }
@@ -70,7 +75,26 @@ impl<F: Fn(Event)> Turn<F> {
             for port in ready.ports() {
                 self.forward(port, now);
             }
+            self.tick();
             self.report();
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant(self.started.elapsed().as_micros() as u64)
+    }
+
+    /// The one timer of a pump: what the hearers of mixes get by now. The engine keeps the grid, so that a wait that
+    /// ends late moves no later one.
+    fn tick(&mut self) {
+        if self.engine.deadline().is_some() {
+            let now = self.now();
+            let Self { engine, sockets, outbox, .. } = self;
+            engine.tick(now, |port, to, bytes| {
+                if let Some(socket) = sockets.get(port) {
+                    outbox.send(socket, std::iter::once((bytes, sockets.written(to))));
+                }
+            });
         }
     }
 
@@ -85,28 +109,24 @@ impl<F: Fn(Event)> Turn<F> {
                     self.engine.command(command, now);
                     self.release(&ports);
                 }
-                Command::Aim { .. } => self.engine.command(command, now),
+                Command::Admit { stream, seat, port } => self.admit(stream, seat, port, now),
+                Command::Leave { stream, seat } => {
+                    let port = self.engine.port(stream, seat);
+                    self.engine.command(command, now);
+                    self.release(port.as_slice());
+                }
+                Command::Aim { .. } | Command::Take { .. } => self.engine.command(command, now),
             }
         }
         true
     }
 
     /// Binds what is not bound yet, then lets the engine open its doors.
-    fn open(&mut self, stream: media::StreamKey, ports: [u16; 2], now: Instant) {
+    fn open(&mut self, stream: StreamKey, ports: [u16; 2], now: Instant) {
         let before = self.engine.ports(stream.bridge);
         let mut failed = None;
         for side in Side::BOTH {
-            let rtp = ports[side.index()];
-            // A port that no pair can begin with is refused by the engine.
-            if rtp == 0 || rtp % 2 == 1 {
-                continue;
-            }
-            for port in [rtp, rtp + 1] {
-                if let Err(fault) = self.sockets.bind(port) {
-                    tracing::warn!(port, error = %fault, "media_port_refused");
-                    failed.get_or_insert(Event::Failed { stream, side, port });
-                }
-            }
+            failed = failed.or(self.bind(stream, side.into(), ports[side.index()]));
         }
         match failed {
             Some(event) => (self.events)(event),
@@ -115,6 +135,32 @@ impl<F: Fn(Event)> Turn<F> {
         // What the stream had before, and what was bound in vain.
         self.release(&before);
         self.release(&ports);
+    }
+
+    /// The same for one guest.
+    fn admit(&mut self, stream: StreamKey, seat: Seat, port: u16, now: Instant) {
+        let before = self.engine.port(stream, seat);
+        match self.bind(stream, seat, port) {
+            Some(event) => (self.events)(event),
+            None => self.engine.command(Command::Admit { stream, seat, port }, now),
+        }
+        self.release(before.as_slice());
+        self.release(&[port]);
+    }
+
+    /// Binds the two ports of one leg; what failed. A port that no pair can begin with is refused by the engine.
+    fn bind(&mut self, stream: StreamKey, seat: Seat, rtp: u16) -> Option<Event> {
+        if rtp == 0 || rtp % 2 == 1 {
+            return None;
+        }
+        let mut failed = None;
+        for port in [rtp, rtp + 1] {
+            if let Err(fault) = self.sockets.bind(port) {
+                tracing::warn!(port, error = %fault, "media_port_refused");
+                failed.get_or_insert(Event::Failed { stream, seat, port });
+            }
+        }
+        failed
     }
 
     /// Sockets without a stream go to the idle ones.
@@ -137,7 +183,7 @@ impl<F: Fn(Event)> Turn<F> {
         };
         self.passed.clear();
         for place in 0..count {
-            let Some((bytes, from)) = self.inbox.datagram(place) else { continue };
+            let Some((bytes, from)) = self.inbox.datagram_mut(place) else { continue };
             if let Some((by, to)) = self.engine.packet(port, from, bytes, now) {
                 self.passed.push((place, by, self.sockets.written(to)));
             }

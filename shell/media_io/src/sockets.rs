@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -48,9 +49,9 @@ impl Sockets {
         Ok(Self { address, idle_max, epoll, table: Vec::new(), idle: BTreeMap::new(), stamp: 0 })
     }
 
-    /// Waits for datagrams or the doorbell; only looks when `more` is waiting elsewhere.
-    pub(crate) fn wait(&self, ready: &mut Ready, more: bool) -> io::Result<()> {
-        self.epoll.wait(ready, more)
+    /// Waits for datagrams or the doorbell, or until `patience` ends.
+    pub(crate) fn wait(&self, ready: &mut Ready, patience: Option<Duration>) -> io::Result<()> {
+        self.epoll.wait(ready, patience)
     }
 
     pub(crate) fn get(&self, port: u16) -> Option<BorrowedFd<'_>> {

@@ -8,6 +8,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::Duration;
 
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -111,10 +112,12 @@ impl Epoll {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits, or only looks when `more` is to be done.
-    pub(crate) fn wait(&self, ready: &mut Ready, more: bool) -> io::Result<()> {
+    /// Waits, at most for `patience`, which is rounded up to whole milliseconds: never too early.
+    pub(crate) fn wait(&self, ready: &mut Ready, patience: Option<Duration>) -> io::Result<()> {
         let (pointer, length) = (ready.events.as_mut_ptr(), ready.events.len() as libc::c_int);
-        let timeout = if more { 0 } else { -1 };
+        let timeout = patience.map_or(-1, |patience| {
+            libc::c_int::try_from(patience.as_micros().div_ceil(1000)).unwrap_or(libc::c_int::MAX)
+        });
         // SAFETY: `pointer` leads to `length` events that live and are ours alone during the call.
         let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), pointer, length, timeout) };
         ready.count = usize::try_from(count).unwrap_or(0);
@@ -181,6 +184,12 @@ impl Inbox {
             self.received.push(from.map(|from| (header.msg_len as usize, from)));
         }
         Ok(count)
+    }
+
+    /// One of the datagrams received last, to be changed in its place.
+    pub(crate) fn datagram_mut(&mut self, place: usize) -> Option<(&mut [u8], SocketAddr)> {
+        let (length, from) = (*self.received.get(place)?)?;
+        Some((self.bytes.get_mut(place)?.get_mut(..length)?, from))
     }
 
     /// One of the datagrams received last.

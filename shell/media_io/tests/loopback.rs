@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use types::BridgeId;
 
+use media::g711::Law;
 use media::rtp::{Header, Packet};
-use media::{Command, Event, Side, StreamKey};
+use media::{Command, Event, FRAME, Seat, Side, Sound, StreamKey, Voice};
 use media_io::Pump;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -34,7 +35,7 @@ impl Peer {
     fn aim(&self, side: Side) -> Command {
         let rtp = self.rtp.local_addr().unwrap();
         let rtcp = self.rtcp.local_addr().unwrap();
-        Command::Aim { stream: STREAM, side, rtp, rtcp, receives: true }
+        Command::Aim { stream: STREAM, seat: side.into(), rtp, rtcp, receives: true }
     }
 }
 
@@ -172,7 +173,7 @@ fn a_port_in_use_is_told_and_the_pump_goes_on() {
     pump.send(Command::Open { stream: STREAM, ports: [a, b] });
     let told = events.recv_timeout(PATIENCE);
     assert!(
-        matches!(told, Ok(Event::Failed { stream: STREAM, side: Side::B, port }) if port == b + 1)
+        matches!(told, Ok(Event::Failed { stream: STREAM, seat: Seat::B, port }) if port == b + 1)
     );
     drop(held);
     let (alice, bob) = (Peer::new(), Peer::new());
@@ -209,4 +210,85 @@ fn a_burst_of_commands_is_obeyed_to_the_last() {
         let closed = Event::Closed { bridge: BridgeId(number), counts: Vec::new() };
         assert_eq!(events.recv_timeout(PATIENCE), Ok(closed));
     }
+}
+
+/// What the next packet at `socket` sounds like: its numbers, and its first sample.
+#[track_caller]
+fn sample(socket: &UdpSocket) -> (Header, i16) {
+    let mut room = [0; 2048];
+    let (length, _) = socket.recv_from(&mut room).unwrap();
+    let packet = Packet::decode(&room[..length]).unwrap();
+    assert_eq!(packet.payload.len(), FRAME);
+    (packet.header, Law::Mu.decode(packet.payload[0]))
+}
+
+/// Three voices of one level each: who hears which is told by the sum.
+#[test]
+fn three_are_mixed_in_time_and_two_pass_again() {
+    let (pump, events) = start();
+    let [a, b] = open(&pump, &events);
+    let (alice, bob, carol) = (Peer::new(), Peer::new(), Peer::new());
+    assert!(pump.send(alice.aim(Side::A)) && pump.send(bob.aim(Side::B)));
+    let seat = Seat::FIRST_GUEST;
+    let c = loop {
+        let [port] = free_pairs();
+        assert!(pump.send(Command::Admit { stream: STREAM, seat, port }));
+        assert!(pump.send(Command::Close { bridge: BridgeId(u128::MAX) }));
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
+            Event::Closed { .. } => break port,
+            Event::Latched { .. } => panic!("nobody spoke"),
+        }
+    };
+    let (rtp, rtcp) = (carol.rtp.local_addr().unwrap(), carol.rtcp.local_addr().unwrap());
+    assert!(pump.send(Command::Aim { stream: STREAM, seat, rtp, rtcp, receives: true }));
+    for seat in [Seat::A, Seat::B, seat] {
+        let sound = Some(Sound { law: Law::Mu, events: None });
+        let voice = Voice::All;
+        assert!(pump.send(Command::Take { stream: STREAM, seat, sound, voice, chance: 1 }));
+    }
+    obeyed(&pump, &events);
+    // The clock of this test is the pump's own: one packet of each for every one that Carol gets.
+    let levels = [(&alice, a, 1000), (&bob, b, 2000), (&carol, c, 4000)];
+    let law = Law::Mu;
+    let round = |sequence: u16| {
+        for (peer, port, level) in levels {
+            let timestamp = u32::from(sequence) * 160;
+            let ssrc = level as u32;
+            let header = Header { sequence, timestamp, ssrc, ..Header::default() };
+            let wire = Packet { header, payload: &[law.encode(level); FRAME] }.encode();
+            peer.rtp.send_to(&wire, (HERE, port)).unwrap();
+        }
+    };
+    let sums = [(&alice, 6000), (&bob, 5000), (&carol, 3000)];
+    let close = |heard: i16, wanted: i16| (heard - wanted).abs() < 300;
+    let mut right = [false; 3];
+    let mut newest = None;
+    for sequence in 0..500 {
+        round(sequence);
+        let (header, heard) = sample(&carol.rtp);
+        if let Some((number, time)) = newest.replace((header.sequence, header.timestamp)) {
+            assert_eq!(header.sequence.wrapping_sub(number), 1);
+            assert_eq!(header.timestamp.wrapping_sub(time) % 160, 0);
+        }
+        right[2] |= close(heard, sums[2].1);
+        for (place, (peer, wanted)) in sums.iter().enumerate().take(2) {
+            let heard = sample(&peer.rtp).1;
+            right[place] |= close(heard, *wanted);
+        }
+        if right == [true; 3] {
+            break;
+        }
+    }
+    assert_eq!(right, [true; 3]);
+    assert!(pump.send(Command::Leave { stream: STREAM, seat }));
+    obeyed(&pump, &events);
+    // What waits of the mix is read first; then Bob's own packets come, under the source that Alice knows.
+    round(1000);
+    let (mut header, mut heard) = sample(&alice.rtp);
+    let ssrc = header.ssrc;
+    while !close(heard, 2000) {
+        (header, heard) = sample(&alice.rtp);
+    }
+    assert_eq!(header.ssrc, ssrc);
 }

@@ -147,9 +147,8 @@ impl World {
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });
             }
             Output::Media(command) => {
-                if let Some((stream, port)) = self.checks.media(&command) {
-                    let side = media::Side::A;
-                    let event = media::Event::Failed { stream, side, port };
+                if let Some((stream, seat, port)) = self.checks.media(&command) {
+                    let event = media::Event::Failed { stream, seat, port };
                     let delay = self.micros(500);
                     self.after(delay, Happening::Media { run, shard, event });
                 }
