@@ -16,6 +16,7 @@ use drill::{DOMAIN, Drill, OPEN, PASSWORD};
 use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
 use support::{STEP, turn, until};
+use types::Rng;
 
 /// What is there when the process is killed.
 const CALLS: usize = 10_000;
@@ -30,6 +31,13 @@ const AWAY: usize = 50;
 const TWICE_MAX: usize = 2;
 /// A ringing call must have its final answer within this: Timer B of the caller, and what the timers between may add.
 const FINAL: Duration = Duration::from_secs(40);
+/// How often a busy server is killed, calls that are begun or up at one time, and the longest time until it is.
+const KILLS: usize = 10;
+const AT_ONCE: usize = 60;
+const BUSY_MAX: u64 = 600;
+/// How long a caller who was told nothing but 100 is left waiting after a kill.
+const TOLD_NOTHING: Duration = Duration::from_secs(2);
+
 /// How long one OPTIONS is waited for before another one is sent.
 const PROBE: Duration = Duration::from_millis(100);
 
@@ -341,4 +349,149 @@ fn people(drill: &Drill, kinds: &[(&str, usize)]) {
             assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
         }
     }
+}
+
+/// Calls that begin and end until the process is killed at a moment that nobody chose.
+struct Busy {
+    rng: Rng,
+    /// Callers' ends of this round.
+    calls: Vec<usize>,
+    /// Those among them that somebody has hung up, and who.
+    ended: BTreeMap<usize, usize>,
+    /// How many of those before the kill: of these the answer may have died with the process.
+    before: BTreeSet<usize>,
+    /// Ends that heard nothing of the BYE that ended their call.
+    not_told: usize,
+}
+
+impl Busy {
+    fn run(&mut self, crowd: &mut Crowd, round: usize, span: Duration) {
+        let (began, mut number) = (Instant::now(), 0);
+        while began.elapsed() < span {
+            let is_live = |end: &&usize| {
+                let state = crowd.ends[**end].state;
+                !matches!(state, State::Over | State::Refused(_))
+            };
+            let live: Vec<usize> = self.calls.iter().filter(is_live).copied().collect();
+            if live.len() < AT_ONCE {
+                let user = format!("c{}", number % CALLED);
+                self.calls.push(crowd.call(&user, DOMAIN, &format!("k{round}-{number}"), 0));
+                number += 1;
+            }
+            for caller in live {
+                if crowd.ends[caller].state == State::Up && self.rng.below(20) == 0 {
+                    self.hang_up(crowd, caller);
+                }
+            }
+            crowd.turn();
+        }
+    }
+
+    /// One of both hangs up; a call is hung up once.
+    fn hang_up(&mut self, crowd: &mut Crowd, caller: usize) {
+        let callees = callees(crowd);
+        let Some(callee) = callees.get(&caller).copied() else { return };
+        if self.ended.contains_key(&caller) || crowd.ends[callee].state != State::Up {
+            return;
+        }
+        let who = if self.rng.below(2) == 0 { caller } else { callee };
+        self.ended.insert(caller, who);
+        crowd.bye(who);
+    }
+
+    /// After the restart: what was up is up still, and can be ended by both; what rang has ended.
+    fn settle(&mut self, crowd: &mut Crowd) {
+        crowd.go_on(TOLD_NOTHING);
+        for caller in &self.calls {
+            if crowd.ends[*caller].state == State::Trying {
+                crowd.give_up(*caller);
+            }
+        }
+        self.before = self.ended.keys().copied().collect();
+        let calls = self.calls.clone();
+        for caller in &calls {
+            self.hang_up(crowd, *caller);
+        }
+        crowd.until(FINAL, "every request has its answer", |crowd| {
+            calls.iter().all(|caller| !crowd.waits(*caller))
+                && self.ended.values().all(|end| !crowd.waits(*end))
+        });
+        for caller in &calls {
+            let end = &crowd.ends[*caller];
+            assert!(!matches!(end.state, State::Trying | State::Ringing), "{end:?}");
+            assert_ne!(end.state, State::Refused(408), "{end:?}");
+        }
+        for (caller, who) in &self.ended {
+            let (status, topic) = (crowd.ends[*who].last, &crowd.ends[*caller].topic);
+            // Said again after the kill, a BYE that was done already finds nothing any more.
+            let done = status == 481 && self.before.contains(caller);
+            assert!(done || status == 200, "{status} to the BYE in {topic}");
+        }
+        // The other side of those may not have been told: who hangs up then is told that the call is over.
+        let callees = callees(crowd);
+        let other = |(caller, who): (&usize, &usize)| {
+            let callee = callees[caller];
+            if *who == *caller { callee } else { *caller }
+        };
+        let others: Vec<_> = self.ended.iter().map(|pair| (*pair.0, other(pair))).collect();
+        let told = |crowd: &Crowd, end: usize| crowd.ends[end].state == State::Over;
+        crowd.until(FINAL, "both ends are over", |crowd| {
+            others.iter().all(|(caller, end)| told(crowd, *end) || self.before.contains(caller))
+        });
+        for (_, end) in others {
+            if !told(crowd, end) {
+                self.not_told += 1;
+                crowd.bye(end);
+                crowd.until(FINAL, "an answer", |crowd| told(crowd, end));
+                assert!(matches!(crowd.ends[end].last, 200 | 481), "{:?}", crowd.ends[end]);
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_the_moment_of_the_kill_no_call_is_lost() {
+    let _turn = turn();
+    let mut drill = start();
+    people(&drill, &[("c", CALLED)]);
+    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
+    let contacts: Vec<_> =
+        (0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))).collect();
+    crowd.register(DOMAIN, PASSWORD, &contacts);
+    let mut rng = Rng::from_number(4);
+    let (mut answered, mut hung_up, mut told_nothing, mut not_told) = (0, 0, 0, 0);
+    for round in 0..KILLS {
+        let mut busy = Busy {
+            rng: rng.fork(),
+            calls: Vec::new(),
+            ended: BTreeMap::new(),
+            before: BTreeSet::new(),
+            not_told: 0,
+        };
+        let span = Duration::from_millis(rng.below(BUSY_MAX));
+        busy.run(&mut crowd, round, span);
+        drill.kill_and_restart();
+        busy.settle(&mut crowd);
+        for caller in &busy.calls {
+            match crowd.ends[*caller].state {
+                State::Up | State::Over => answered += 1,
+                State::Refused(0) => told_nothing += 1,
+                _ => (),
+            }
+        }
+        hung_up += busy.ended.len();
+        not_told += busy.not_told;
+    }
+    println!(
+        "{KILLS} kills: {answered} calls were answered, {hung_up} of them hung up; {told_nothing} callers knew of \
+         nothing but 100; {not_told} ends heard nothing of a BYE; {} requests were repeated",
+        crowd.repeated
+    );
+    let twice = "select count(*) from (select sip_call_id from v_calls group by sip_call_id having count(*) > 1)";
+    until(FINAL, "the records", || {
+        let question = "select count(*) from v_calls where outcome = 'answered'";
+        (count(&drill, question) >= answered).then_some(())
+    });
+    assert_eq!(count(&drill, twice), 0, "calls with two records");
+    assert!(drill.door.items("/v1/calls").is_empty(), "no call is left");
 }

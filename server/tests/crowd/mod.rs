@@ -178,6 +178,17 @@ impl Crowd {
         self.request(end, "BYE", "", "");
     }
 
+    /// Forgets an INVITE that has no final answer.
+    pub fn give_up(&mut self, end: usize) {
+        self.flights.retain(|_, flight| flight.end != end);
+        self.ends[end].state = State::Refused(0);
+    }
+
+    /// Whether anything of this end's waits for an answer.
+    pub fn waits(&self, end: usize) -> bool {
+        self.flights.values().any(|flight| flight.end == end)
+    }
+
     /// UPDATE that only says that the call is alive. Spec: RFC 4028 §7.2
     pub fn refresh(&mut self, end: usize) {
         self.request(
