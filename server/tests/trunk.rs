@@ -10,6 +10,7 @@ use std::fs;
 use serde_json::json;
 use support::baresip::{Baresip, Login};
 use support::capture::Capture;
+use support::names::{self, Record};
 use support::namespace::{Namespace, PHONES, SERVER};
 use support::phone::Phone;
 use support::program::{Launch, Program};
@@ -39,7 +40,8 @@ impl House {
     fn new() -> Self {
         let (host, phones) = Namespace::pair();
         let capture = Capture::start(&host);
-        let server = Server::serve(&host, SERVER, "", "");
+        let names = names::serve(&phones, PHONES, carrier());
+        let server = Server::serve(&host, SERVER, &format!("resolver = [\"{names}\"]"), "");
         server.make_user("1001");
         let folder = tempfile::tempdir().expect("a folder for Kamailio");
         let text =
@@ -105,6 +107,18 @@ impl Drop for House {
             self.server.show_ladders();
         }
     }
+}
+
+/// The carrier by name: two addresses, and nobody is at the first.
+fn carrier() -> Vec<Record> {
+    let service = "_sip._tcp.carrier.example";
+    let address = |name| Record::Address(name, [198, 18, 0, 2]);
+    vec![
+        Record::Service(service, 1, 5_999, "dead.carrier.example"),
+        Record::Service(service, 2, 5_060, "edge.carrier.example"),
+        address("dead.carrier.example"),
+        address("edge.carrier.example"),
+    ]
 }
 
 fn ours() -> Vec<i16> {
@@ -185,6 +199,36 @@ fn a_carrier_behind_takes_a_call_and_a_dead_one_gives_way() {
     let invite = invites.last().expect("one went out");
     let from = invite.lines().find(|line| line.starts_with("From:")).expect("a From");
     assert!(from.contains(&format!("<sip:{OURS}@")), "{from}");
+    house.judge();
+}
+
+/// RFC 3263 §4.3: one trunk with two addresses; the first is dead, so the call goes to the second, and the next call at
+/// once.
+#[test]
+fn the_next_address_of_a_carrier_takes_a_call() {
+    let _turn = turn();
+    let house = House::new();
+    house.trunk("carrier", "carrier.example;transport=tcp", &json!({ "probe": false }));
+    house.put("/v1/routes/world", &json!({ "to": ["+*"], "trunks": [{ "trunk": "carrier" }] }));
+    let health = || house.server.door.get("/v1/trunks/carrier")["health"].clone();
+    let count = |list: &serde_json::Value| list.as_array().map_or(0, Vec::len);
+    until(STEP, "both addresses", || (count(&health()["addresses"]) == 2).then_some(()));
+    let mut caller = house.baresip();
+    let login = ["--direct", "--local", WORLD, "--user", "world"];
+    let mut callee = Phone::start(&house.phones, &login, &["answer"], &theirs());
+    callee.event(STEP, "listening");
+    caller.dial(&format!("sip:+4930999@{}", house.server.sip));
+    callee.event(STEP * 3, "answered");
+    let call = house.server.call();
+    caller.event(STEP, "CALL_ESTABLISHED");
+    assert_eq!(count(&health()["failed"]), 1, "{}", health());
+    caller.hang_up();
+    callee.event(STEP, "ended");
+    callee.ended();
+    let ladder = house.server.ladder(&call);
+    let notes = ladder.lane("note");
+    let next = |note: &&&str| note.starts_with("trying the next address of trunk carrier");
+    assert_eq!(notes.iter().filter(next).count(), 1, "{notes:?}");
     house.judge();
 }
 

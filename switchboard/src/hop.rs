@@ -1,8 +1,9 @@
 //! Where a request goes by name, and the way from here to there.
 //!
-//! Rules       An address is answered here; a name by the shell, which looks it up (`sip::locate` has the order).
-//! Limits      HOPS_MAX hops of one answer; the rest is the resolver's.
-//! Not here    Lookups (shell/net), which hop is tried when (the rooms).
+//! Rules       An address is answered here; a name by the shell, which looks it up (`sip::locate` has the order). What
+//!             one shard finds out of a trunk's hop, all know.
+//! Limits      HOPS_MAX hops of one answer; the rest is the resolver's. `route::HOP_FAILED_FOR` for what failed.
+//! Not here    Lookups (shell/net), which hop is tried when (the rooms, hunt).
 //! Spec        RFC 3263
 
 use types::{Flow, Transport};
@@ -10,6 +11,8 @@ use types::{Flow, Transport};
 use crate::core::Core;
 use crate::effects::Effects;
 use crate::input::{Output, Reply, Ticket};
+use crate::notice::Notice;
+use crate::route::{Change, HOP_FAILED_FOR};
 
 pub use sip::locate::{HOPS_MAX, Hop, Question};
 
@@ -22,6 +25,21 @@ impl Effects<'_> {
             None => self.core.out.list.push(Output::Resolve { ticket, question }),
         }
         ticket
+    }
+
+    /// Nobody answered at an address of a trunk, or it was not to be reached: all shards try others before it for a
+    /// while, when the trunk has others.
+    ///
+    /// Spec: RFC 3263 §4.3
+    pub fn hop_failed(&mut self, trunk: &str, hop: Flow) {
+        let health = self.directory().routing().health.get(trunk);
+        if health.is_some_and(|health| health.hops.len() > 1) {
+            self.count("switchboard.hop_failed");
+            let failed = Change::HopFailed(hop, self.unix() + HOP_FAILED_FOR);
+            // What comes next here may not wait for the notice.
+            self.put_routing(failed.clone());
+            self.publish(Notice::RoutingChanged(Box::new(failed)));
+        }
     }
 
     /// The flow to a hop, from the listener that fits it; `None`: we have none of its transport.

@@ -3,17 +3,18 @@
 //! Picture     start --gate?--> stage: claims (lines asked for) --> rings (users), attempts (trunks)
 //!             first answer --> the others end;  all failed --> the stage that follows such a failure, or the end
 //! Rules       The first answer wins, in whichever part it comes. A trunk that cannot carry the call gives way to
-//!             the next; what the far end says of itself is final. A stage begins only when the one before is over.
+//!             the next, and before that each of its addresses to the next one; what the far end says of itself is final. A stage begins only when the one before is over.
 //! Limits      `ring` in all stages together; those of `route` for how many there are.
 //! Not here    Reaching one user (ring), choosing (route), counting (lines).
-//! Spec        RFC 3261 §16.7, RFC 3325 §9 and RFC 3323 §4 for identities at trunks, RFC 5806, RFC 7044
+//! Spec        RFC 3261 §16.7, RFC 3263 §4.3 for the addresses of a trunk, RFC 3325 §9 and RFC 3323 §4 for identities at trunks, RFC 5806, RFC 7044
 
 use std::time::Duration;
 
-use types::{CallId, Instant, LegId};
+use types::{CallId, Flow, Instant, LegId};
 
 use crate::directory::{Binding, Located};
 use crate::effects::Effects;
+use crate::fork;
 use crate::input::Ticket;
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand, LegEvent};
@@ -58,6 +59,19 @@ struct Attempt {
     trunk: String,
     timer: Ticket,
     live: bool,
+    /// Somebody there has answered, if only provisionally.
+    heard: bool,
+    hop: Flow,
+    /// The other addresses of the trunk, and what goes there when this one fails.
+    spare: Option<Box<Spare>>,
+}
+
+/// What the next address of a trunk gets.
+#[derive(Clone, Debug)]
+struct Spare {
+    plan: InvitePlan,
+    /// Best last.
+    hops: Vec<Flow>,
 }
 
 /// How a part of a stage failed.
@@ -464,8 +478,9 @@ impl Hunt {
         aim: &Aim,
         effects: &mut Effects<'_>,
     ) -> Option<()> {
-        let health = effects.directory().routing().health.get(&trunk.name)?;
-        let flow = *health.hops.first()?;
+        let mut hops = effects.directory().routing().hops_of(&trunk.name, effects.unix());
+        hops.reverse();
+        let flow = hops.pop()?;
         let plan = &self.brief.plan;
         let session = plan.session;
         let user = sip::write::escape_user(number.as_bytes());
@@ -508,10 +523,43 @@ impl Hunt {
             login: effects.login(trunk),
         };
         effects.ladder(CallId(session.0), Lane::Note, &line);
+        let spare = (!hops.is_empty()).then(|| Box::new(Spare { plan: invite.clone(), hops }));
         let leg = effects.invite(invite);
         let timer = effects.set_timer(effects.now() + self.patience(effects.now()));
-        self.attempts.push(Attempt { leg, trunk: trunk.name.clone(), timer, live: true });
+        let trunk = trunk.name.clone();
+        self.attempts.push(Attempt {
+            leg,
+            trunk,
+            timer,
+            live: true,
+            heard: false,
+            hop: flow,
+            spare,
+        });
         Some(())
+    }
+
+    /// The address at hand failed: the same goes to the next one of the trunk, while the time of the stage lasts. False:
+    /// there is none.
+    ///
+    /// Spec: RFC 3263 §4.3 (the same request in a new transaction)
+    fn next_hop(&mut self, place: usize, why: &str, effects: &mut Effects<'_>) -> bool {
+        let Some(attempt) = self.attempts.get_mut(place) else { return false };
+        let Some((mut spare, hop)) = attempt.spare.take().and_then(|mut spare| {
+            let hop = spare.hops.pop()?;
+            Some((spare, hop))
+        }) else {
+            return false;
+        };
+        let (trunk, failed) = (&attempt.trunk, attempt.hop);
+        self.tried.push((format!("trunk/{trunk}"), format!("{why} at {failed:?}")));
+        let line = format!("trying the next address of trunk {trunk}: {hop:?}");
+        spare.plan.flow = hop;
+        effects.ladder(CallId(spare.plan.session.0), Lane::Note, &line);
+        attempt.leg = effects.invite(spare.plan.clone());
+        attempt.hop = hop;
+        attempt.spare = Some(spare);
+        true
     }
 
     fn trunk_failed(&mut self, status: u16) {
@@ -540,6 +588,7 @@ impl Hunt {
                 return Outcome::Answered { leg, sdp };
             }
             LegEvent::Provisional { status, sdp } => {
+                attempt.heard = true;
                 let status = if sdp.is_some() { 183 } else { status.clamp(180, 183) };
                 return Outcome::Progress { status, sdp, why: None };
             }
@@ -560,9 +609,17 @@ impl Hunt {
             | LegEvent::Response(_)
             | LegEvent::Restored => return Outcome::Pending,
         };
+        let (hop, of_the_way) = (attempt.hop, fork::is_of_the_way(status, attempt.heard));
+        let trunk = attempt.trunk.clone();
+        if of_the_way {
+            effects.hop_failed(&trunk, hop);
+            if self.next_hop(place, &format!("{status} {phrase}"), effects) {
+                return Outcome::Pending;
+            }
+        }
+        let Some(attempt) = self.attempts.get_mut(place) else { return Outcome::Pending };
         attempt.live = false;
         effects.cancel_timer(attempt.timer);
-        let trunk = attempt.trunk.clone();
         effects.release(&Line::Trunk(trunk.clone()), self.brief.plan.session);
         self.tried.push((format!("trunk/{trunk}"), format!("{status} {phrase}")));
         match said(status) {

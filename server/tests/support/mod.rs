@@ -13,6 +13,7 @@ pub mod http;
 pub mod line;
 pub mod linphone;
 pub mod log;
+pub mod names;
 pub mod namespace;
 pub mod phone;
 pub mod pjsua;

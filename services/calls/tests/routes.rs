@@ -9,12 +9,15 @@ use rig::*;
 use switchboard::Notice;
 use switchboard::directory::User;
 use switchboard::route::{
-    CallSettings, Change, Health, Number, Pattern, Route, Rung, Source, Trunk, Way,
+    CallSettings, Change, HOP_FAILED_FOR, Health, Number, Pattern, Route, Rung, Source, Trunk, Way,
 };
 use types::Flow;
 
 const ACME: &str = "127.0.0.1:5080";
 const BEST: &str = "127.0.0.1:5081";
+/// Further addresses of `acme`.
+const SECOND: &str = "127.0.0.1:5082";
+const THIRD: &str = "127.0.0.1:5083";
 const MALLORY: &str = "127.0.0.1:5099";
 /// Bindings of the rig's `frank`.
 const FRANK: &str = CAROL;
@@ -485,6 +488,95 @@ fn a_number_that_rings_two_ends_one_when_the_other_answers() {
     says(&mut rig, FRANK, &frank, "200 OK");
     rig.wait(Duration::from_millis(1));
     assert_eq!(rig.gauge("sessions"), 2);
+}
+
+/// `acme` has three addresses, `best` one.
+fn outward_with_three_addresses(rig: &mut Rig) {
+    outward(rig, Trunk::default());
+    let hops = [ACME, SECOND, THIRD].map(|address| Flow::udp(address.parse().unwrap())).to_vec();
+    change(rig, Change::TrunkHealth("acme".into(), Health { hops, ..Health::default() }));
+}
+
+#[test]
+fn each_address_of_a_trunk_is_tried_before_the_next_trunk() {
+    let mut rig = Rig::new();
+    outward_with_three_addresses(&mut rig);
+    call(&mut rig, "+442071838750", 1);
+    let first = rig.one(ACME, "INVITE");
+    says(&mut rig, ACME, &first, "503 Service Unavailable");
+    rig.wait(Duration::from_millis(1));
+    let second = rig.one(SECOND, "INVITE");
+    // The same request in a new transaction.
+    for name in ["Call-ID", "CSeq", "From", "To"] {
+        assert_eq!(header(&first, name), header(&second, name));
+    }
+    assert_eq!(first.lines().next(), second.lines().next());
+    assert_ne!(header(&first, "Via"), header(&second, "Via"));
+    // Nobody says a word there.
+    rig.wait(Duration::from_secs(33));
+    let third = rig.one(THIRD, "INVITE");
+    says(&mut rig, THIRD, &third, "503 Service Unavailable");
+    rig.wait(Duration::from_millis(1));
+    let other = rig.one(BEST, "INVITE");
+    says(&mut rig, BEST, &other, "200 OK");
+    assert_eq!(last(&mut rig, ALICE).0, 200);
+    // What failed is remembered: all have, so they are asked in their order.
+    for who in [ACME, SECOND] {
+        rig.seen(who);
+    }
+    call(&mut rig, "+442071838750", 2);
+    let first = rig.one(ACME, "INVITE");
+    says(&mut rig, ACME, &first, "486 Busy Here");
+    assert_eq!(last(&mut rig, ALICE).0, 486, "what the far end says of itself is final");
+    assert!(rig.seen(SECOND).iter().all(|text| !text.starts_with("INVITE")));
+}
+
+#[test]
+fn an_address_that_failed_is_tried_last_for_a_while() {
+    let mut rig = Rig::new();
+    outward_with_three_addresses(&mut rig);
+    call(&mut rig, "+442071838750", 1);
+    let first = rig.one(ACME, "INVITE");
+    says(&mut rig, ACME, &first, "503 Service Unavailable");
+    rig.wait(Duration::from_millis(1));
+    let second = rig.one(SECOND, "INVITE");
+    says(&mut rig, SECOND, &second, "180 Ringing");
+    // Somebody was asked there: his answer is the trunk's, and no way to the next address.
+    says(&mut rig, SECOND, &second, "503 Service Unavailable");
+    rig.wait(Duration::from_millis(1));
+    let other = rig.one(BEST, "INVITE");
+    says(&mut rig, BEST, &other, "486 Busy Here");
+    assert!(rig.seen(THIRD).is_empty());
+    rig.seen(ACME);
+    call(&mut rig, "+442071838750", 2);
+    let second = rig.one(SECOND, "INVITE");
+    says(&mut rig, SECOND, &second, "486 Busy Here");
+    assert!(rig.seen(ACME).is_empty());
+    rig.wait(HOP_FAILED_FOR);
+    call(&mut rig, "+442071838750", 3);
+    rig.one(ACME, "INVITE");
+}
+
+#[test]
+fn a_caller_who_gives_up_ends_the_search_for_an_address() {
+    let mut rig = Rig::new();
+    outward_with_three_addresses(&mut rig);
+    call(&mut rig, "+442071838750", 1);
+    let first = rig.one(ACME, "INVITE");
+    says(&mut rig, ACME, &first, "503 Service Unavailable");
+    rig.wait(Duration::from_millis(1));
+    let second = rig.one(SECOND, "INVITE");
+    says(&mut rig, SECOND, &second, "180 Ringing");
+    let cancel = Ask {
+        method: "CANCEL".into(),
+        ..Ask::new("INVITE", "alice", ALICE, 1).to("+442071838750")
+    };
+    rig.from(ALICE, &cancel.text());
+    rig.one(SECOND, "CANCEL");
+    says(&mut rig, SECOND, &second, "487 Request Terminated");
+    rig.wait(Duration::from_secs(40));
+    assert!(rig.seen(THIRD).is_empty() && rig.seen(BEST).is_empty());
+    assert_eq!(rig.gauge("legs"), 0);
 }
 
 #[test]

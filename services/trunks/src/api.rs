@@ -162,7 +162,7 @@ fn show(fact: &Fact, effects: &Effects<'_>) -> Value {
     let mut shown = fact.shown();
     if let (Fact::Trunk(trunk), Some(fields)) = (fact, shown.as_object_mut()) {
         let health = effects.directory().routing().health.get(&trunk.name);
-        fields.insert("health".to_owned(), health_of(trunk, health));
+        fields.insert("health".to_owned(), health_of(trunk, health, effects));
         if effects.hosts(effects.home(&trunk.name)) && trunk.allowance().is_some() {
             let calls = effects.line_count(&Line::Trunk(trunk.name.clone()));
             fields.insert("calls".to_owned(), calls.into());
@@ -171,14 +171,18 @@ fn show(fact: &Fact, effects: &Effects<'_>) -> Value {
     shown
 }
 
-fn health_of(trunk: &Trunk, health: Option<&Health>) -> Value {
+fn health_of(trunk: &Trunk, health: Option<&Health>, effects: &Effects<'_>) -> Value {
     let Some(health) = health else { return json!({"up": false, "why": "not looked at yet"}) };
+    let (routing, now) = (effects.directory().routing(), effects.unix());
     let hops: Vec<String> = health.hops.iter().map(|hop| format!("{hop:?}")).collect();
+    let failed = health.hops.iter().filter(|hop| routing.is_failed(hop, now));
+    let failed: Vec<String> = failed.map(|hop| format!("{hop:?}")).collect();
     json!({
         "up": health.down.is_none(),
         "why": health.down,
         "registered_until": health.registered.filter(|_| trunk.register).map(|at| at.to_string()),
         "addresses": hops,
+        "failed": failed,
         "since": health.since.to_string(),
     })
 }

@@ -249,6 +249,7 @@ impl Room {
         let trunk = match &change {
             Change::Trunk(name, trunk) => Some((name.clone(), trunk.is_some())),
             Change::DialPlan(_)
+            | Change::HopFailed(_, _)
             | Change::Number(_, _)
             | Change::Route(_, _)
             | Change::TrunkHealth(_, _) => None,

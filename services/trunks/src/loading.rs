@@ -41,7 +41,7 @@ impl Room {
             Change::Number(name, _) => (Kind::Number, name.clone()),
             Change::Route(name, _) => (Kind::Route, name.clone()),
             Change::Trunk(name, _) => (Kind::Trunk, name.clone()),
-            Change::TrunkHealth(_, _) => return,
+            Change::HopFailed(_, _) | Change::TrunkHealth(_, _) => return,
         };
         loading.touched.insert(fact);
     }

@@ -1,8 +1,9 @@
 //! How a trunk is doing: where it is, whether it answers, whether we are registered there.
 //!
-//! Only the home shard of a trunk's name watches it, and tells all others when something changed.
+//! Only the home shard of a trunk's name watches it, and tells all others when something changed. Each question goes to
+//! the trunk's first address that has not failed lately.
 //!
-//! Spec: RFC 3261 §10.2 (REGISTER and its renewal), §11 (OPTIONS)
+//! Spec: RFC 3261 §10.2 (REGISTER and its renewal), §11 (OPTIONS); RFC 3263 §4.3 (the next address)
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use switchboard::hop::{Hop, Question};
 use switchboard::requests::{RequestPlan, Response};
 use switchboard::route::{Change, Health, Trunk};
 use switchboard::{Effects, Notice, Ticket};
-use types::{Instant, Transport, UnixTime};
+use types::{Flow, Instant, Transport, UnixTime};
 
 use crate::{Pending, Room};
 
@@ -36,6 +37,9 @@ pub struct Watch {
     next_resolve: Option<Instant>,
     next_probe: Option<Instant>,
     next_register: Option<Instant>,
+    /// Where the last OPTIONS went, and the last REGISTER.
+    asked: Option<Flow>,
+    asked_registrar: Option<Flow>,
     /// Asked and not answered yet: the answer comes by this ticket.
     resolving: Option<Ticket>,
     probing: Option<Ticket>,
@@ -156,6 +160,7 @@ impl Room {
             if watch.call_id.is_none() {
                 watch.call_id = Some(effects.call_id(effects.home(name)));
             }
+            watch.asked_registrar = first_hop(watch, effects);
             let seconds = self.config.register_for.0;
             if let Some(plan) = register(&trunk, watch, seconds.into(), effects) {
                 let ticket = effects.request(plan);
@@ -165,8 +170,9 @@ impl Room {
         }
         if known && watch.next_probe.is_some_and(|at| at <= now) && watch.probing.is_none() {
             watch.next_probe = Some(now + self.config.probe_every);
-            if let Some(plan) = options(&trunk, watch, effects) {
-                let ticket = effects.request(plan);
+            watch.asked = first_hop(watch, effects);
+            if let Some(flow) = watch.asked {
+                let ticket = effects.request(options(&trunk, flow, effects));
                 watch.probing = Some(ticket);
                 self.pending.insert(ticket, Pending::Probe { trunk: name.to_owned() });
             }
@@ -220,6 +226,9 @@ impl Room {
         watch.probing = None;
         // Any word of its own shows that it lives; 503 asks us to stay away.
         if matches!(response.status, 408 | 503) {
+            if let Some(hop) = watch.asked {
+                effects.hop_failed(name, hop);
+            }
             (watch.failed, watch.answered) = (watch.failed.saturating_add(1), 0);
             if watch.failed >= DOWN_AFTER && watch.silent.is_none() {
                 let (times, status) = (watch.failed, response.status);
@@ -254,6 +263,9 @@ impl Room {
             // Early enough for a lost try and its repetition.
             watch.next_register = Some(now + span * 4 / 5);
         } else {
+            if let (408 | 503, Some(hop)) = (response.status, watch.asked_registrar) {
+                effects.hop_failed(name, hop);
+            }
             let wait = REGISTER_RETRY_MIN * 2u32.saturating_pow(watch.refused.min(16));
             watch.refused = watch.refused.saturating_add(1);
             let why = format!("registration got {} {}", response.status, response.phrase);
@@ -288,8 +300,15 @@ impl Room {
     }
 }
 
-fn options(trunk: &Trunk, watch: &Watch, effects: &Effects<'_>) -> Option<RequestPlan> {
-    let flow = *watch.health.hops.first()?;
+/// The hop of a trunk that comes first now; one that has just been found counts as well.
+fn first_hop(watch: &Watch, effects: &Effects<'_>) -> Option<Flow> {
+    let routing = effects.directory().routing();
+    let now = effects.unix();
+    let well = watch.health.hops.iter().find(|hop| !routing.is_failed(hop, now));
+    well.or(watch.health.hops.first()).copied()
+}
+
+fn options(trunk: &Trunk, flow: Flow, effects: &Effects<'_>) -> RequestPlan {
     let slot = effects.home(&trunk.name);
     let uri = format!("sip:{}", trunk.server);
     let mut plan = RequestPlan::new(slot, "OPTIONS", &uri, flow);
@@ -298,7 +317,7 @@ fn options(trunk: &Trunk, watch: &Watch, effects: &Effects<'_>) -> Option<Reques
         ("Contact".to_owned(), effects.contact(flow)),
         ("Accept".to_owned(), "application/sdp".to_owned()),
     ];
-    Some(plan)
+    plan
 }
 
 fn register(
@@ -307,7 +326,7 @@ fn register(
     seconds: u64,
     effects: &Effects<'_>,
 ) -> Option<RequestPlan> {
-    let flow = *watch.health.hops.first()?;
+    let flow = watch.asked_registrar?;
     let slot = effects.home(&trunk.name);
     let mut plan = RequestPlan::new(slot, "REGISTER", &format!("sip:{}", trunk.server), flow);
     let domain = if trunk.from_domain.is_empty() { trunk.host() } else { &trunk.from_domain };

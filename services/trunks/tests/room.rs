@@ -68,6 +68,14 @@ fn one_sent(out: &Out, method: &str) -> String {
     found[0].clone()
 }
 
+/// The first request of this method to there.
+fn one_of(out: &Out, to: &str, method: &str) -> String {
+    let fits = |(known, text): &&(std::net::SocketAddr, String)| {
+        known.to_string() == to && text.starts_with(method)
+    };
+    out.letters.iter().find(fits).expect("a request").1.clone()
+}
+
 fn trunk(house: &mut Alone, name: &str) -> Value {
     house.api("GET /v1/trunks/{name}", &[name], b"").answer().1
 }
@@ -360,6 +368,40 @@ fn a_server_by_name_is_looked_up_and_again() {
     house.reply(ticket, Reply::Resolved(Err("timed out".into())));
     let health = trunk(&mut house, "acme")["health"].clone();
     assert_eq!(health["addresses"].as_array().unwrap().len(), 1, "{health}");
+}
+
+#[test]
+fn the_next_address_is_asked_when_one_is_silent() {
+    let mut house = house();
+    let body = json!({
+        "server": "sip.acme.example", "register": true, "user": "88231", "password": "hunter2",
+    });
+    let out = make(&mut house, TRUNK, "acme", body);
+    let ticket = out.list.iter().find_map(|output| match output {
+        Output::Resolve { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let hop = |address: &str| Hop {
+        transport: Transport::Udp,
+        address: address.parse().unwrap(),
+        peer: 0,
+    };
+    let hops = vec![hop("198.51.100.66:5060"), hop(CARRIER)];
+    let out = house.reply(ticket.expect("a question for the name"), Reply::Resolved(Ok(hops)));
+    let to = |out: &Out, method: &str| -> Vec<String> {
+        let found = out.letters.iter().filter(|(_, text)| text.starts_with(method));
+        found.map(|(to, _)| to.to_string()).collect()
+    };
+    assert_eq!(to(&out, "OPTIONS"), ["198.51.100.66:5060"]);
+    assert_eq!(to(&out, "REGISTER"), ["198.51.100.66:5060"]);
+    // Nobody answers there within 32 seconds: the next try of each goes to the other one.
+    let out = house.pass(Duration::from_secs(38));
+    let (options, register) = (one_of(&out, CARRIER, "OPTIONS"), one_of(&out, CARRIER, "REGISTER"));
+    answer(&mut house, &options, "200 OK", "");
+    answer(&mut house, &register, "200 OK", "Expires: 3000\r\n");
+    let health = trunk(&mut house, "acme")["health"].clone();
+    assert_eq!(health["up"], true, "{health}");
+    assert_eq!(health["failed"].as_array().unwrap().len(), 1, "{health}");
 }
 
 #[test]

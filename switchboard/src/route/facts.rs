@@ -6,13 +6,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use types::{Flow, UnixTime};
+use types::{Flow, Transport, UnixTime};
 
 use super::number::DialPlan;
 use super::schedule::Schedule;
 use crate::lines::Allowance;
+
+/// An address of a trunk that failed is tried behind its others for so long.
+pub const HOP_FAILED_FOR: Duration = Duration::from_secs(60);
+/// Addresses that are remembered as failed; the one that is free again first gives way to a new one.
+pub const HOPS_FAILED_MAX: usize = 1_000;
 
 /// What a user wants done with calls to him.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -364,6 +370,8 @@ pub struct Health {
 pub enum Change {
     /// The dial plan.
     DialPlan(DialPlan),
+    /// Nobody answered at this address, or it was not to be reached: until then others are tried before it.
+    HopFailed(Flow, UnixTime),
     /// A number; `None`: it is gone.
     Number(String, Option<Number>),
     /// A route; `None`: it is gone.
@@ -387,6 +395,8 @@ pub struct Routing {
     pub trunks: BTreeMap<String, Trunk>,
     /// By the trunk's name.
     pub health: BTreeMap<String, Health>,
+    /// Addresses that failed, and until when that counts.
+    failed: BTreeMap<(Transport, SocketAddr), UnixTime>,
 }
 
 impl Routing {
@@ -394,6 +404,7 @@ impl Routing {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::DialPlan(plan) => self.plan = plan,
+            Change::HopFailed(hop, until) => self.hop_failed(hop, until),
             Change::Number(number, known) => put(&mut self.numbers, number, known),
             Change::Route(name, route) => {
                 self.routes.retain(|known| known.name != name);
@@ -411,6 +422,29 @@ impl Routing {
                 self.health.insert(name, health);
             }
         }
+    }
+
+    fn hop_failed(&mut self, hop: Flow, until: UnixTime) {
+        if self.failed.len() >= HOPS_FAILED_MAX {
+            let first = self.failed.iter().min_by_key(|(_, until)| **until).map(|(hop, _)| *hop);
+            first.and_then(|hop| self.failed.remove(&hop));
+        }
+        self.failed.insert((hop.transport, hop.remote), until);
+    }
+
+    /// Whether this address failed, and that still counts.
+    pub fn is_failed(&self, hop: &Flow, now: UnixTime) -> bool {
+        self.failed.get(&(hop.transport, hop.remote)).is_some_and(|until| now < *until)
+    }
+
+    /// Where a trunk is tried, in this order: those that failed lately come last.
+    ///
+    /// Spec: RFC 3263 §4.3
+    pub fn hops_of(&self, trunk: &str, now: UnixTime) -> Vec<Flow> {
+        let Some(health) = self.health.get(trunk) else { return Vec::new() };
+        let mut hops = health.hops.clone();
+        hops.sort_by_key(|hop| self.is_failed(hop, now));
+        hops
     }
 
     /// The trunk that may send from there.

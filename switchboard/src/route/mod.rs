@@ -25,8 +25,8 @@ use types::UnixTime;
 pub use engine::decide;
 pub(crate) use explain::headers;
 pub use facts::{
-    CallSettings, Change, Format, Health, NO_ANSWER_AFTER, Number, Pattern, Route, Routing, Rung,
-    Source, Trunk, Way,
+    CallSettings, Change, Format, HOP_FAILED_FOR, HOPS_FAILED_MAX, Health, NO_ANSWER_AFTER, Number,
+    Pattern, Route, Routing, Rung, Source, Trunk, Way,
 };
 pub use number::{DIGITS_MAX, DIGITS_MIN, DialPlan, Dialled, Rule, is_number};
 pub use refusal::{ROWS, Refusal};
