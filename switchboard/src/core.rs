@@ -372,6 +372,10 @@ impl Core {
         via.extend_from_slice(b";branch=");
         via.extend_from_slice(&Branch::new(slot, id).0);
         via.extend_from_slice(b";rport");
+        if flow.transport == Transport::Tls && flow.is_to_be_dialled() {
+            // Who knows us by our certificate may call us by the same connection (RFC 5923 §8.1).
+            via.extend_from_slice(b";alias");
+        }
         via
     }
 

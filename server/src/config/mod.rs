@@ -60,8 +60,11 @@ types::settings! {
         certificate: String = String::new() => restart,
         /// Its key.
         key: String = String::new() => restart,
-        /// Authorities beside the system's, for servers that we dial.
+        /// Authorities beside the system's, for servers that we dial and callers that we ask.
         authorities: String = String::new() => restart,
+        /// Whether callers by TLS are asked for a certificate. Who has one that nobody vouches for is turned away, who has none
+        /// is not. A carrier that shows one may get our calls by the connection that it opened (RFC 5923).
+        ask_callers: bool = false => restart,
     }
 }
 

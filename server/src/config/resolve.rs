@@ -245,7 +245,8 @@ fn tls(tree: &Tree, base: Base, places: &Places<'_>, listeners: &[Bind]) -> Resu
         let why = format!("`{listener}` wants tls.certificate and tls.key, two files in PEM");
         return Err(places.fault("sip.listen", &why));
     }
-    Ok(Files { served, authorities: path(&tree.tls.authorities) })
+    let (authorities, ask_callers) = (path(&tree.tls.authorities), tree.tls.ask_callers);
+    Ok(Files { served, authorities, ask_callers })
 }
 
 fn resolver(tree: &Tree, places: &Places<'_>) -> Result<Vec<SocketAddr>, Fault> {

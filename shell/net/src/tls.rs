@@ -3,22 +3,25 @@
 //! Picture     files --open--> Tls { acceptor, connector };  files changed --reload--> the next handshake has the new ones
 //! Rules       A connection keeps what it began with: a reload drops nobody. Files that do not fit together change nothing.
 //!             Whom we dial must prove the name that was asked for (or the address, when no name was), by an authority of
-//!             the system or of `authorities`. TLS 1.2 with forward secrecy, or 1.3.
+//!             the system or of `authorities`. TLS 1.2 with forward secrecy, or 1.3. To whoever asks while we dial we show
+//!             the certificate that we serve with. With `ask_callers` a caller by TLS is asked for his: one that no
+//!             authority vouches for ends the handshake, none at all does not. Pages in browsers (WSS) are never asked.
 //! Limits      FILE_MAX octets of one file.
-//! Not here    Time limits of a handshake (stream), who may speak (the rooms), certificates of callers.
-//! Spec        RFC 8446, RFC 5246, RFC 3261 §26.3, RFC 5922 §7 (names)
+//! Not here    Time limits of a handshake and what a caller's certificate is good for (stream), who may speak (the rooms).
+//! Spec        RFC 8446, RFC 5246, RFC 3261 §26.3, RFC 5922 §7 (names), RFC 5923 §9.2 (certificates of callers)
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Octets of a file with certificates or a key: hundreds of authorities fit.
@@ -55,6 +58,8 @@ pub struct Files {
     pub served: Option<(PathBuf, PathBuf)>,
     /// Authorities beside the system's that may vouch for whom we dial.
     pub authorities: Option<PathBuf>,
+    /// Callers by TLS are asked for a certificate of theirs.
+    pub ask_callers: bool,
 }
 
 /// What handshakes are made with. Shared by all listeners.
@@ -62,7 +67,10 @@ pub struct Tls {
     files: Files,
     provider: Arc<CryptoProvider>,
     certificate: Arc<Certificate>,
+    /// For pages in browsers, which would ask their user about a certificate.
     acceptor: TlsAcceptor,
+    /// For everybody else.
+    asking: RwLock<TlsAcceptor>,
     connector: RwLock<TlsConnector>,
 }
 
@@ -82,19 +90,27 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+impl ResolvesClientCert for Certificate {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
 impl Tls {
     /// Reads the files. Errors: they cannot be read, or do not fit together.
     pub fn open(files: Files) -> Result<Self, Fault> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certificate = Arc::new(Certificate::default());
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(Fault::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesServerCert>);
-        let connector = RwLock::new(connector(&provider, files.authorities.as_deref())?);
-        let acceptor = TlsAcceptor::from(Arc::new(server));
-        let tls = Self { files, provider, certificate, acceptor, connector };
+        let roots = Arc::new(authorities(files.authorities.as_deref())?);
+        let acceptor = acceptor(&provider, &certificate, None)?;
+        let asking = acceptor_of(&files, &provider, &certificate, &roots)?;
+        let connector = connector(&provider, &certificate, &roots)?;
+        let (asking, connector) = (RwLock::new(asking), RwLock::new(connector));
+        let tls = Self { files, provider, certificate, acceptor, asking, connector };
         tls.reload()?;
         Ok(tls)
     }
@@ -105,7 +121,10 @@ impl Tls {
             Some((certificate, key)) => Some(served(&self.provider, certificate, key)?),
             None => None,
         };
-        let connector = connector(&self.provider, self.files.authorities.as_deref())?;
+        let roots = Arc::new(authorities(self.files.authorities.as_deref())?);
+        let asking = acceptor_of(&self.files, &self.provider, &self.certificate, &roots)?;
+        let connector = connector(&self.provider, &self.certificate, &roots)?;
+        *self.asking.write().unwrap_or_else(PoisonError::into_inner) = asking;
         *self.certificate.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         *self.connector.write().unwrap_or_else(PoisonError::into_inner) = connector;
         Ok(())
@@ -118,8 +137,12 @@ impl Tls {
         served.chain(&self.files.authorities).map(time).collect()
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.clone()
+    /// What a handshake is accepted with. `page`: of a browser.
+    pub(crate) fn acceptor(&self, page: bool) -> TlsAcceptor {
+        if page {
+            return self.acceptor.clone();
+        }
+        self.asking.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn connector(&self) -> TlsConnector {
@@ -139,7 +162,8 @@ fn served(
     Ok(Arc::new(pair))
 }
 
-fn connector(provider: &Arc<CryptoProvider>, own: Option<&Path>) -> Result<TlsConnector, Fault> {
+/// Everybody who may vouch for somebody.
+fn authorities(own: Option<&Path>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     // What the system has and we cannot read vouches for nobody: no reason not to start.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -148,11 +172,52 @@ fn connector(provider: &Arc<CryptoProvider>, own: Option<&Path>) -> Result<TlsCo
             roots.add(authority).map_err(|why| content(path, why))?;
         }
     }
+    Ok(roots)
+}
+
+/// For callers that may be asked.
+fn acceptor_of(
+    files: &Files,
+    provider: &Arc<CryptoProvider>,
+    certificate: &Arc<Certificate>,
+    roots: &Arc<RootCertStore>,
+) -> Result<TlsAcceptor, Fault> {
+    acceptor(provider, certificate, files.ask_callers.then_some(roots))
+}
+
+fn acceptor(
+    provider: &Arc<CryptoProvider>,
+    certificate: &Arc<Certificate>,
+    asked: Option<&Arc<RootCertStore>>,
+) -> Result<TlsAcceptor, Fault> {
+    let config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(Fault::Setup)?;
+    let config = match asked {
+        None => config.with_no_client_auth(),
+        Some(roots) => {
+            let (roots, provider) = (Arc::clone(roots), Arc::clone(provider));
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|why| Fault::Setup(rustls::Error::General(why.to_string())))?;
+            config.with_client_cert_verifier(verifier)
+        }
+    };
+    let resolver = Arc::clone(certificate) as Arc<dyn ResolvesServerCert>;
+    Ok(TlsAcceptor::from(Arc::new(config.with_cert_resolver(resolver))))
+}
+
+fn connector(
+    provider: &Arc<CryptoProvider>,
+    certificate: &Arc<Certificate>,
+    roots: &Arc<RootCertStore>,
+) -> Result<TlsConnector, Fault> {
     let config = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(Fault::Setup)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(Arc::clone(roots))
+        .with_client_cert_resolver(Arc::clone(certificate) as Arc<dyn ResolvesClientCert>);
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -195,7 +260,8 @@ mod tests {
         let (_, other) = self_signed(&["two.example".to_owned()]).unwrap();
         std::fs::write(at("c"), &certificate).unwrap();
         std::fs::write(at("k"), &key).unwrap();
-        let files = Files { served: Some((at("c"), at("k"))), authorities: Some(at("c")) };
+        let served = Some((at("c"), at("k")));
+        let files = Files { served, authorities: Some(at("c")), ..Files::default() };
         let tls = Tls::open(files).unwrap();
         let stamp = tls.stamp();
         assert!(stamp.len() == 3 && stamp.iter().all(Option::is_some));

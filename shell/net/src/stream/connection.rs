@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sip::{Framing, Message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -12,6 +13,8 @@ use types::{Flow, Transport};
 use super::wire::{Got, Wire};
 use super::{Shared, StreamEvent};
 
+/// The port of SIP by TLS, where a Via names none.
+const TLS_PORT: u16 = 5061;
 /// Octets per read.
 const READ_ROOM: usize = 16 << 10;
 /// Messages per write.
@@ -42,6 +45,8 @@ pub(super) struct Ends {
     pub queued: Arc<AtomicUsize>,
     pub kill: Arc<Notify>,
     pub dialled: bool,
+    /// A caller by TLS who proved who he is: he may want what goes to him by this connection.
+    pub proved: bool,
 }
 
 /// Serves a connection from Opened to Closed.
@@ -58,9 +63,9 @@ pub(super) async fn run<R, W>(
     give(shared, StreamEvent::Opened { flow }).await;
     let (reader, writer) = halves;
     let mut batch = Vec::new();
-    let Ends { queue, queued, kill, dialled } = &mut ends;
+    let Ends { queue, queued, kill, dialled, proved } = &mut ends;
     tokio::select! {
-        () = read(shared, flow, reader, wire, *dialled) => (),
+        () = read(shared, flow, reader, wire, (*dialled, *proved)) => (),
         () = write(shared, flow, writer, queue, queued, &mut batch) => (),
         () = kill.notified() => (),
     }
@@ -116,7 +121,7 @@ async fn read(
     flow: Flow,
     mut reader: impl AsyncRead + Unpin,
     mut wire: Wire,
-    dialled: bool,
+    (dialled, proved): (bool, bool),
 ) {
     let limits = &shared.limits;
     let mut room = vec![0; READ_ROOM];
@@ -139,6 +144,9 @@ async fn read(
                     if !spoken {
                         spoken = true;
                         shared.registry().spoke(flow.connection);
+                    }
+                    if proved && let Some(port) = alias_port(&bytes) {
+                        shared.registry().alias(flow.connection, port);
                     }
                     give(shared, StreamEvent::Message { flow, bytes }).await;
                 }
@@ -164,6 +172,15 @@ async fn read(
         }
         begun = wire.is_within_message().then(|| begun.unwrap_or(now));
     }
+}
+
+/// The port of a request's sender that its connection stands for, when he says so.
+///
+/// Spec: RFC 5923 §8.2
+fn alias_port(bytes: &[u8]) -> Option<u16> {
+    let message = Message::decode(bytes, Framing::Stream).ok().filter(Message::is_request)?;
+    let via = message.via().ok().filter(|via| via.params.has("alias"))?;
+    Some(via.port.unwrap_or(TLS_PORT)).filter(|port| *port != 0)
 }
 
 /// Takes the connection off the books: its writer ends it once this and what waits is out, or the peer does.

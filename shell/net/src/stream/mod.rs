@@ -10,10 +10,12 @@
 //!             A newcomer at a full house takes the place of the oldest connection that has not sent a whole message yet.
 //!             Whom we dial by TLS must prove the name that stands behind the flow, else its address.
 //!             WebSockets are accepted, never dialled: nobody listens behind a page.
+//!             A caller by TLS who proved a name and says `alias` in his Via is not dialled at the address that he gives
+//!             there: what goes to that name there goes by his connection. By TCP nobody proves anything: no aliases.
 //! Limits      [`Limits`], whose defaults are the constants here; PEERS_MAX.
 //! Not here    Certificates (tls), what a message means, resolving names (dns).
-//! Spec        RFC 3261 §18, §18.3 (framing is `sip::stream`); RFC 5626 §3.5.1 (ping); RFC 7118; RFC 5923 for reuse of what
-//!             we dialled.
+//! Spec        RFC 3261 §18, §18.3 (framing is `sip::stream`); RFC 5626 §3.5.1 (ping); RFC 7118; RFC 5923 (reuse of
+//!             connections, aliases).
 
 mod connection;
 mod registry;
@@ -296,8 +298,8 @@ impl Streams {
         self.0.peers().number(name)
     }
 
-    /// The connection for a flow that is to be dialled: the standing one that we dialled for it before, else a new one,
-    /// which may be sent to at once; a dial that fails gives [`StreamEvent::Closed`]. Errors: nobody can be dialled so.
+    /// The connection for a flow that is to be dialled: the standing one that we dialled for it before, or that the peer
+    /// opened and gave the alias of that address, else a new one, which may be sent to at once; a dial that fails gives [`StreamEvent::Closed`]. Errors: nobody can be dialled so.
     pub fn connect(&self, asked: Flow) -> Result<Flow, Unsent> {
         let is_tls = match asked.transport {
             Transport::Tcp => false,
@@ -307,7 +309,8 @@ impl Streams {
         let name = if is_tls { Some(self.0.name(asked).ok_or(Unsent::Closed)?) } else { None };
         let (flow, ends) = {
             let mut registry = self.0.registry();
-            if let Some(flow) = registry.dialled(asked) {
+            let aliased = || registry.aliased(asked, name.as_ref()?);
+            if let Some(flow) = registry.dialled(asked).or_else(aliased) {
                 return Ok(flow);
             }
             let flow = self.0.new_flow(asked.transport, asked.listener, asked.remote);
@@ -426,13 +429,15 @@ async fn accept(shared: Arc<Shared>, bound: Listen, listener: TcpListener) {
 }
 
 /// A connection that somebody opened.
-async fn welcome(shared: &Shared, flow: Flow, stream: TcpStream, ends: Ends) {
+async fn welcome(shared: &Shared, flow: Flow, stream: TcpStream, mut ends: Ends) {
     let wire = match flow.transport {
         Transport::Udp | Transport::Tcp | Transport::Tls => Wire::octets(),
         Transport::Ws | Transport::Wss => Wire::web(&shared.setup.origins),
     };
     let acceptor = match (flow.transport, &shared.setup.tls) {
-        (Transport::Tls | Transport::Wss, Some(tls)) => tls.acceptor(),
+        (Transport::Tls | Transport::Wss, Some(tls)) => {
+            tls.acceptor(flow.transport == Transport::Wss)
+        }
         (Transport::Tls | Transport::Wss, None) => {
             return connection::finish(shared, flow, ends, Vec::new()).await;
         }
@@ -447,6 +452,11 @@ async fn welcome(shared: &Shared, flow: Flow, stream: TcpStream, ends: Ends) {
     };
     match shaken {
         Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            if let Some(certificate) = shown {
+                shared.registry().proved(flow.connection, certificate.clone().into_owned());
+                ends.proved = true;
+            }
             connection::run(shared, flow, tokio::io::split(stream), wire, ends).await;
         }
         Ok(Err(why)) => {

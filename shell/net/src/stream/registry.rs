@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
 use tokio::sync::{Notify, mpsc};
 use types::{Flow, Transport};
 
@@ -36,6 +38,10 @@ struct Standing {
     queue: mpsc::Sender<Item>,
     queued: Arc<AtomicUsize>,
     kill: Arc<Notify>,
+    /// Of a caller by TLS who showed one that an authority vouches for.
+    certificate: Option<CertificateDer<'static>>,
+    /// The address that the caller wants requests for by this connection.
+    alias: Option<SocketAddr>,
 }
 
 /// Connection numbers grow, so the first of a set is its oldest.
@@ -51,6 +57,8 @@ pub(super) struct Registry {
     origins: HashMap<Origin, Tally>,
     silent: BTreeSet<u64>,
     dialled: HashMap<Peer, u64>,
+    /// Connections of callers by TLS, by the address that they are listening at.
+    aliases: HashMap<SocketAddr, u64>,
 }
 
 impl Registry {
@@ -79,6 +87,7 @@ impl Registry {
             queued: Arc::clone(&queued),
             kill: Arc::clone(&kill),
             dialled,
+            proved: false,
         };
         let peer = asked.map(peer_of);
         if let Some(peer) = peer {
@@ -89,8 +98,43 @@ impl Registry {
             tally.count += 1;
             tally.silent.insert(flow.connection);
         }
-        self.standing.insert(flow.connection, Standing { flow, peer, queue, queued, kill });
+        let standing = Standing { flow, peer, queue, queued, kill, certificate: None, alias: None };
+        self.standing.insert(flow.connection, standing);
         Some(ends)
+    }
+
+    /// A caller by TLS proved who he is.
+    pub fn proved(&mut self, connection: u64, certificate: CertificateDer<'static>) {
+        if let Some(standing) = self.standing.get_mut(&connection) {
+            standing.certificate = Some(certificate);
+        }
+    }
+
+    /// The caller wants requests for this port of his by this connection, which is the newest that serves it.
+    ///
+    /// Spec: RFC 5923 §8.2
+    pub fn alias(&mut self, connection: u64, port: u16) {
+        let Some(standing) = self.standing.get_mut(&connection) else { return };
+        if standing.certificate.is_none() {
+            return;
+        }
+        let address = SocketAddr::new(standing.flow.remote.ip(), port);
+        if let Some(before) = standing.alias.replace(address)
+            && self.aliases.get(&before) == Some(&connection)
+        {
+            self.aliases.remove(&before);
+        }
+        self.aliases.insert(address, connection);
+    }
+
+    /// The flow of a caller who listens at that address and proved this name.
+    ///
+    /// Spec: RFC 5923 §9.2 (the name of the alias is checked as when dialling)
+    pub fn aliased(&self, asked: Flow, name: &ServerName<'_>) -> Option<Flow> {
+        let standing = self.standing.get(self.aliases.get(&asked.remote)?)?;
+        let certificate = ParsedCertificate::try_from(standing.certificate.as_ref()?).ok()?;
+        rustls::client::verify_server_name(&certificate, name).ok()?;
+        Some(standing.flow)
     }
 
     /// The connection sent a whole message: it may no longer be pushed out.
@@ -132,6 +176,11 @@ impl Registry {
     /// Forgets a connection; without a sender its task ends when the queue is written. Again is harmless.
     fn remove(&mut self, connection: u64) -> Option<Standing> {
         let standing = self.standing.remove(&connection)?;
+        if let Some(address) = standing.alias
+            && self.aliases.get(&address) == Some(&connection)
+        {
+            self.aliases.remove(&address);
+        }
         if let Some(peer) = standing.peer {
             self.dialled.remove(&peer);
             return Some(standing);

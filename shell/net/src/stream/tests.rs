@@ -246,13 +246,17 @@ async fn a_full_mailbox_slows_the_peer_and_loses_nothing() {
 
 /// A certificate of our own in files of our own; who is to trust it reads the same files.
 fn secured(folder: &tempfile::TempDir, name: &str) -> (Files, Setup) {
+    secured_by(folder, name, false)
+}
+
+fn secured_by(folder: &tempfile::TempDir, name: &str, ask_callers: bool) -> (Files, Setup) {
     let at = |file: &str| folder.path().join(file);
     let (certificate, key) = self_signed(&[name.to_owned()]).unwrap();
     std::fs::write(at("certificate"), &certificate).unwrap();
     std::fs::write(at("authorities"), &certificate).unwrap();
     std::fs::write(at("key"), key).unwrap();
     let served = Some((at("certificate"), at("key")));
-    let files = Files { served, authorities: Some(at("authorities")) };
+    let files = Files { served, authorities: Some(at("authorities")), ask_callers };
     let tls = Some(Arc::new(Tls::open(files.clone()).unwrap()));
     (files, Setup { tls, ..Setup::default() })
 }
@@ -292,6 +296,76 @@ async fn by_tls_the_name_is_checked_and_a_new_certificate_drops_nobody() {
     assert_eq!(here.next().await, StreamEvent::Message { flow, bytes: message(3) });
     let fresh = here.streams.connect(asked(&here, "new.example")).unwrap();
     assert_eq!(here.next().await, StreamEvent::Opened { flow: fresh });
+}
+
+fn says_alias(port: u16) -> Vec<u8> {
+    let text = String::from_utf8(message(4)).unwrap();
+    text.replace("SIP/2.0/TCP c;", &format!("SIP/2.0/TLS c:{port};alias;")).into_bytes()
+}
+
+/// RFC 5923: a caller who proved his name is reached by the connection that he opened, at the port that he says.
+#[tokio::test]
+async fn a_caller_who_proved_a_name_is_not_dialled() {
+    for (asks, alias, reused) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, setup) = secured_by(&folder, "sip.example", asks);
+        let mut there = House::of(Transport::Tls, setup.clone(), Limits::default());
+        let mut here = House::of(Transport::Tls, setup, Limits::default());
+        let own = here.streams.local(1).unwrap();
+        let to = |house: &House, name: &str, remote| Flow {
+            transport: Transport::Tls,
+            listener: 1,
+            connection: house.streams.peer(name),
+            remote,
+        };
+        let flow = here.streams.connect(to(&here, "sip.example", there.streams.local(1).unwrap()));
+        let flow = flow.unwrap();
+        let first = if alias { says_alias(own.port()) } else { message(4) };
+        here.streams.send(flow, first).unwrap();
+        assert_eq!(here.next().await, StreamEvent::Opened { flow });
+        let StreamEvent::Opened { flow: arrived } = there.next().await else { panic!("no Opened") };
+        assert!(matches!(there.next().await, StreamEvent::Message { .. }));
+        // What goes to his listener, under the name that he proved …
+        let back = there.streams.connect(to(&there, "sip.example", own)).unwrap();
+        assert_eq!(back == arrived, reused, "{asks} {alias}");
+        // … and under no other.
+        let other = there.streams.connect(to(&there, "other.example", own)).unwrap();
+        assert_ne!(other, arrived);
+        if reused {
+            there.streams.send(back, message(6)).unwrap();
+            assert_eq!(here.next().await, StreamEvent::Message { flow, bytes: message(6) });
+            // When it is gone, he is dialled.
+            here.streams.close(flow);
+            while there.next().await != (StreamEvent::Closed { flow: arrived }) {}
+            assert_ne!(there.streams.connect(to(&there, "sip.example", own)).unwrap(), arrived);
+        }
+    }
+}
+
+/// A certificate that nobody vouches for ends the handshake; none at all does not.
+#[tokio::test]
+async fn a_caller_who_is_asked_may_be_nobody_but_no_liar() {
+    let (folder, liar) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (files, setup) = secured_by(&folder, "sip.example", true);
+    let mut there = House::of(Transport::Tls, setup, Limits::default());
+    let remote = there.streams.local(1).unwrap();
+    let (strange, _) = secured(&liar, "sip.example");
+    for (served, welcome) in [(None, true), (strange.served, false)] {
+        let tls = Tls::open(Files { served, ..files.clone() }).unwrap();
+        let setup = Setup { tls: Some(Arc::new(tls)), ..Setup::default() };
+        let here = House::of(Transport::Tls, setup, Limits::default());
+        let connection = here.streams.peer("sip.example");
+        let asked = Flow { transport: Transport::Tls, listener: 1, connection, remote };
+        let flow = here.streams.connect(asked).unwrap();
+        here.streams.send(flow, says_alias(5061)).unwrap();
+        let came = there.next().await;
+        assert_eq!(matches!(came, StreamEvent::Opened { .. }), welcome, "{came:?}");
+        if welcome {
+            assert!(matches!(there.next().await, StreamEvent::Message { .. }));
+            here.streams.close(flow);
+            assert!(matches!(there.next().await, StreamEvent::Closed { .. }));
+        }
+    }
 }
 
 #[tokio::test]
