@@ -1,8 +1,9 @@
 //! What crosses a call: INFO, MESSAGE, reasons, identities; and what ends at us.
 
-mod phones;
+mod rig;
 
-use phones::*;
+use rig::phones::*;
+use rig::*;
 
 /// RFC 6086, RFC 3428: requests with bodies cross us, and so do their answers.
 #[test]

@@ -1,10 +1,11 @@
 //! Reliable ringing and changes before the answer (RFC 3262, RFC 3311), and changes that collide.
 
-mod phones;
+mod rig;
 
 use std::time::Duration;
 
-use phones::*;
+use rig::phones::*;
+use rig::*;
 
 const REL: &str = "Supported: 100rel\nAllow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\n";
 const RELIABLY: &str = "Require: 100rel\nAllow: INVITE, PRACK, UPDATE\n";

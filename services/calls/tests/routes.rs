@@ -19,8 +19,6 @@ const BEST: &str = "127.0.0.1:5081";
 const SECOND: &str = "127.0.0.1:5082";
 const THIRD: &str = "127.0.0.1:5083";
 const MALLORY: &str = "127.0.0.1:5099";
-/// Bindings of the rig's `frank`.
-const FRANK: &str = CAROL;
 
 fn change(rig: &mut Rig, change: Change) {
     rig.tell(Notice::RoutingChanged(Box::new(change)));

@@ -1,10 +1,11 @@
 //! Session timers, questions to phones that know none, and what is left after a restart (RFC 4028).
 
-mod phones;
+mod rig;
 
 use std::time::Duration;
 
-use phones::*;
+use rig::phones::*;
+use rig::*;
 use switchboard::{Input, Output};
 
 const TIMER: &str = "Supported: timer\nAllow: INVITE, ACK, BYE, CANCEL, UPDATE\n";

@@ -1,10 +1,11 @@
 //! Transfers (RFC 3515, RFC 3891, RFC 4488, RFC 5589), by phones that need to know nothing of them.
 
-mod phones;
+mod rig;
 
 use std::time::Duration;
 
-use phones::*;
+use rig::phones::*;
+use rig::*;
 
 fn refer(phone: &mut Phone, to: &str, more: &str) -> String {
     phone.request("REFER", &format!("Refer-To: {to}\n{more}"), "")

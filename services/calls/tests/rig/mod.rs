@@ -1,5 +1,7 @@
-//! A shard with the room `calls` and a stand-in for the others, by script.
+//! A shard, or several, with the room `calls` and a stand-in for the others, by script.
 #![allow(dead_code)] // Each test file uses its part.
+
+pub mod phones;
 
 use std::ops::{Deref, DerefMut};
 
@@ -13,6 +15,7 @@ use types::{Flow, Transport, UnixTime};
 pub const ALICE: &str = "127.0.0.1:5071";
 pub const BOB: &str = "127.0.0.1:5072";
 pub const CAROL: &str = "127.0.0.1:5073";
+pub const FRANK: &str = "127.0.0.1:5074";
 
 /// Puts people, a binding and a device into the directory, and says what became of pushes, as other rooms would.
 struct Seed;
@@ -26,12 +29,14 @@ impl Service for Seed {
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         if matches!(notice, Notice::Started) {
-            for name in ["alice", "bob", "carol"] {
+            for name in ["alice", "bob", "carol", "frank"] {
                 effects.put_user(User { name: name.into(), ..User::default() });
             }
-            effects.bind("bob", binding("bob", BOB));
-            effects.put_user(User { name: "frank".into(), ..User::default() });
-            effects.bind("frank", binding("frank", CAROL));
+            for (name, address) in [("bob", BOB), ("frank", FRANK)] {
+                if effects.hosts(effects.home(name)) {
+                    effects.bind(name, binding(name, address));
+                }
+            }
             for name in ["dave", "eve"] {
                 effects.put_user(User { name: name.into(), ..User::default() });
                 for token in ["one", "two"] {
@@ -125,6 +130,11 @@ impl DerefMut for Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::of(1, calls::Config::default())
+    }
+
+    /// With this many shards, and these settings.
+    pub fn of(count: usize, settings: calls::Config) -> Self {
         let us = "127.0.0.1:5060";
         let config = Config {
             domain: "localhost".into(),
@@ -136,10 +146,10 @@ impl Rig {
             public: "http://127.0.0.1:8088".into(),
             ..driver::config()
         };
-        let open = || -> Vec<Box<dyn Service>> {
-            vec![Box::new(Seed), Box::new(calls::Room::new(calls::Config::default()))]
+        let open = move || -> Vec<Box<dyn Service>> {
+            vec![Box::new(Seed), Box::new(calls::Room::new(settings.clone()))]
         };
-        Self(Wire::begin(House::new(config, open), |_| Vec::new()))
+        Self(Wire::begin(House::several(count, &config, open), |_| Vec::new()))
     }
 
     /// What the stand-in heard of one kind since the last look.

@@ -1,11 +1,11 @@
-//! One shard driven by script: what the tests of all rooms share.
+//! One shard, or a few, driven by script: what the tests of all rooms share.
 //!
-//! Picture     a test --> `House` (a shard, its clock) --> `Out` (what one input brought)
+//! Picture     a test --> `House` (shards, their clock) --> `Out` (what one input brought)
 //!             `Alone` is one room beside a witness, `Phones` one room with phones and a keeper; `Wire` speaks SIP text with a house whose store answers at once.
 //! Rules       Named by tests only, never by a room. The clock is virtual: only `pass` and `wait` move it. A room that
 //!             panics fails the test, unless the test allows it.
 //! Limits      None of its own: what a test gathers, it holds.
-//! Not here    Many shards, loss, restarts and a disk: crate `sim`. Sockets: the tests of `server`.
+//! Not here    Mail that is late, loss, restarts and a disk: crate `sim`. Sockets: the tests of `server`.
 //! Spec        None.
 #![deny(missing_docs)]
 
@@ -13,6 +13,7 @@ mod alone;
 mod house;
 mod out;
 pub mod phones;
+mod refusals;
 pub mod text;
 mod wire;
 
@@ -20,6 +21,7 @@ pub use alone::Alone;
 pub use house::{House, START, config};
 pub use out::Out;
 pub use phones::Phones;
+pub use refusals::check_refusals;
 use switchboard::Reply;
 use switchboard::store::{Row, StoreFault};
 use types::Flow;

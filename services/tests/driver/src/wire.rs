@@ -1,15 +1,16 @@
-//! SIP text in and out of a house whose store answers at once.
+//! SIP text in and out of a house of one shard or several, whose store answers at once.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use switchboard::store::{Query, Row};
-use switchboard::{ApiRequest, ApiResponse, Input, Output, Reply};
+use switchboard::{ApiRequest, ApiResponse, Input, Output};
 use types::Flow;
 
 use crate::text::{crlf, status};
-use crate::{House, rows, written};
+use crate::{House, Out, rows, written};
 
 /// What the store says to each question.
 type Store = Box<dyn Fn(&Query) -> Vec<Row>>;
@@ -36,24 +37,34 @@ impl Wire {
         wire
     }
 
-    /// One input, and all that the store says to what it brings.
+    /// One input, and all that the store and other shards say to what it brings.
     pub fn handle(&mut self, input: Input<'_>) {
-        let mut out = self.house.give(input);
-        let mut replies = Vec::new();
-        loop {
-            self.sent.append(&mut out.letters);
-            for output in out.list {
-                match output {
-                    Output::Load { ticket, query } => {
-                        replies.push((ticket, rows((self.store)(&query))));
-                    }
-                    Output::Write { ticket, .. } => replies.push((ticket, written())),
-                    Output::Send { .. } | Output::Crashed { .. } => {}
-                    other => self.others.push(other),
+        let mut follows = VecDeque::new();
+        for shard in self.house.whom(&input) {
+            let out = self.house.feed(shard, input.clone());
+            self.take(shard, out, &mut follows);
+        }
+        while let Some((shard, input)) = follows.pop_front() {
+            let out = self.house.feed(shard, input);
+            self.take(shard, out, &mut follows);
+        }
+    }
+
+    fn take(&mut self, of: usize, mut out: Out, follows: &mut VecDeque<(usize, Input<'static>)>) {
+        self.sent.append(&mut out.letters);
+        for output in out.list {
+            match output {
+                Output::Load { ticket, query } => {
+                    let reply = rows((self.store)(&query));
+                    follows.push_back((of, Input::Reply { ticket, reply }));
                 }
+                Output::Write { ticket, .. } => {
+                    follows.push_back((of, Input::Reply { ticket, reply: written() }));
+                }
+                Output::Mail { shard, mail, .. } => follows.push_back((shard, Input::Mail(mail))),
+                Output::Send { .. } | Output::Crashed { .. } => {}
+                other => self.others.push(other),
             }
-            let Some((ticket, reply)): Option<(_, Reply)> = replies.pop() else { return };
-            out = self.house.reply(ticket, reply);
         }
     }
 
