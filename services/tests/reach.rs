@@ -175,6 +175,29 @@ fn an_address_of_a_device_reaches_that_device() {
 }
 
 #[test]
+fn an_address_that_hides_its_user_is_found_on_every_shard() {
+    // RFC 5627 §5.4: requests are begun wherever they are located, and the device is known at its user's home alone.
+    let mut rig = Rig::sharded(4);
+    rig.register("alice", ALICE);
+    let ok = register(&mut rig, DESK, ";+sip.instance=\"<urn:uuid:1>\"", "Supported: gruu\n");
+    let (public, hidden) = (param(&ok, DESK, "pub-gruu"), param(&ok, DESK, "temp-gruu"));
+    for round in 0..24 {
+        let uri = if round % 2 == 0 { &public } else { &hidden };
+        call(&mut rig, uri);
+        let invite = rig.one(DESK, "INVITE");
+        rig.say(DESK, &reply(&invite, "486 Busy Here", DESK, ""));
+        rig.one(ALICE, "SIP/2.0 486");
+        let number = rig.next();
+        let ask = Ask::new("MESSAGE", "alice", ALICE, number).to("bob").at(uri);
+        let answers = rig.proved(ALICE, "alice", &ask.body("text/plain", "hello"));
+        assert!(answers.iter().all(|answer| status(answer) < 300), "{answers:?}");
+        let message = rig.one(DESK, "MESSAGE");
+        rig.say(DESK, &reply(&message, "200 OK", DESK, ""));
+        rig.one(ALICE, "SIP/2.0 200");
+    }
+}
+
+#[test]
 fn the_path_of_a_registration_is_the_route_of_a_call() {
     // RFC 3327 §5.3
     let mut rig = rig();

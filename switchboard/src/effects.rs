@@ -104,6 +104,17 @@ impl Effects<'_> {
         self.core.is_ours(uri)
     }
 
+    /// The user whom an address of ours names, also when it is that of one device of his, or hides him.
+    pub fn user_at(&self, address: &[u8]) -> Option<String> {
+        let uri = sip::Uri::decode(address).ok().filter(|uri| self.is_ours(uri))?;
+        self.core.user_in(&uri)
+    }
+
+    /// The same for whom a request is, which was let in with whatever host it names.
+    pub fn addressee(&self, message: &sip::Message<'_>) -> Option<String> {
+        self.core.user_in(&sip::Uri::decode(message.request_uri()?).ok()?)
+    }
+
     /// The one device that an address of ours names; `None`: all of its user's.
     pub fn gruu(&self, uri: &sip::Uri<'_>) -> Option<crate::gruu::Gruu> {
         crate::gruu::Gruu::read(&self.core.keys, uri).filter(|_| self.core.is_ours(uri))

@@ -15,7 +15,7 @@ use sip::transaction::{Server, ServerInvite, server, server_invite};
 use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
 use types::{Flow, LegId, SessionId, Slot, Transport};
 
-use crate::core::Core;
+use crate::core::{Core, Keys};
 use crate::gruu::Gruu;
 use crate::ladder::Lane;
 use crate::leg::{Leg, Phase};
@@ -28,7 +28,8 @@ use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Ta
 const AMPLIFICATION_MAX: usize = 3;
 
 /// Where a message is to be handled, from a cheap look: see DESIGN §4.1 for the order.
-pub(crate) fn locate(message: &Message<'_>, slot_of: impl Fn(&[u8]) -> Slot) -> Slot {
+pub(crate) fn locate(message: &Message<'_>, keys: &Keys) -> Slot {
+    let slot_of = |name: &[u8]| keys.slot(name);
     if !message.is_request() {
         let branch = message.via().ok().and_then(|via| via.branch());
         return branch.and_then(Branch::parse).map_or(Slot(0), |(slot, _)| slot);
@@ -48,7 +49,11 @@ pub(crate) fn locate(message: &Message<'_>, slot_of: impl Fn(&[u8]) -> Slot) -> 
         && let Some(Ok(uri)) = message.request_uri().map(Uri::decode)
         && let Some(user) = uri.user_unescaped()
     {
-        return slot_of(&user);
+        // An address of one device may hide whose it is.
+        return match Gruu::read(keys, &uri) {
+            Some(gruu) => slot_of(gruu.user().as_bytes()),
+            None => slot_of(&user),
+        };
     }
     slot_of(message.call_id())
 }
@@ -376,7 +381,7 @@ impl Core {
     ) -> RequestId {
         let flow = self.reply_flow(flow, message);
         let tag = if tag == Tag::default() {
-            let slot = locate(message, |name| self.keys.slot(name));
+            let slot = locate(message, &self.keys);
             self.tag(slot)
         } else {
             tag
@@ -619,6 +624,14 @@ impl Core {
         }
         let user = uri.user_unescaped().unwrap_or_default();
         Ok(String::from_utf8_lossy(&user).into_owned())
+    }
+
+    /// The user that an address names; `None`: none at all, or nobody's name.
+    pub(crate) fn user_in(&self, uri: &Uri<'_>) -> Option<String> {
+        match Gruu::read(&self.keys, uri) {
+            Some(gruu) => Some(gruu.user().to_owned()),
+            None => String::from_utf8(uri.user_unescaped()?.into_owned()).ok(),
+        }
     }
 
     /// Answers an OPTIONS to a user that no room took: whether there is one, and what we take.

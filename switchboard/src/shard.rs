@@ -662,7 +662,7 @@ pub fn locate_own(bytes: &[u8]) -> Option<Slot> {
 /// which any shard may count.
 pub fn locate(bytes: &[u8], keys: &Keys) -> Option<Slot> {
     let message = Message::decode(bytes, Framing::Datagram).ok()?;
-    Some(crate::receive::locate(&message, |name| keys.slot(name)))
+    Some(crate::receive::locate(&message, keys))
 }
 
 fn words(why: &(dyn std::any::Any + Send)) -> String {

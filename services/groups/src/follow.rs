@@ -1,6 +1,6 @@
 //! What follows from an instruction: copies, words to the others, letters to all.
 
-use sip::{Message, Name, Uri};
+use sip::{Message, Name};
 use switchboard::group::{Deed, Group, Kind, Order, Others, Showing};
 use switchboard::notice::{CallFacts, LetterPlan, MessageFacts};
 use switchboard::{Caller, Effects, Notice, RequestId};
@@ -35,7 +35,7 @@ impl Room {
         caller: &Caller,
         effects: &mut Effects<'_>,
     ) -> bool {
-        let target = message.request_uri().and_then(|uri| user_of(uri, effects));
+        let target = message.request_uri().and_then(|uri| effects.user_at(uri));
         let groups = effects.directory().groups();
         let Some((group, _)) = target.as_deref().and_then(|target| groups.at(target)) else {
             return false;
@@ -115,8 +115,8 @@ impl Room {
 
 /// A call: a round of the group goes on, and the others of the caller's groups hear of it.
 fn began(facts: &CallFacts, effects: &mut Effects<'_>) {
-    let target = user_of(facts.to.as_bytes(), effects).unwrap_or_default();
-    let caller = user_of(facts.from.as_bytes(), effects).unwrap_or_default();
+    let target = effects.user_at(facts.to.as_bytes()).unwrap_or_default();
+    let caller = effects.user_at(facts.from.as_bytes()).unwrap_or_default();
     let groups = effects.directory().groups();
     let called = groups.at(&target).map(|(group, _)| group);
     let turns = called.filter(|group| group.ring.plan == Order::RoundRobin);
@@ -136,8 +136,8 @@ fn began(facts: &CallFacts, effects: &mut Effects<'_>) {
 
 /// An answer: the members of the group that was called see who has it, the others of the caller's groups who answered.
 fn answered(facts: &CallFacts, effects: &mut Effects<'_>) {
-    let target = user_of(facts.to.as_bytes(), effects).unwrap_or_default();
-    let caller = user_of(facts.from.as_bytes(), effects).unwrap_or_default();
+    let target = effects.user_at(facts.to.as_bytes()).unwrap_or_default();
+    let caller = effects.user_at(facts.from.as_bytes()).unwrap_or_default();
     let by = facts.answered_by.as_str();
     let groups = effects.directory().groups();
     let shown = |group: &&Group, who: &str| {
@@ -235,16 +235,10 @@ impl Source {
 fn member_of(caller: &Caller, effects: &Effects<'_>) -> Option<String> {
     let user = match caller {
         Caller::User(user) => Some(user.clone()),
-        Caller::Claimed(uri) => user_of(uri.as_bytes(), effects),
+        Caller::Claimed(uri) => effects.user_at(uri.as_bytes()),
         Caller::Trunk(_) => None,
     };
     user.filter(|user| effects.directory().user(user).is_some())
-}
-
-/// The user part of an address of ours.
-fn user_of(uri: &[u8], effects: &Effects<'_>) -> Option<String> {
-    let uri = Uri::decode(uri).ok().filter(|uri| effects.is_ours(uri))?;
-    String::from_utf8(uri.user_unescaped()?.into_owned()).ok()
 }
 
 fn address(user: &str, effects: &Effects<'_>) -> String {

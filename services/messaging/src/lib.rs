@@ -149,11 +149,7 @@ impl Room {
         (flow, caller): (Flow, &Caller),
         effects: &mut Effects<'_>,
     ) -> Result<(), Refusal> {
-        let user = message
-            .request_uri()
-            .and_then(|uri| sip::Uri::decode(uri).ok())
-            .and_then(|uri| String::from_utf8(uri.user_unescaped()?.into_owned()).ok())
-            .ok_or(Refusal::NoSuchUser)?;
+        let user = effects.addressee(message).ok_or(Refusal::NoSuchUser)?;
         known(&user, effects)?;
         let body = message.body();
         match body.len() {
@@ -350,14 +346,10 @@ struct Source {
 /// The sender as the copies name him: what he proved, else what he says.
 fn sender(caller: &Caller, message: &Message<'_>, effects: &Effects<'_>) -> Source {
     let said = message.from().ok().map(|from| from.display_text()).unwrap_or_default();
-    let claimed = |address: &str| {
-        let uri = sip::Uri::decode(address.as_bytes()).ok().filter(|uri| effects.is_ours(uri))?;
-        String::from_utf8(uri.user_unescaped()?.into_owned()).ok()
-    };
     let user = match caller {
         Caller::User(user) => Some(user.clone()),
         // Without proof a name of ours is worth as much as `sip.require_auth = false` says.
-        Caller::Claimed(address) => claimed(address),
+        Caller::Claimed(address) => effects.user_at(address.as_bytes()),
         Caller::Trunk(_) => None,
     };
     let known = user.and_then(|user| effects.directory().user(&user));

@@ -348,18 +348,13 @@ fn call_changed(facts: &CallFacts, states: [LineState; 2], effects: &mut Effects
 
 /// The user whose address this is.
 fn user_of(address: &str, effects: &Effects<'_>) -> Option<String> {
-    let uri = sip::Uri::decode(address.as_bytes()).ok().filter(|uri| effects.is_ours(uri))?;
-    let user = String::from_utf8(uri.user_unescaped()?.into_owned()).ok()?;
+    let user = effects.user_at(address.as_bytes())?;
     effects.directory().user(&user).map(|user| user.name.clone())
 }
 
 /// The user that a request is about.
 fn target(message: &Message<'_>, effects: &Effects<'_>) -> Result<String, Refusal> {
-    let user = message
-        .request_uri()
-        .and_then(|uri| sip::Uri::decode(uri).ok())
-        .and_then(|uri| String::from_utf8(uri.user_unescaped()?.into_owned()).ok())
-        .unwrap_or_default();
+    let user = effects.addressee(message).unwrap_or_default();
     if effects.directory().user(&user).is_some() {
         return Ok(user);
     }

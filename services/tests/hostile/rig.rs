@@ -74,8 +74,18 @@ impl Rig {
         Self::filled(config, || services::open(&services::Config::default()), crowd)
     }
 
+    /// With this many shards.
+    pub fn sharded(count: usize) -> Self {
+        let config = config(true, vec![Algorithm::Sha256, Algorithm::Md5]);
+        let open: fn() -> _ = || services::open(&services::Config::default());
+        Self::housed(House::several(count, &config, open), 0)
+    }
+
     fn filled(config: Config, open: fn() -> Vec<Box<dyn Service>>, crowd: usize) -> Self {
-        let house = House::new(config, open);
+        Self::housed(House::new(config, open), crowd)
+    }
+
+    fn housed(house: House, crowd: usize) -> Self {
         let ports = house.gauge("ports_left");
         let store = move |query: &Query| {
             let users = query.sql.contains("people_users");
