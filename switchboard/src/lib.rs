@@ -39,6 +39,7 @@ mod receive;
 pub mod record;
 pub mod redact;
 pub mod refusal;
+mod refused;
 pub mod requests;
 mod restore;
 pub mod ring;
@@ -64,6 +65,7 @@ pub use input::{
 pub use leg::{InvitePlan, LegCommand, LegEvent, Passed};
 pub use leg_watch::{INTERVAL, INTERVAL_MIN};
 pub use notice::Notice;
+pub use refused::{Refused, Usual};
 pub use requests::{Login, RequestPlan, Response};
 pub use service::{
     Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,

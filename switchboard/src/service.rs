@@ -231,6 +231,20 @@ pub struct Endpoint {
     pub response: &'static str,
 }
 
+impl Endpoint {
+    /// For the administrator, by JSON: method and path, what it does, who answers, the largest body, and examples of a
+    /// body and an answer.
+    pub const fn admin(
+        (method, path): (&'static str, &'static str),
+        doc: &'static str,
+        scope: Scope,
+        body_max: usize,
+        (request, response): (&'static str, &'static str),
+    ) -> Self {
+        Self { method, path, doc, access: Access::Admin, scope, body_max, request, response }
+    }
+}
+
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -2,39 +2,35 @@
 
 use serde_json::{Value, json};
 use switchboard::group::Group;
-use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Scope};
+use switchboard::{ApiRequest, ApiResponse, Effects, Endpoint, Scope};
 
 use crate::{BODY_MAX, Pending, Refusal, Refused, Room, body, store};
 
 /// Requests of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint("GET", "/v1/groups", "Lists all groups.", Scope::Any, "", LIST),
-    endpoint(
-        "PUT",
-        "/v1/groups/{name}",
+    Endpoint::admin(("GET", "/v1/groups"), "Lists all groups.", Scope::Any, BODY_MAX, ("", LIST)),
+    Endpoint::admin(
+        ("PUT", "/v1/groups/{name}"),
         "Makes or replaces a group. Members are users that exist; instructions hold by kind (`call`, `video`, `message`), and a member's own come first.",
         Scope::User(0),
-        r#"{"kind":"shared","display_name":"Front desk","number":"+15550111","members":[{"user":"1001","priority":5,"role":"talk","skills":["billing"]}],"ring":{"plan":"in_turn","each":20},"instructions":{"call":{"identity":"group","others":"told","result":"shown"},"message":{"copies":true}}}"#,
-        GROUP,
+        BODY_MAX,
+        (
+            r#"{"kind":"shared","display_name":"Front desk","number":"+15550111","members":[{"user":"1001","priority":5,"role":"talk","skills":["billing"]}],"ring":{"plan":"in_turn","each":20},"instructions":{"call":{"identity":"group","others":"told","result":"shown"},"message":{"copies":true}}}"#,
+            GROUP,
+        ),
     ),
-    endpoint("GET", "/v1/groups/{name}", "One group.", Scope::Any, "", GROUP),
-    endpoint("DELETE", "/v1/groups/{name}", "Deletes a group.", Scope::User(0), "", ""),
+    Endpoint::admin(("GET", "/v1/groups/{name}"), "One group.", Scope::Any, BODY_MAX, ("", GROUP)),
+    Endpoint::admin(
+        ("DELETE", "/v1/groups/{name}"),
+        "Deletes a group.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
 ];
 
 const LIST: &str = r#"{"items":[],"next":null}"#;
 const GROUP: &str = r#"{"name":"desk","address":"sip:desk@localhost","kind":"shared","display_name":"Front desk","number":"+15550111","addresses":[],"members":[{"user":"1001","priority":5,"role":"talk","skills":["billing"],"instructions":{"call":{},"message":{},"video":{}}}],"ring":{"plan":"in_turn","each":20},"instructions":{"call":{"identity":"group","others":"told","result":"shown"},"message":{"copies":true},"video":{}}}"#;
-
-const fn endpoint(
-    method: &'static str,
-    path: &'static str,
-    doc: &'static str,
-    scope: Scope,
-    request: &'static str,
-    response: &'static str,
-) -> Endpoint {
-    let access = Access::Admin;
-    Endpoint { method, path, doc, access, scope, body_max: BODY_MAX, request, response }
-}
 
 impl Room {
     pub(crate) fn api(

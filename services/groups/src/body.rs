@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use switchboard::directory::Directory;
 use switchboard::group::{
     ADDRESSES_MAX, EACH_MAX, Group, MEMBERS_MAX, Member, SKILL_MARK, SKILLS_MAX,
@@ -29,17 +30,17 @@ pub fn decode(name: &str, bytes: &[u8], directory: &Directory) -> Result<Group, 
     let group = Group { name: name.to_owned(), ..group };
     shape(&group)?;
     if directory.user(name).is_some() {
-        return Err(Refused::of(Refusal::AddressTaken, "name", name));
+        return Err(Refused::with(Refusal::AddressTaken, json!({"name": name})));
     }
     for member in &group.members {
         if directory.user(&member.user).is_none() {
-            return Err(Refused::of(Refusal::NoSuchUser, "user", &member.user));
+            return Err(Refused::with(Refusal::NoSuchUser, json!({"user": &member.user})));
         }
     }
     for address in addresses(&group) {
         let other = directory.groups().at(address).is_some_and(|(known, _)| known.name != name);
         if other || directory.user(address).is_some() {
-            return Err(Refused::of(Refusal::AddressTaken, "address", address));
+            return Err(Refused::with(Refusal::AddressTaken, json!({"address": address})));
         }
     }
     Ok(group)

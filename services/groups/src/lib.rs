@@ -28,7 +28,7 @@ use sip::{Message, Method};
 use switchboard::group::{Group, Kind};
 use switchboard::leg::LegCommand;
 use switchboard::store::StoreFault;
-use switchboard::{ApiResponse, Effects, Manifest, Notice, Reply, Service, Session, Ticket};
+use switchboard::{ApiResponse, Effects, Manifest, Notice, Reply, Service, Session, Ticket, Usual};
 use types::{Instant, LegId, Refuse, SessionId};
 
 pub use api::ENDPOINTS;
@@ -53,6 +53,9 @@ static MANIFEST: Manifest = Manifest {
     refusals: REFUSALS,
     project: None,
 };
+
+/// A refusal with what was tried.
+type Refused = switchboard::Refused<Refusal>;
 
 /// See the head of this file. The groups themselves live in the switchboard's directory.
 #[derive(Debug)]
@@ -221,10 +224,7 @@ impl Room {
 fn not_written(pending: Pending, fault: &StoreFault, effects: &mut Effects<'_>) {
     let refusal = match (&pending, fault) {
         (Pending::Remove { .. }, StoreFault::Mismatch { .. }) => Refusal::NoSuchGroup,
-        (_, StoreFault::Unreachable) => Refusal::StoreUnreachable,
-        (_, StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
-            Refusal::StoreBroken
-        }
+        (_, fault) => Refusal::of_store(fault.clone()),
     };
     match pending {
         // He does not ring all the same: there is no such user.
@@ -243,32 +243,4 @@ fn refuse_call(session: SessionId, leg: LegId, refusal: Refusal, effects: &mut E
     let headers = Effects::refusal_headers(&refusal);
     effects.leg(session, leg, LegCommand::End { status: verdict.sip, headers });
     effects.end(session, None);
-}
-
-/// A refusal with what was tried, for the problem document.
-struct Refused {
-    refusal: Refusal,
-    tried: serde_json::Value,
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, tried: serde_json::Value::Null }
-    }
-}
-
-impl Refused {
-    fn of(refusal: Refusal, what: &str, value: &str) -> Self {
-        Self { refusal, tried: serde_json::json!({ what: value }) }
-    }
-
-    fn malformed(field: &str, wants: &str) -> Self {
-        let tried = serde_json::json!({"field": field, "wants": wants});
-        Self { refusal: Refusal::Malformed, tried }
-    }
-
-    fn answer(&self, api: u64, effects: &mut Effects<'_>) {
-        effects.count(self.refusal.verdict().code);
-        effects.answer(api, ApiResponse::refusal(&self.refusal, &self.tried));
-    }
 }

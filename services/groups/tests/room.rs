@@ -10,7 +10,7 @@ use switchboard::group::{Group, Member};
 use switchboard::notice::{CallFacts, LetterPlan, MessageFacts};
 use switchboard::store::{Durability, Value as Cell};
 use switchboard::{Input, Notice, Output, Service};
-use types::{Refuse, UnixTime};
+use types::UnixTime;
 
 fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config { groups_max: 2, ..Config::default() }))
@@ -74,17 +74,7 @@ fn wanted(told: Vec<Notice>) -> Vec<String> {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("groups.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1901 + place);
-    }
+    driver::check_refusals("groups", 1901, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

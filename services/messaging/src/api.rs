@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use switchboard::store::{Row, StoreFault};
-use switchboard::{ApiRequest, ApiResponse, Effects};
-use types::Refuse;
+use switchboard::{ApiRequest, ApiResponse, Effects, Usual};
 
 use crate::delivery::Sender;
 use crate::letter::Letter;
@@ -28,13 +27,7 @@ struct Body {
 }
 
 /// A refusal with what was tried.
-struct Refused(Refusal, Value);
-
-impl Refused {
-    fn field(refusal: Refusal, field: &str, given: &str) -> Self {
-        Self(refusal, json!({"field": field, "given": given}))
-    }
-}
+type Refused = switchboard::Refused<Refusal>;
 
 impl Room {
     pub(crate) fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) {
@@ -43,26 +36,25 @@ impl Room {
             Some("POST") => self.post(request, effects),
             Some(_) | None => self.list(request, effects),
         };
-        if let Err(Refused(refusal, tried)) = done {
-            effects.count(refusal.verdict().code);
-            effects.answer(request.id, ApiResponse::refusal(&refusal, &tried));
+        if let Err(refused) = done {
+            refused.answer(request.id, effects);
         }
     }
 
     fn post(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> Result<(), Refused> {
         let body: Body = serde_json::from_slice(&request.body)
-            .map_err(|why| Refused::field(Refusal::Malformed, "body", &why.to_string()))?;
+            .map_err(|why| Refused::given(Refusal::Malformed, "body", &why.to_string()))?;
         let to = user_of(&body.to, effects);
         let from = user_of(&body.from, effects);
         for (field, user) in [("from", &from), ("to", &to)] {
-            known(user, effects).map_err(|refusal| Refused::field(refusal, field, user))?;
+            known(user, effects).map_err(|refusal| Refused::given(refusal, field, user))?;
         }
         let kind = body.content_type.unwrap_or_else(|| "text/plain".into());
         if body.text.len() > BODY_MAX {
-            return Err(Refused(Refusal::TooLong, json!({"octets": body.text.len()})));
+            return Err(Refused::with(Refusal::TooLong, json!({"octets": body.text.len()})));
         }
         if kind.chars().any(char::is_control) || !kind.contains('/') {
-            return Err(Refused::field(Refusal::Malformed, "content_type", &kind));
+            return Err(Refused::given(Refusal::Malformed, "content_type", &kind));
         }
         if effects.forward(request, &to) {
             return Ok(());
@@ -81,24 +73,24 @@ impl Room {
             ..self.letter(&to, body.expires, effects)
         };
         self.submit(letter, &from, Sender::Api(request.id), effects)
-            .map_err(|refusal| Refused::field(refusal, "to", &to))
+            .map_err(|refusal| Refused::given(refusal, "to", &to))
     }
 
     fn list(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> Result<(), Refused> {
         let user = request.query("user").unwrap_or_default();
         if user.is_empty() || user.contains('\0') {
-            return Err(Refused::field(Refusal::Malformed, "user", user));
+            return Err(Refused::given(Refusal::Malformed, "user", user));
         }
         let limit = match request.query("limit") {
             Some(text) => text
                 .parse()
                 .ok()
                 .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| Refused::field(Refusal::Malformed, "limit", text))?,
+                .ok_or_else(|| Refused::given(Refusal::Malformed, "limit", text))?,
             None => PAGE,
         };
         if self.questions >= QUESTIONS_MAX {
-            return Err(Refused(Refusal::TooManyQuestions, Value::Null));
+            return Err(Refusal::TooManyQuestions.into());
         }
         self.questions += 1;
         let user = user_of(user, effects);
@@ -116,14 +108,7 @@ impl Room {
     ) {
         let rows = match rows {
             Ok(rows) => rows,
-            Err(StoreFault::Unreachable) => {
-                effects.refuse_api(api, &Refusal::StoreUnreachable);
-                return;
-            }
-            Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
-                effects.refuse_api(api, &Refusal::StoreBroken);
-                return;
-            }
+            Err(fault) => return effects.refuse_api(api, &Refusal::of_store(fault)),
         };
         let waiting =
             self.queues.get(user).into_iter().flat_map(|queue| queue.letters.iter().rev());
@@ -148,7 +133,5 @@ impl Room {
 
 /// A user by his name, or by his address at our domain.
 fn user_of(text: &str, effects: &Effects<'_>) -> String {
-    let uri = sip::Uri::decode(text.as_bytes()).ok().filter(|uri| effects.is_ours(uri));
-    let user = uri.and_then(|uri| String::from_utf8(uri.user_unescaped()?.into_owned()).ok());
-    user.unwrap_or_else(|| text.to_owned())
+    effects.user_at(text.as_bytes()).unwrap_or_else(|| text.to_owned())
 }

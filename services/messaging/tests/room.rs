@@ -8,7 +8,7 @@ use messaging::{Config, REFUSALS, Refusal, Room};
 use serde_json::json;
 use switchboard::store::{Durability, Value};
 use switchboard::{Notice, Output, Service};
-use types::{MessageId, Refuse, SessionId, UnixTime};
+use types::{MessageId, SessionId, UnixTime};
 
 const TEXT: &str = "Content-Type: text/plain\r\n";
 
@@ -34,17 +34,7 @@ fn waiting(house: &Phones) -> Vec<u32> {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("messaging.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1701 + place);
-    }
+    driver::check_refusals("messaging", 1701, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

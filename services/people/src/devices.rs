@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use switchboard::directory::{DEVICES_MAX, Device};
 use switchboard::store::{Row, StoreFault};
-use switchboard::{ApiRequest, ApiResponse, Effects, Notice};
+use switchboard::{ApiRequest, ApiResponse, Effects, Notice, Usual};
 
 use crate::{Pending, Refusal, Refused, Room, body, store};
 
@@ -68,14 +68,7 @@ impl Room {
     ) {
         let rows = match rows {
             Ok(rows) => rows,
-            Err(StoreFault::Unreachable) => {
-                effects.refuse_api(api, &Refusal::StoreUnreachable);
-                return;
-            }
-            Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
-                effects.refuse_api(api, &Refusal::StoreBroken);
-                return;
-            }
+            Err(fault) => return effects.refuse_api(api, &Refusal::of_store(fault)),
         };
         take_away(&user, &device, &rows, effects);
         let ticket = effects.write(store::put_device(&user, &device, None, effects.unix()));

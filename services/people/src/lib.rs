@@ -25,10 +25,10 @@ use switchboard::input::Picture;
 use switchboard::route::CallSettings;
 use switchboard::store::StoreFault;
 use switchboard::{
-    Access, ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice,
-    Reply, Scope, Service, Session, Ticket, link,
+    ApiRequest, ApiResponse, Attachment, Effects, Endpoint, LegPlan, Manifest, Notice, Reply,
+    Scope, Service, Session, Ticket, Usual, link,
 };
-use types::{Refuse, UnixTime};
+use types::UnixTime;
 
 pub use body::{DISPLAY_NAME_MAX, NAME_MAX, PASSWORD_MAX, TOKEN_MAX};
 pub use config::Config;
@@ -42,102 +42,105 @@ const BODY_MAX: usize = 16 << 10;
 
 /// Requests of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
-    endpoint(
-        "GET",
-        "/v1/users",
+    Endpoint::admin(
+        ("GET", "/v1/users"),
         "Lists all users.",
         Scope::Every,
-        "",
-        r#"{"items":[{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":[],"image":null}],"next":null}"#,
+        BODY_MAX,
+        (
+            "",
+            r#"{"items":[{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":[],"image":null}],"next":null}"#,
+        ),
     ),
-    endpoint(
-        "PUT",
-        "/v1/users/{name}",
+    Endpoint::admin(
+        ("PUT", "/v1/users/{name}"),
         "Makes or changes a user. Without `password` an existing one keeps his.",
         Scope::User(0),
-        r#"{"password":"…","display_name":"Ann","digest":["MD5"]}"#,
-        USER,
+        BODY_MAX,
+        (r#"{"password":"…","display_name":"Ann","digest":["MD5"]}"#, USER),
     ),
-    endpoint("GET", "/v1/users/{name}", "One user.", Scope::User(0), "", USER),
-    endpoint(
-        "DELETE",
-        "/v1/users/{name}",
+    Endpoint::admin(("GET", "/v1/users/{name}"), "One user.", Scope::User(0), BODY_MAX, ("", USER)),
+    Endpoint::admin(
+        ("DELETE", "/v1/users/{name}"),
         "Deletes a user, with devices and bindings.",
         Scope::User(0),
-        "",
-        "",
+        BODY_MAX,
+        ("", ""),
     ),
     Endpoint {
         body_max: PICTURE_MAX + 1,
-        ..endpoint(
-            "PUT",
-            "/v1/users/{name}/image",
+        ..Endpoint::admin(
+            ("PUT", "/v1/users/{name}/image"),
             "Sets the picture: the octets of a PNG, JPEG or WebP file.",
             Scope::User(0),
-            "",
-            r#"{"url":"http://127.0.0.1:8088/v1/images/HASH?exp=0&sig=0","full":"…","width":256,"height":256,"content_type":"image/jpeg"}"#,
+            BODY_MAX,
+            (
+                "",
+                r#"{"url":"http://127.0.0.1:8088/v1/images/HASH?exp=0&sig=0","full":"…","width":256,"height":256,"content_type":"image/jpeg"}"#,
+            ),
         )
     },
-    endpoint("DELETE", "/v1/users/{name}/image", "Takes the picture away.", Scope::User(0), "", ""),
-    endpoint(
-        "GET",
-        "/v1/users/{name}/calls",
+    Endpoint::admin(
+        ("DELETE", "/v1/users/{name}/image"),
+        "Takes the picture away.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/users/{name}/calls"),
         "What the user wants done with calls: forwarding, do not disturb, call waiting.",
         Scope::User(0),
-        "",
-        CALLS,
+        BODY_MAX,
+        ("", CALLS),
     ),
-    endpoint(
-        "PUT",
-        "/v1/users/{name}/calls",
+    Endpoint::admin(
+        ("PUT", "/v1/users/{name}/calls"),
         "Sets it. What is left out goes back to its default.",
         Scope::User(0),
-        CALLS,
-        CALLS,
+        BODY_MAX,
+        (CALLS, CALLS),
     ),
-    endpoint("DELETE", "/v1/users/{name}/calls", "Calls just ring again.", Scope::User(0), "", ""),
-    endpoint(
-        "GET",
-        "/v1/users/{name}/devices",
+    Endpoint::admin(
+        ("DELETE", "/v1/users/{name}/calls"),
+        "Calls just ring again.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/users/{name}/devices"),
         "Lists the devices that can wake the user.",
         Scope::User(0),
-        "",
-        r#"{"items":[],"next":null}"#,
+        BODY_MAX,
+        ("", r#"{"items":[],"next":null}"#),
     ),
-    endpoint(
-        "PUT",
-        "/v1/users/{name}/devices/{device}",
+    Endpoint::admin(
+        ("PUT", "/v1/users/{name}/devices/{device}"),
         "Makes or changes a device. A token that another device has moves here.",
         Scope::User(0),
-        r#"{"kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#,
-        DEVICE,
+        BODY_MAX,
+        (r#"{"kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#, DEVICE),
     ),
-    endpoint("GET", "/v1/users/{name}/devices/{device}", "One device.", Scope::User(0), "", DEVICE),
-    endpoint(
-        "DELETE",
-        "/v1/users/{name}/devices/{device}",
+    Endpoint::admin(
+        ("GET", "/v1/users/{name}/devices/{device}"),
+        "One device.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", DEVICE),
+    ),
+    Endpoint::admin(
+        ("DELETE", "/v1/users/{name}/devices/{device}"),
         "Forgets a device and bindings with its token.",
         Scope::User(0),
-        "",
-        "",
+        BODY_MAX,
+        ("", ""),
     ),
 ];
 
 const USER: &str = r#"{"name":"1001","address":"sip:1001@localhost","display_name":"Ann","digest":["MD5"],"image":null}"#;
 const CALLS: &str = r#"{"forward_always":null,"forward_busy":"1002","forward_no_answer":"+15550142","no_answer_after":20,"forward_unreachable":null,"do_not_disturb":false,"call_waiting":true}"#;
 const DEVICE: &str = r#"{"user":"1001","name":"mobile","kind":"phone","push":{"provider":"fcm","param":"project","prid":"token"}}"#;
-
-const fn endpoint(
-    method: &'static str,
-    path: &'static str,
-    doc: &'static str,
-    scope: Scope,
-    request: &'static str,
-    response: &'static str,
-) -> Endpoint {
-    let access = Access::Admin;
-    Endpoint { method, path, doc, access, scope, body_max: BODY_MAX, request, response }
-}
 
 static MANIFEST: Manifest = Manifest {
     name: "people",
@@ -149,6 +152,9 @@ static MANIFEST: Manifest = Manifest {
     refusals: REFUSALS,
     project: None,
 };
+
+/// A refusal with what was tried.
+type Refused = switchboard::Refused<Refusal>;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -385,34 +391,9 @@ impl Room {
         };
         let refusal = match fault {
             StoreFault::Mismatch { .. } => gone,
-            StoreFault::Broken | StoreFault::Conflict => Refusal::StoreBroken,
-            StoreFault::Unreachable => Refusal::StoreUnreachable,
+            fault => Refusal::of_store(fault),
         };
         effects.refuse_api(api, &refusal);
-    }
-}
-
-/// A refusal with what was tried, for the problem document.
-struct Refused {
-    refusal: Refusal,
-    tried: serde_json::Value,
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, tried: serde_json::Value::Null }
-    }
-}
-
-impl Refused {
-    fn malformed(field: &str, wants: &str) -> Self {
-        let tried = serde_json::json!({"field": field, "wants": wants});
-        Self { refusal: Refusal::Malformed, tried }
-    }
-
-    fn answer(&self, api: u64, effects: &mut Effects<'_>) {
-        effects.count(self.refusal.verdict().code);
-        effects.answer(api, ApiResponse::refusal(&self.refusal, &self.tried));
     }
 }
 

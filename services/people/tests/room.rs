@@ -8,7 +8,6 @@ use switchboard::directory::Device;
 use switchboard::input::Picture;
 use switchboard::store::Value;
 use switchboard::{Input, Notice, Output, Reply, Service};
-use types::Refuse;
 
 const USER: &str = "PUT /v1/users/{name}";
 const IMAGE: &str = "PUT /v1/users/{name}/image";
@@ -50,17 +49,7 @@ fn token(prid: &str) -> Device {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("people.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1101 + place);
-    }
+    driver::check_refusals("people", 1101, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

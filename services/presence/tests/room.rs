@@ -7,7 +7,7 @@ use presence::{Config, FAST_GAP, PUBLICATIONS_MAX, REFUSALS, Refusal, Room, SLOW
 use serde_json::json;
 use switchboard::notice::CallFacts;
 use switchboard::{Notice, Service};
-use types::{Refuse, SessionId};
+use types::SessionId;
 
 fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
@@ -84,17 +84,7 @@ fn facts(from: &str, to: &str) -> CallFacts {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("presence.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1801 + place);
-    }
+    driver::check_refusals("presence", 1801, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

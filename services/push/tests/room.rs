@@ -8,7 +8,7 @@ use push::{Config, REFUSALS, Refusal, Room};
 use switchboard::directory::Device;
 use switchboard::notice::{Wake, WakeOver};
 use switchboard::{Input, Notice, Reply, Service, Ticket};
-use types::{CallId, Refuse, SessionId};
+use types::{CallId, SessionId};
 
 const CALL: &str = "5f0c1c52-6f5e-4a44-9d3c-1b8f7a8f0001";
 
@@ -83,17 +83,7 @@ fn ends(house: &Alone) -> Vec<(bool, String)> {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("push.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1401 + place);
-    }
+    driver::check_refusals("push", 1401, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use switchboard::notice::CallFacts;
-use switchboard::store::StoreFault;
 use switchboard::{
     Access, ApiRequest, ApiResponse, Effects, Endpoint, Manifest, Notice, Reply, Scope, Service,
-    Session, Ticket,
+    Session, Ticket, Usual,
 };
-use types::{CallId, Refuse, UnixTime};
+use types::{CallId, UnixTime};
 
 pub use config::Config;
 pub use refusal::{REFUSALS, Refusal};
@@ -54,6 +53,9 @@ static MANIFEST: Manifest = Manifest {
     project: Some(store::project),
 };
 
+/// A refusal with what was tried.
+type Refused = switchboard::Refused<Refusal>;
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Room {
@@ -70,10 +72,11 @@ impl Room {
 
     fn ask(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> Result<(), Refused> {
         if self.questions.len() >= QUESTIONS_MAX {
-            return Err(Refused { refusal: Refusal::TooManyQuestions, tried: Value::Null });
+            return Err(Refusal::TooManyQuestions.into());
         }
         let since = match request.query("since") {
-            Some(text) => UnixTime::parse(text).ok_or_else(|| Refused::field("since", text))?,
+            Some(text) => UnixTime::parse(text)
+                .ok_or_else(|| Refused::given(Refusal::Malformed, "since", text))?,
             None => UnixTime(0),
         };
         let limit = match request.query("limit") {
@@ -81,28 +84,19 @@ impl Room {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| Refused::field("limit", text))?,
+                .ok_or_else(|| Refused::given(Refusal::Malformed, "limit", text))?,
             None => self.config.page.clamp(1, LIMIT_MAX),
         };
         let address = match request.query("user") {
-            Some(user) if user.contains('\0') => return Err(Refused::field("user", "")),
+            Some(user) if user.contains('\0') => {
+                return Err(Refused::given(Refusal::Malformed, "user", ""));
+            }
             Some(user) if !user.is_empty() => format!("sip:{user}@{}", effects.domain()),
             Some(_) | None => String::new(),
         };
         let ticket = effects.load(store::calls(since, &address, limit));
         self.questions.insert(ticket, request.id);
         Ok(())
-    }
-}
-
-struct Refused {
-    refusal: Refusal,
-    tried: Value,
-}
-
-impl Refused {
-    fn field(field: &str, given: &str) -> Self {
-        Self { refusal: Refusal::Malformed, tried: json!({"field": field, "given": given}) }
     }
 }
 
@@ -113,9 +107,8 @@ impl Service for Room {
 
     fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
         let Session::Api(request) = session else { return false };
-        if let Err(Refused { refusal, tried }) = self.ask(request, effects) {
-            effects.count(refusal.verdict().code);
-            effects.answer(request.id, ApiResponse::refusal(&refusal, &tried));
+        if let Err(refused) = self.ask(request, effects) {
+            refused.answer(request.id, effects);
         }
         true
     }
@@ -150,10 +143,7 @@ impl Service for Room {
                 let list = json!({"items": items, "next": null});
                 effects.answer(api, ApiResponse::json(200, &list));
             }
-            Err(StoreFault::Unreachable) => effects.refuse_api(api, &Refusal::StoreUnreachable),
-            Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
-                effects.refuse_api(api, &Refusal::StoreBroken);
-            }
+            Err(fault) => effects.refuse_api(api, &Refusal::of_store(fault)),
         }
     }
 }

@@ -7,7 +7,7 @@ use switchboard::directory::Binding;
 use switchboard::notice::CallFacts;
 use switchboard::store::{Entry, Value, kinds};
 use switchboard::{Input, Notice, Reply, Service};
-use types::{CallId, Refuse, SessionId, Slot, UnixTime, tagged};
+use types::{CallId, SessionId, Slot, UnixTime, tagged};
 
 fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
@@ -49,17 +49,7 @@ fn entry(record: Option<&[u8]>, kind: u8, last: bool) -> Entry {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("records.{}", word.trim_start_matches('_')));
-        assert_eq!(usize::from(verdict.number), 1501 + place);
-    }
+    driver::check_refusals("records", 1501, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

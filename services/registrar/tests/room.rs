@@ -9,7 +9,7 @@ use sip::digest::{Challenge, Login, Password, Target, answer};
 use sip::{Framing, Message, Name};
 use switchboard::directory::{User, Verifier};
 use switchboard::{Input, Notice, Output, Service};
-use types::{Flow, Refuse, Transport};
+use types::{Flow, Transport};
 
 fn room() -> Box<dyn Service> {
     Box::new(Room::new(Config::default()))
@@ -96,19 +96,7 @@ fn bindings(house: &mut Alone) -> Vec<serde_json::Value> {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        let verdict = refusal.verdict();
-        let word: String = format!("{refusal:?}")
-            .chars()
-            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase()))
-            .collect();
-        assert_eq!(verdict.code, format!("registrar.{}", word.trim_start_matches('_')));
-    }
-    let mut numbers: Vec<_> = REFUSALS.iter().map(|row| row.verdict.number).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, (1201..1201 + REFUSALS.len() as u16).collect::<Vec<_>>());
+    driver::check_refusals("registrar", 1201, &Refusal::ALL, REFUSALS);
 }
 
 #[test]

@@ -20,12 +20,9 @@ mod watch;
 use std::collections::BTreeMap;
 
 use switchboard::route::Change;
-use switchboard::store::StoreFault;
 use switchboard::{
-    Access, ApiResponse, Effects, Endpoint, Manifest, Notice, Reply, Scope, Service, Session,
-    Ticket,
+    ApiResponse, Effects, Endpoint, Manifest, Notice, Reply, Scope, Service, Session, Ticket, Usual,
 };
-use types::Refuse;
 
 use body::{Fact, Kind};
 pub use config::Config;
@@ -45,55 +42,116 @@ const BODY_MAX: usize = 64 << 10;
 
 /// Requests of the API.
 pub const ENDPOINTS: &[Endpoint] = &[
-    row("GET", "/v1/trunks", "Lists all trunks.", Scope::Any, "", r#"{"items":[],"next":null}"#),
-    row(
-        "PUT",
-        "/v1/trunks/{name}",
+    Endpoint::admin(
+        ("GET", "/v1/trunks"),
+        "Lists all trunks.",
+        Scope::Any,
+        BODY_MAX,
+        ("", r#"{"items":[],"next":null}"#),
+    ),
+    Endpoint::admin(
+        ("PUT", "/v1/trunks/{name}"),
         "Makes or replaces a trunk. Without `password` an existing one keeps its own.",
         Scope::User(0),
-        r#"{"server":"sip.acme.example","register":true,"user":"88231","password":"…","identity":"+15550100"}"#,
-        TRUNK,
+        BODY_MAX,
+        (
+            r#"{"server":"sip.acme.example","register":true,"user":"88231","password":"…","identity":"+15550100"}"#,
+            TRUNK,
+        ),
     ),
-    row("GET", "/v1/trunks/{name}", "One trunk, and how it is doing.", Scope::User(0), "", TRUNK),
-    row("DELETE", "/v1/trunks/{name}", "Deletes a trunk.", Scope::User(0), "", ""),
-    row("GET", "/v1/numbers", "Lists all numbers.", Scope::Any, "", r#"{"items":[],"next":null}"#),
-    row(
-        "PUT",
-        "/v1/numbers/{e164}",
+    Endpoint::admin(
+        ("GET", "/v1/trunks/{name}"),
+        "One trunk, and how it is doing.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", TRUNK),
+    ),
+    Endpoint::admin(
+        ("DELETE", "/v1/trunks/{name}"),
+        "Deletes a trunk.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/numbers"),
+        "Lists all numbers.",
+        Scope::Any,
+        BODY_MAX,
+        ("", r#"{"items":[],"next":null}"#),
+    ),
+    Endpoint::admin(
+        ("PUT", "/v1/numbers/{e164}"),
         "Makes or replaces a number: whom it rings, or which program answers.",
         Scope::User(0),
-        r#"{"rings":["user/1001"]}"#,
-        NUMBER,
+        BODY_MAX,
+        (r#"{"rings":["user/1001"]}"#, NUMBER),
     ),
-    row("GET", "/v1/numbers/{e164}", "One number.", Scope::User(0), "", NUMBER),
-    row("DELETE", "/v1/numbers/{e164}", "Deletes a number.", Scope::User(0), "", ""),
-    row(
-        "GET",
-        "/v1/routes",
+    Endpoint::admin(
+        ("GET", "/v1/numbers/{e164}"),
+        "One number.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", NUMBER),
+    ),
+    Endpoint::admin(
+        ("DELETE", "/v1/numbers/{e164}"),
+        "Deletes a number.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/routes"),
         "Lists all routes in the order in which they are looked at.",
         Scope::Any,
-        "",
-        r#"{"items":[],"next":null}"#,
+        BODY_MAX,
+        ("", r#"{"items":[],"next":null}"#),
     ),
-    row(
-        "PUT",
-        "/v1/routes/{name}",
+    Endpoint::admin(
+        ("PUT", "/v1/routes/{name}"),
         "Makes or replaces a route: it rings, goes out by trunks, or refuses.",
         Scope::User(0),
-        r#"{"to":["+*"],"trunks":[{"trunk":"acme","priority":1,"weight":1}]}"#,
-        ROUTE,
+        BODY_MAX,
+        (r#"{"to":["+*"],"trunks":[{"trunk":"acme","priority":1,"weight":1}]}"#, ROUTE),
     ),
-    row("GET", "/v1/routes/{name}", "One route.", Scope::User(0), "", ROUTE),
-    row("DELETE", "/v1/routes/{name}", "Deletes a route.", Scope::User(0), "", ""),
-    row("GET", "/v1/dial-plan", "How people here dial.", Scope::Any, "", PLAN),
-    row("PUT", "/v1/dial-plan", "Replaces the dial plan.", Scope::Any, PLAN, PLAN),
-    row(
-        "GET",
-        "/v1/route/explain",
+    Endpoint::admin(
+        ("GET", "/v1/routes/{name}"),
+        "One route.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ROUTE),
+    ),
+    Endpoint::admin(
+        ("DELETE", "/v1/routes/{name}"),
+        "Deletes a route.",
+        Scope::User(0),
+        BODY_MAX,
+        ("", ""),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/dial-plan"),
+        "How people here dial.",
+        Scope::Any,
+        BODY_MAX,
+        ("", PLAN),
+    ),
+    Endpoint::admin(
+        ("PUT", "/v1/dial-plan"),
+        "Replaces the dial plan.",
+        Scope::Any,
+        BODY_MAX,
+        (PLAN, PLAN),
+    ),
+    Endpoint::admin(
+        ("GET", "/v1/route/explain"),
         "Where a call would go and why: `from` (user/NAME, trunk/NAME, stranger), `to`, and if wanted `at` and `shows`.",
         Scope::Any,
-        "",
-        r#"{"from":"trunk/acme","to":"+15550100","number":"+15550100","candidates":[{"kind":"number","name":"+15550100","matched":true,"why":"is a number of ours"}],"stages":[],"refusal":null}"#,
+        BODY_MAX,
+        (
+            "",
+            r#"{"from":"trunk/acme","to":"+15550100","number":"+15550100","candidates":[{"kind":"number","name":"+15550100","matched":true,"why":"is a number of ours"}],"stages":[],"refusal":null}"#,
+        ),
     ),
 ];
 
@@ -101,18 +159,6 @@ const TRUNK: &str = r#"{"name":"acme","server":"sip.acme.example","register":tru
 const NUMBER: &str = r#"{"number":"+15550100","rings":["user/1001"]}"#;
 const ROUTE: &str = r#"{"name":"out","priority":0,"to":["+*"],"trunks":[{"trunk":"acme","priority":1,"weight":1}]}"#;
 const PLAN: &str = r#"{"country":"49","national_prefix":"0","international_prefixes":["00"],"emergency":["110","112"],"rules":[]}"#;
-
-const fn row(
-    method: &'static str,
-    path: &'static str,
-    doc: &'static str,
-    scope: Scope,
-    request: &'static str,
-    response: &'static str,
-) -> Endpoint {
-    let access = Access::Admin;
-    Endpoint { method, path, doc, access, scope, body_max: BODY_MAX, request, response }
-}
 
 static MANIFEST: Manifest = Manifest {
     name: "trunks",
@@ -124,6 +170,9 @@ static MANIFEST: Manifest = Manifest {
     refusals: REFUSALS,
     project: None,
 };
+
+/// A refusal with what was tried.
+type Refused = switchboard::Refused<Refusal>;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -217,7 +266,7 @@ impl Service for Room {
                 effects.answer(api, ApiResponse::empty(204));
             }
             (Pending::Put { api, .. } | Pending::Drop { api, .. }, Reply::Written(Err(fault))) => {
-                effects.refuse_api(api, &not_written(fault));
+                effects.refuse_api(api, &Refusal::of_store(fault));
             }
             (Pending::Probe { trunk }, Reply::Response(response)) => {
                 self.probed(&trunk, &response, effects);
@@ -261,39 +310,5 @@ impl Room {
         if let Some((name, true)) = trunk {
             self.watch(&name, effects);
         }
-    }
-}
-
-fn not_written(fault: StoreFault) -> Refusal {
-    match fault {
-        StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. } => {
-            Refusal::StoreBroken
-        }
-        StoreFault::Unreachable => Refusal::StoreUnreachable,
-    }
-}
-
-/// A refusal with what was tried, for the problem document.
-#[derive(Debug)]
-struct Refused {
-    refusal: Refusal,
-    tried: serde_json::Value,
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, tried: serde_json::Value::Null }
-    }
-}
-
-impl Refused {
-    fn malformed(field: &str, wants: &str) -> Self {
-        let tried = serde_json::json!({"field": field, "wants": wants});
-        Self { refusal: Refusal::Malformed, tried }
-    }
-
-    fn answer(&self, api: u64, effects: &mut Effects<'_>) {
-        effects.count(self.refusal.verdict().code);
-        effects.answer(api, ApiResponse::refusal(&self.refusal, &self.tried));
     }
 }

@@ -9,7 +9,7 @@ use switchboard::route::Change;
 use switchboard::store::Value as Cell;
 use switchboard::{Input, Notice, Output, Reply, Service};
 use trunks::{Config, DOWN_AFTER, REFUSALS, Refusal, Room, UP_AFTER};
-use types::{Flow, Refuse, Transport};
+use types::{Flow, Transport};
 
 const TRUNK: &str = "PUT /v1/trunks/{name}";
 const NUMBER: &str = "PUT /v1/numbers/{e164}";
@@ -82,12 +82,7 @@ fn trunk(house: &mut Alone, name: &str) -> Value {
 
 #[test]
 fn every_refusal_has_its_row() {
-    assert_eq!(Refusal::ALL.len(), REFUSALS.len());
-    for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
-        assert_eq!(refusal as usize, place);
-        assert_eq!(refusal.verdict().number, 1601 + place as u16);
-        assert!(!refusal.to_string().is_empty() && !REFUSALS[place].page.is_empty());
-    }
+    driver::check_refusals("trunks", 1601, &Refusal::ALL, REFUSALS);
 }
 
 #[test]
