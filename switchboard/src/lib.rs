@@ -33,6 +33,7 @@ mod leg_run;
 mod leg_watch;
 pub mod lines;
 pub mod link;
+mod locate;
 pub mod notice;
 pub mod pair;
 mod receive;
@@ -64,6 +65,7 @@ pub use input::{
 };
 pub use leg::{InvitePlan, LegCommand, LegEvent, Passed};
 pub use leg_watch::{INTERVAL, INTERVAL_MIN};
+pub use locate::{locate, locate_own};
 pub use notice::Notice;
 pub use refused::{Refused, Usual};
 pub use requests::{Login, RequestPlan, Response};
@@ -71,5 +73,5 @@ pub use service::{
     Access, Attachment, Caller, Endpoint, Event, LegPlan, Manifest, RefusalRow, RequestId, Scope,
     Service, Session,
 };
-pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard, locate, locate_own};
+pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard};
 pub use subscription::{Bounds, SubscriptionEvent, SubscriptionState, Terms};

@@ -13,9 +13,9 @@ use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
 use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
-use types::{Flow, LegId, SessionId, Slot, Transport};
+use types::{Flow, LegId, SessionId, Transport};
 
-use crate::core::{Core, Keys};
+use crate::core::Core;
 use crate::gruu::Gruu;
 use crate::ladder::Lane;
 use crate::leg::{Leg, Phase};
@@ -26,37 +26,6 @@ use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Ta
 
 /// An answer without a trace is at most this many times as long as its datagram; else it is not sent.
 const AMPLIFICATION_MAX: usize = 3;
-
-/// Where a message is to be handled, from a cheap look: see DESIGN §4.1 for the order.
-pub(crate) fn locate(message: &Message<'_>, keys: &Keys) -> Slot {
-    let slot_of = |name: &[u8]| keys.slot(name);
-    if !message.is_request() {
-        let branch = message.via().ok().and_then(|via| via.branch());
-        return branch.and_then(Branch::parse).map_or(Slot(0), |(slot, _)| slot);
-    }
-    let tag = message.to().ok().and_then(|to| to.tag());
-    if let Some(slot) = tag.and_then(Tag::slot) {
-        return slot;
-    }
-    if message.method() == Method::Register
-        && let Ok(to) = message.to()
-        && let Ok(uri) = to.uri()
-    {
-        return slot_of(&uri.user_unescaped().unwrap_or_default());
-    }
-    // News and messages of a user are kept at his home, and are asked for and brought there.
-    if matches!(message.method(), Method::Message | Method::Publish | Method::Subscribe)
-        && let Some(Ok(uri)) = message.request_uri().map(Uri::decode)
-        && let Some(user) = uri.user_unescaped()
-    {
-        // An address of one device may hide whose it is.
-        return match Gruu::read(keys, &uri) {
-            Some(gruu) => slot_of(gruu.user().as_bytes()),
-            None => slot_of(&user),
-        };
-    }
-    slot_of(message.call_id())
-}
 
 /// A request that passed admission and waits for a room.
 pub(crate) enum Admitted {
@@ -381,7 +350,7 @@ impl Core {
     ) -> RequestId {
         let flow = self.reply_flow(flow, message);
         let tag = if tag == Tag::default() {
-            let slot = locate(message, &self.keys);
+            let slot = crate::locate::slot(message, &self.keys);
             self.tag(slot)
         } else {
             tag

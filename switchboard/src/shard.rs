@@ -10,10 +10,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sip::{Framing, Message, Method};
-use types::{Instant, LegId, SessionId, Slot, tagged};
+use types::{Instant, LegId, SessionId, tagged};
 
 use crate::binding::decode_binding;
-use crate::core::{Config, Core, Keys, SessionEntry, Work};
+use crate::core::{Config, Core, SessionEntry, Work};
 use crate::directory::Binding;
 use crate::effects::Effects;
 use crate::flight::Crash;
@@ -646,23 +646,6 @@ impl Shard {
         }
         self.core.queue.push_back(Work::Notice(Notice::Started));
     }
-}
-
-/// The slot on which a message of ours was made.
-pub fn locate_own(bytes: &[u8]) -> Option<Slot> {
-    let message = Message::decode(bytes, Framing::Datagram).ok()?;
-    if message.is_request() {
-        let branch = message.via().ok()?.branch();
-        return branch.and_then(crate::transactions::Branch::parse).map(|(slot, _)| slot);
-    }
-    message.to().ok()?.tag().and_then(crate::transactions::Tag::slot)
-}
-
-/// The slot on which a message is to be handled, for the shell's sorting of datagrams; `None` for nonsense,
-/// which any shard may count.
-pub fn locate(bytes: &[u8], keys: &Keys) -> Option<Slot> {
-    let message = Message::decode(bytes, Framing::Datagram).ok()?;
-    Some(crate::receive::locate(&message, keys))
 }
 
 fn words(why: &(dyn std::any::Any + Send)) -> String {

@@ -5,5 +5,6 @@ mod forks;
 mod house;
 mod mutator;
 mod news;
+#[allow(dead_code, reason = "shared with other tests")]
 mod rig;
 mod strangers;
