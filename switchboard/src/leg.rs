@@ -15,9 +15,9 @@
 //! Spec        RFC 3261 §12 to §15, RFC 3264 §8 for re-INVITE, RFC 3311 for UPDATE, RFC 6141 for their failure.
 
 use serde::{Deserialize, Serialize};
-use sip::Message;
 use sip::dialog::Dialog;
 use sip::transaction::AnswerRetransmit;
+use sip::{Message, Name};
 use types::{Flow, Instant, LegId, SessionId, UnixTime, tagged};
 
 use crate::leg_early::Early;
@@ -400,6 +400,15 @@ impl Leg {
             sdp: None,
             armed: None,
             apart: false,
+        }
+    }
+
+    /// Whether the far end takes UPDATE, when it says what it takes: silence takes nothing back.
+    ///
+    /// Spec: RFC 3261 §20.5
+    pub fn hears_allow(&mut self, message: &Message<'_>) {
+        if message.first(Name::Allow).is_some() {
+            self.updates = message.has_token(Name::Allow, "UPDATE");
         }
     }
 

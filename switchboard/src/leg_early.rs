@@ -329,7 +329,7 @@ impl Core {
         let Ok(cseq) = message.cseq().map(|cseq| cseq.number) else { return true };
         let local = message.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         let Some(leg) = self.legs.get_mut(&id) else { return false };
-        leg.updates = message.has_token(Name::Allow, "UPDATE");
+        leg.hears_allow(message);
         let offers = !leg.offer_sent && description(message).is_some();
         let described = description(message).is_some();
         let early = leg.early_mut();

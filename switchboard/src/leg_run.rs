@@ -453,7 +453,7 @@ impl Core {
                 }
                 self.watch_asked(id, message);
                 let Some(leg) = self.legs.get_mut(&id) else { return };
-                leg.updates = message.has_token(Name::Allow, "UPDATE");
+                leg.hears_allow(message);
                 if sdp.is_some() {
                     leg.sdp.clone_from(&sdp);
                 }

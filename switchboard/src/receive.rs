@@ -512,6 +512,12 @@ impl Core {
         caller: Caller,
         target: String,
     ) -> Option<Admitted> {
+        let twin = self.transactions.twin(message);
+        if self.transactions.has_twin(twin) {
+            self.count("sip.merged");
+            self.stateless(flow, message, 482, &[]);
+            return None;
+        }
         let slot = self.keys.slot(message.call_id());
         let tag = self.tag(slot);
         let dialog = match sip::dialog::Dialog::uas(message, &tag.0) {
@@ -522,6 +528,7 @@ impl Core {
             }
         };
         let request = self.begin(flow, key, message, tag);
+        self.transactions.name_twin(request.0, twin);
         let leg = LegId::mint(slot, &mut self.rng);
         let session = SessionId::mint(slot, &mut self.rng);
         if let Some(entry) = self.transactions.servers.get_mut(request.0) {

@@ -45,6 +45,8 @@ pub struct ServerEntry {
     pub after: Option<Mark>,
     pub armed: Option<Instant>,
     key: u64,
+    /// The same request by whatever way it comes; 0 where that is not looked for.
+    twin: u64,
 }
 
 /// Who waits for the answer of a client transaction.
@@ -158,6 +160,8 @@ pub struct Transactions {
     pub clients: Slab<ClientEntry>,
     pub servers: Slab<ServerEntry>,
     index: Map<u64, u64>,
+    /// INVITEs that begin calls, by what no way changes in them.
+    twins: Map<u64, u64>,
     key: HashKey,
 }
 
@@ -168,6 +172,7 @@ impl Transactions {
             clients: Slab::default(),
             servers: Slab::default(),
             index: Map::with_hasher(key),
+            twins: Map::with_hasher(key),
             key,
         }
     }
@@ -223,18 +228,52 @@ impl Transactions {
             after: None,
             armed: None,
             key,
+            twin: 0,
         };
         let id = self.servers.insert(use_number, entry);
         self.index.insert(key, id);
         id
     }
 
+    /// What names a request that begins a call, by whatever ways its copies come. The address is part of it: a proxy
+    /// that forks one INVITE to two of our people makes two calls.
+    ///
+    /// Spec: RFC 3261 §8.2.2.2
+    pub fn twin(&self, message: &Message<'_>) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        let mut hasher = self.key.build_hasher();
+        let mut part = |octets: &[u8]| {
+            hasher.write(octets);
+            hasher.write_u8(0);
+        };
+        part(message.request_uri().unwrap_or_default());
+        part(message.call_id());
+        part(message.from().ok().and_then(|from| from.tag()).unwrap_or_default());
+        let number = message.cseq().map_or(0, |cseq| cseq.number);
+        part(&number.to_be_bytes());
+        hasher.finish().max(1)
+    }
+
+    /// Whether such a request is under way.
+    pub fn has_twin(&self, twin: u64) -> bool {
+        self.twins.contains_key(&twin)
+    }
+
+    /// Lets the copies of a request be known, until it is forgotten.
+    pub fn name_twin(&mut self, id: u64, twin: u64) {
+        if let Some(entry) = self.servers.get_mut(id) {
+            entry.twin = twin;
+            self.twins.insert(twin, id);
+        }
+    }
+
     /// Forgets a server transaction.
     pub fn remove_server(&mut self, id: u64) {
-        if let Some(entry) = self.servers.remove(id)
-            && self.index.get(&entry.key) == Some(&id)
-        {
-            self.index.remove(&entry.key);
+        let Some(entry) = self.servers.remove(id) else { return };
+        for (index, key) in [(&mut self.index, entry.key), (&mut self.twins, entry.twin)] {
+            if index.get(&key) == Some(&id) {
+                index.remove(&key);
+            }
         }
     }
 }

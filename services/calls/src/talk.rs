@@ -118,11 +118,11 @@ impl Room {
             return;
         }
         let Some(call) = self.calls.get(&session) else { return };
-        let answered = call.facts.answered.is_some();
-        let end = if answered {
-            End::failed(200, "answered", by)
-        } else {
-            End::failed(487, "cancelled", by)
+        let end = match why {
+            _ if call.facts.answered.is_some() => End::failed(200, "answered", by),
+            // What its caller has heard by now (RFC 3262 §3).
+            "no prack" => End::failed(504, "failed", by),
+            _ => End::failed(487, "cancelled", by),
         };
         self.finish(session, end, effects);
     }

@@ -148,3 +148,25 @@ fn a_loop_is_found() {
     rig.from(CAROL, &last.replace("c1\n", "c4\n").replace("z9hG4bKa1", "z9hG4bKl3"));
     rig.one(CAROL, "SIP/2.0 483");
 }
+
+/// RFC 3261 §8.2.2.2: one INVITE that comes by two ways is one call; the same for somebody else is another.
+#[test]
+fn an_invite_that_comes_by_two_ways_is_taken_once() {
+    let mut rig = Rig::new();
+    rig.from(ALICE, &invite("bob"));
+    rig.one(BOB, "INVITE");
+    rig.from(CAROL, &invite("bob").replace("z9hG4bKa1", "z9hG4bKm1"));
+    rig.one(CAROL, "SIP/2.0 482");
+    rig.from(CAROL, &invite("frank").replace("z9hG4bKa1", "z9hG4bKm2"));
+    let at_frank = rig.one(FRANK, "INVITE");
+    rig.from(FRANK, &reply(&at_frank, "486 Busy", "ft", "", ""));
+    rig.one(CAROL, "SIP/2.0 486");
+    assert!(rig.seen(BOB).is_empty());
+    // Once it is over and forgotten, whoever says it again is heard.
+    let cancel = invite("bob").split("Contact").next().unwrap().replace("INVITE", "CANCEL");
+    rig.from(ALICE, &format!("{cancel}Content-Length: 0\n\n"));
+    rig.wait(std::time::Duration::from_secs(40));
+    rig.seen(BOB);
+    rig.from(CAROL, &invite("bob").replace("z9hG4bKa1", "z9hG4bKm3"));
+    rig.one(BOB, "INVITE");
+}

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use rig::phones::*;
 use rig::*;
+use switchboard::Output;
+use switchboard::notice::CallFacts;
+use types::tagged;
 
 const REL: &str = "Supported: 100rel\nAllow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\n";
 const RELIABLY: &str = "Require: 100rel\nAllow: INVITE, PRACK, UPDATE\n";
@@ -89,6 +92,15 @@ fn without_a_prack_the_call_fails() {
     rig.wait(Duration::from_secs(33));
     rig.one(ALICE, "SIP/2.0 504");
     let cancel = rig.one(BOB, "CANCEL");
+    let record = rig.others.iter().rev().find_map(|output| match output {
+        Output::Save { entry, .. } if entry.last => {
+            let (_, record) = tagged::Reader::new(&entry.body).find(|(tag, _)| *tag == 2)?;
+            CallFacts::decode(record.0)
+        }
+        _ => None,
+    });
+    let record = record.expect("a record");
+    assert_eq!((record.status, &*record.outcome), (504, "failed"));
     rig.from(BOB, &reply(&cancel, "200 OK", "bt", "", ""));
     rig.from(BOB, &reply(&at_bob, "487 Gone", "bt", "", ""));
     rig.is_clean();
@@ -142,11 +154,16 @@ fn an_invite_without_an_offer_promises_only_what_the_caller_can() {
 #[test]
 fn updates_cross_before_the_answer() {
     let mut rig = Rig::new();
-    let (mut alice, mut bob, _, at_alice) = ring(&mut rig);
+    let (mut alice, mut bob, at_bob, at_alice) = ring(&mut rig);
     let hold = sdp(4_000) + "a=sendonly\n";
     rig.from(ALICE, &alice.request("UPDATE", "", &hold));
     rig.one(ALICE, "SIP/2.0 500"); // Our answer is not acknowledged yet.
     rig.from(ALICE, &alice.request("PRACK", &rack(&at_alice), ""));
+    rig.seen(ALICE);
+    // What Bob takes he has said; that he says it no second time changes nothing (RFC 3261 §20.5).
+    let more = "Require: 100rel\nRSeq: 8\n";
+    rig.from(BOB, &reply(&at_bob, "180 Ringing", "bt", more, ""));
+    rig.one(BOB, "PRACK");
     rig.seen(ALICE);
     rig.from(ALICE, &alice.request("UPDATE", "", &hold));
     let update = rig.one(BOB, "UPDATE");

@@ -167,8 +167,12 @@ impl Request<'_> {
         if names_us(&uri, self.flow, self.effects) {
             return Err(Refusal::ContactIsOurs);
         }
-        let kept = reg_id != RegId::NONE || uri.params.has("ob") || !self.path.is_empty();
-        let flow = if kept { self.flow } else { way_to(&uri, self.flow) };
+        let kept = reg_id != RegId::NONE || uri.params.has("ob");
+        let flow = match self.first_proxy() {
+            Some(proxy) => self.way_to_proxy(&proxy),
+            None if kept => self.flow,
+            None => way_to(&uri, self.flow),
+        };
         let now = self.effects.unix();
         let binding = Binding {
             contact,
@@ -188,6 +192,19 @@ impl Request<'_> {
             push: push(&uri)?,
         };
         Ok(Wish { binding, lasts: true })
+    }
+
+    /// The proxy that is next to us.
+    fn first_proxy(&self) -> Option<NameAddr<'_>> {
+        self.message.values(Name::Path).next().and_then(|value| NameAddr::decode(value).ok())
+    }
+
+    /// A proxy may send from another port than the one that it names. What names us is not gone to.
+    ///
+    /// Spec: RFC 3327 §5.1, RFC 3261 §16.6 step 7
+    fn way_to_proxy(&self, proxy: &NameAddr<'_>) -> Flow {
+        let uri = proxy.uri().ok().filter(|uri| !names_us(uri, self.flow, self.effects));
+        uri.map_or(self.flow, |uri| way_to(&uri, self.flow))
     }
 
     /// Spec: RFC 3261 §10.3 step 7, §10.2.8
@@ -221,7 +238,7 @@ fn names_us(uri: &Uri<'_>, flow: Flow, effects: &Effects<'_>) -> bool {
     own.rsplit_once(':').map_or(port == 5060, |(_, ours)| ours == port.to_string())
 }
 
-/// Where a request for this contact goes: on streams the way it came, for datagrams to the contact's own address
+/// Where a request for this contact or proxy goes: on streams the way it came, for datagrams to the address it names
 /// when that is the sender's, else to the sender, who then sits behind a NAT.
 fn way_to(uri: &Uri<'_>, flow: Flow) -> Flow {
     if flow.transport != Transport::Udp {

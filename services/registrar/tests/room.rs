@@ -311,6 +311,15 @@ fn paths_are_kept_and_shown_to_those_who_know() {
     check(&[contact, path, "Supported: path"], 200, path);
     check(&[contact, "Path: <sip:10.0.0.8>"], 400, "registrar.malformed");
     check(&[contact, "Path: what"], 400, "registrar.malformed");
+    // It goes to the proxy, at the port that the proxy names where it is the sender.
+    for (path, received) in [
+        ("Path: <sip:10.0.0.8:5070;lr>", "192.0.2.7:4444"),
+        ("Path: <sip:192.0.2.7:5070;lr>, <sip:192.0.2.7:5080;lr>", "192.0.2.7:5070"),
+    ] {
+        let mut house = house();
+        Phone { flow: phone(4444), ..Phone::new() }.register(&mut house, &[contact, path]);
+        assert_eq!(bindings(&mut house)[0]["received"], received, "{path}");
+    }
     let mut house = house();
     let (answer, _) = Phone::new().register(&mut house, &[contact, path]);
     assert!(answer.starts_with("SIP/2.0 200 ") && !answer.contains("Path:"), "{answer}");
