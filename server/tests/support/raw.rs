@@ -12,6 +12,8 @@ use super::namespace::Namespace;
 pub struct Raw {
     socket: UdpSocket,
     pub own: SocketAddr,
+    /// Where its Contact says that it is.
+    pub reached: SocketAddr,
     server: SocketAddr,
     count: u32,
     /// The INVITE that was sent last.
@@ -86,7 +88,7 @@ impl Raw {
     pub fn new(host: &Namespace, address: &str, server: SocketAddr) -> Self {
         let socket = host.enter(|| UdpSocket::bind((address, 0))).expect("a free port");
         let own = socket.local_addr().expect("a bound socket has an address");
-        Self { socket, own, server, count: 0, invite: String::new() }
+        Self { socket, own, reached: own, server, count: 0, invite: String::new() }
     }
 
     pub fn send(&self, octets: impl AsRef<[u8]>) {
@@ -106,12 +108,12 @@ impl Raw {
     pub fn text(&mut self, ask: &Ask<'_>) -> String {
         self.count += 1;
         let Ask { method, uri, from, to, call_id, more, body } = ask;
-        let (own, count) = (self.own, self.count);
+        let (own, reached, count) = (self.own, self.reached, self.count);
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK-{count}-{call_id}\r\n\
              Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
-             CSeq: {count} {method}\r\nContact: <sip:raw@{own}>\r\n{more}{kind}\
+             CSeq: {count} {method}\r\nContact: <sip:raw@{reached}>\r\n{more}{kind}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -186,7 +188,7 @@ impl Raw {
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         text += &format!(
             "Contact: <sip:raw@{}>\r\n{more}{kind}Content-Length: {}\r\n\r\n{body}",
-            self.own,
+            self.reached,
             body.len()
         );
         self.send(text);
