@@ -1,4 +1,5 @@
-//! Torture: each message of RFC 4475 and RFC 5118, as `proto/sip/tests/wire` has them in our words, over UDP and TCP.
+//! Torture: each message of RFC 4475 and RFC 5118, as `proto/sip/tests/wire` has them in our words, over UDP and TCP; and
+//! as others wrote them down, where `CARILLON_OUTSIDE_DATA` names a folder of them, as `cargo xtask ci` does.
 //! The answer is one of those that its case names, and behind it the server answers OPTIONS as before.
 
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
@@ -6,15 +7,18 @@ mod drill;
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use drill::{DOMAIN, Drill, OPEN};
+use serde_json::Value;
 use support::STEP;
 use support::raw::Heard;
 
@@ -70,12 +74,57 @@ fn torture_messages_get_their_answers_over_streams() {
     assert!(faults.is_empty(), "\n{faults}");
 }
 
+/// The Call-ID of what stands behind the end of a message in the same datagram, which nobody answers.
+const BEHIND: &str = "dblreq.0ha0isndda977644900765@192.0.2.15";
+
+/// Spec: RFC 4475, RFC 5118
+#[test]
+fn outside_data_gets_its_answers_over_datagrams() {
+    let Some(cases) = outside_cases() else { return };
+    let mut server = Drill::start("", OPEN, "");
+    assert_eq!(server.put_user("user").status, 201);
+    let sender = Sender::new(&server);
+    let mut faults = String::new();
+    for case in &cases {
+        sender.send(&case.octets);
+        let answers = sender.answers(case);
+        judge(&mut faults, &case.name, "udp", &case.udp, &answers);
+        sender.assert_options();
+    }
+    assert!(!sender.said.borrow().iter().any(|heard| heard.contains(BEHIND)), "{BEHIND}");
+    assert_eq!(server.door.items("/v1/bindings"), Vec::<Value>::new(), "nobody proved himself");
+    assert!(server.program.poll_end().is_none(), "the server ended");
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+/// Those whose ends a reader of a stream finds; the others are what `torture_messages_…_over_streams` is about.
+///
+/// Spec: RFC 4475, RFC 5118, RFC 3261 §18.3
+#[test]
+fn outside_data_gets_its_answers_over_streams() {
+    let Some(cases) = outside_cases() else { return };
+    let mut server = Drill::start("", OPEN, "");
+    assert_eq!(server.put_user("user").status, 201);
+    let sender = Sender::new(&server);
+    let (mut faults, mut count) = (String::new(), 0);
+    for case in cases.iter().filter(|case| is_framed(&case.octets)) {
+        count += 1;
+        let sip = server.sip;
+        let mut stream = server.host.enter(|| TcpStream::connect(sip)).expect("it listens");
+        stream.write_all(&case.octets).expect("the server reads");
+        let answers = stream_answers(&mut stream, &case.tcp);
+        judge(&mut faults, &case.name, "tcp", &case.tcp, &answers);
+        sender.assert_options();
+    }
+    assert!(count > 40, "only {count} messages say where they end");
+    assert_eq!(server.door.items("/v1/bindings"), Vec::<Value>::new(), "nobody proved himself");
+    assert!(server.program.poll_end().is_none(), "the server ended");
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
 fn judge(faults: &mut String, name: &str, way: &str, allowed: &str, answers: &[u16]) {
-    let fits = |status: &u16| {
-        let status = status.to_string();
-        allowed.split(' ').any(|word| word == status || word.len() == 1 && status.starts_with(word))
-    };
     let silence = allowed == "wait" || may_be_silent(allowed);
+    let fits = |status: &u16| permits(allowed, &status.to_string());
     if !(answers.iter().all(fits) && (silence || !answers.is_empty())) {
         let _ = writeln!(faults, "{name}, {way}: {answers:?}, not {allowed}");
     }
@@ -83,7 +132,20 @@ fn judge(faults: &mut String, name: &str, way: &str, allowed: &str, answers: &[u
 
 /// Whether nothing at all may be said.
 fn may_be_silent(allowed: &str) -> bool {
-    allowed.split(' ').any(|word| word == "-")
+    permits(allowed, "-")
+}
+
+/// Whether a list of answers holds this one. Ours: `401 4 -`, a digit for its class. Those of outside tables:
+/// `400,4xx,-`, or behind a `!` those that are wrong; a word with a question mark is tolerated.
+fn permits(allowed: &str, answer: &str) -> bool {
+    let (wrong, list) = allowed.strip_prefix('!').map_or((false, allowed), |list| (true, list));
+    let named = list.split([' ', ',']).any(|word| {
+        let (word, tolerated) = word.strip_suffix('?').map_or((word, false), |word| (word, true));
+        let class = word.strip_suffix("xx").unwrap_or(word);
+        let fits = word == answer || class.len() == 1 && class != "-" && answer.starts_with(class);
+        fits && !(tolerated && wrong)
+    });
+    named != wrong
 }
 
 /// The sender of datagrams: hears what goes to any of [`PORTS`].
@@ -91,6 +153,8 @@ struct Sender {
     socket: UdpSocket,
     server: SocketAddr,
     heard: Receiver<Heard>,
+    /// All that was heard so far.
+    said: RefCell<Vec<String>>,
 }
 
 impl Sender {
@@ -116,7 +180,12 @@ impl Sender {
                 first = Some(socket);
             }
         }
-        Self { socket: first.expect("5060 is one of them"), server: server.sip, heard }
+        Self {
+            socket: first.expect("5060 is one of them"),
+            server: server.sip,
+            heard,
+            said: RefCell::default(),
+        }
     }
 
     fn send(&self, octets: &[u8]) {
@@ -131,8 +200,7 @@ impl Sender {
         let end = Instant::now() + STEP;
         let mut found = Vec::new();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let Ok(heard) = self.heard.recv_timeout(left) else { return found };
+            let Some(heard) = self.next(end) else { return found };
             let call_id = heard.field("Call-ID").unwrap_or_default();
             if silence && call_id == barrier {
                 return found;
@@ -144,6 +212,14 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// The next message, if one comes before this moment.
+    fn next(&self, end: Instant) -> Option<Heard> {
+        let left = end.saturating_duration_since(Instant::now());
+        let heard = self.heard.recv_timeout(left).ok()?;
+        self.said.borrow_mut().push(heard.text.clone());
+        Some(heard)
     }
 
     /// Sends an OPTIONS; gives its Call-ID.
@@ -158,9 +234,7 @@ impl Sender {
         let call_id = self.options();
         let end = Instant::now() + STEP;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let heard =
-                self.heard.recv_timeout(left).expect("the server answers OPTIONS as before");
+            let heard = self.next(end).expect("the server answers OPTIONS as before");
             if heard.field("Call-ID") == Some(&*call_id) {
                 assert_eq!(heard.status(), 200, "{}", heard.text);
                 return;
@@ -258,6 +332,46 @@ fn cases() -> Vec<Case> {
         assert!(!case.udp.is_empty() && !case.tcp.is_empty(), "{} names no answer", case.name);
     }
     cases
+}
+
+/// The messages of others, with what their tables allow; `None`: there are none here.
+fn outside_cases() -> Option<Vec<Case>> {
+    let Some(folder) = std::env::var_os("CARILLON_OUTSIDE_DATA") else {
+        println!("CARILLON_OUTSIDE_DATA names no folder, so nothing from outside was sent");
+        return None;
+    };
+    let mut cases = Vec::new();
+    for corpus in ["rfc4475", "rfc5118"] {
+        let corpus = Path::new(&folder).join(corpus);
+        let table = std::fs::read_to_string(corpus.join("index.tsv")).expect("a table");
+        let mut lines = table.lines();
+        let columns: Vec<_> = lines.next().expect("names of columns").split('\t').collect();
+        for line in lines.filter(|line| !line.is_empty()) {
+            let cells: Vec<_> = line.split('\t').collect();
+            let cell =
+                |name| cells[columns.iter().position(|column| *column == name).expect("a column")];
+            let octets = std::fs::read(corpus.join(cell("file"))).expect("a message");
+            let (name, allowed) = (cell("file").to_owned(), cell("ok").to_owned());
+            cases.push(Case { name, octets, udp: allowed.clone(), tcp: allowed });
+        }
+    }
+    assert!(cases.len() > 60, "only {} messages were found", cases.len());
+    Some(cases)
+}
+
+/// Whether a message says where it ends, once and truly.
+fn is_framed(octets: &[u8]) -> bool {
+    let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&octets[..end]);
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let is_length = |name: &str| {
+        let name = name.trim();
+        name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("l")
+    };
+    let lengths: Vec<_> =
+        fields.filter(|(name, _)| is_length(name)).map(|(_, value)| value.trim()).collect();
+    let body = (octets.len() - end - 4).to_string();
+    matches!(lengths.as_slice(), [length] if *length == body)
 }
 
 fn octets(line: &str) -> Vec<u8> {
