@@ -7,7 +7,7 @@
 mod support;
 
 use support::baresip::{Baresip, Login};
-use support::capture::Capture;
+use support::capture::{Capture, TALK};
 use support::namespace::{Namespace, SERVER};
 use support::phone::Phone;
 use support::server::{DOMAIN, PASSWORD, Server};
@@ -74,7 +74,7 @@ impl House {
             "BYE ",
             "SIP/2.0 200",
         ]);
-        self.capture.judge(SERVER);
+        self.capture.judge(SERVER, TALK);
     }
 }
 

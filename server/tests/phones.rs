@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::json;
 use support::baresip::{Baresip, Login};
-use support::capture::Capture;
+use support::capture::{CALL, Capture, TALK};
 use support::linphone::Linphone;
 use support::namespace::{Namespace, SERVER};
 use support::pjsua::Pjsua;
@@ -17,6 +17,7 @@ use support::program::Launch;
 use support::server::{PASSWORD, Server};
 use support::wave::{assert_heard, assert_heard_in_part, speech_like};
 use support::{STEP, turn};
+use types::CallId;
 
 /// How long each side speaks.
 const SECONDS: usize = 3;
@@ -32,6 +33,11 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// `sip` holds further lines of that section.
+    fn with(sip: &str) -> Self {
         let (host, phones) = Namespace::pair();
         let capture = Capture::start(&host);
         let folder = tempfile::tempdir().expect("a folder for the certificate");
@@ -45,7 +51,7 @@ impl House {
             at("certificate.pem"),
             at("key.pem")
         );
-        let server = Server::serve_by(&host, SERVER, "", &tls, |file| {
+        let server = Server::serve_by(&host, SERVER, sip, &tls, |file| {
             let text = fs::read_to_string(file).expect("its configuration");
             let tcp = format!("\"tcp://{SERVER}:5060\"");
             let secured = text.replace(&tcp, &format!("{tcp}, \"tls://{SERVER}:5061\""));
@@ -92,9 +98,9 @@ impl House {
         Pjsua::start(&self.phones, &login, more, &says(user))
     }
 
-    /// Fails where tshark finds fault with what the server sent.
-    fn judge(mut self) {
-        self.capture.take().expect("judged once").judge(SERVER);
+    /// Fails where tshark finds fault with what the server sent, or saw none of one of these.
+    fn judge(mut self, protocols: &[&str]) {
+        self.capture.take().expect("judged once").judge(SERVER, protocols);
     }
 
     fn uri(&self, user: &str) -> String {
@@ -139,7 +145,7 @@ fn linphone_calls(transport: &str) {
     let record = house.server.record(&call);
     assert_eq!((&record["outcome"], &record["hung_up_by"]), (&json!("answered"), &json!("caller")));
     if transport != "tls" {
-        house.judge(); // Of this there is nothing to read on the wire.
+        house.judge(TALK); // Of this there is nothing to read on the wire.
     }
 }
 
@@ -173,7 +179,7 @@ fn baresip_calls_linphone() {
     caller.hang_up();
     callee.says(STEP, "ended");
     assert_heard("baresip", &caller.heard(), &says("1002"), &says("1001"));
-    house.judge();
+    house.judge(TALK);
 }
 
 /// pjsua2 calls baresip, holds, resumes, talks; both compare what they heard.
@@ -198,7 +204,7 @@ fn pjsua_calls(transport: &str) {
     assert_heard_in_part("pjsua", &caller.heard(), &says("1002"), &says("1001"));
     let record = house.server.record(&call);
     assert_eq!(record["outcome"], "answered", "{record}");
-    house.judge();
+    house.judge(TALK);
 }
 
 #[test]
@@ -236,7 +242,7 @@ fn linphone_transfers_blindly() {
     third.hears(HEARD);
     third.hang_up();
     stays.event(STEP, "CALL_CLOSED");
-    house.judge();
+    house.judge(TALK);
 }
 
 /// RFC 3891: pjsua2 talks with one, asks another, and puts them together.
@@ -263,7 +269,79 @@ fn pjsua_transfers_after_asking() {
     third.hears(HEARD);
     third.hang_up();
     stays.event(STEP, "CALL_CLOSED");
-    house.judge();
+    house.judge(TALK);
+}
+
+/// RFC 3891: linphonec talks with one, asks another, and puts them together.
+#[test]
+fn linphone_transfers_after_asking() {
+    let _turn = turn();
+    let house = House::new();
+    let mut stays = house.baresip("1002", "udp");
+    let mut third = house.baresip("1003", "udp");
+    let mut mover = house.linphone("1001", "udp");
+    mover.tell(&format!("call {}", house.uri("1002")));
+    stays.event(STEP, "CALL_INCOMING");
+    stays.answer();
+    mover.says(STEP, "Media streams established");
+    mover.tell("pause");
+    mover.says(STEP, "is now paused");
+    mover.tell(&format!("call {}", house.uri("1003")));
+    third.event(STEP, "CALL_INCOMING");
+    third.answer();
+    mover.says(STEP, "Media streams established");
+    mover.tell("transfer 1 --to-call 2");
+    mover.says(STEP, "ended");
+    mover.says(STEP, "ended");
+    third.hears(HEARD);
+    third.hang_up();
+    stays.event(STEP, "CALL_CLOSED");
+    house.judge(TALK);
+}
+
+/// RFC 3891 between event loops: the two calls that are put together live on different ones.
+#[test]
+fn pjsua_transfers_between_calls_on_different_shards() {
+    const SHARDS: usize = 3;
+    const TRIES: usize = 40;
+    let _turn = turn();
+    let house = House::with(&format!("shards = {SHARDS}"));
+    let shard = |call: &str| CallId::parse(call).expect("an id of ours").slot().shard(SHARDS);
+    let mut stays = house.baresip("1002", "udp");
+    let mut third = house.baresip("1003", "udp");
+    let mut mover = house.pjsua("1001", "udp", &json!({}));
+    mover.tell(&json!({ "do": "call", "uri": house.uri("1002") }));
+    stays.event(STEP, "CALL_INCOMING");
+    stays.answer();
+    mover.state("CONFIRMED");
+    let first = house.server.call();
+    mover.tell(&json!({ "do": "hold" }));
+    mover.media("held");
+    // The phone chooses the Call-ID, and that the loop: it calls until it has hit another.
+    let apart = (0..TRIES).any(|_| {
+        mover.tell(&json!({ "do": "call", "uri": house.uri("1003") }));
+        third.event(STEP, "CALL_INCOMING");
+        third.answer();
+        mover.state("CONFIRMED");
+        let calls = house.server.door.items("/v1/calls");
+        let mut ids = calls.iter().filter_map(|call| call["id"].as_str());
+        let second = ids.find(|id| *id != first).expect("the second call");
+        let apart = shard(second) != shard(&first);
+        if !apart {
+            mover.tell(&json!({ "do": "hang_up" }));
+            third.event(STEP, "CALL_CLOSED");
+            mover.state("DISCONNECTED");
+        }
+        apart
+    });
+    assert!(apart, "{TRIES} calls, and all on one of {SHARDS} shards");
+    mover.tell(&json!({ "do": "replace", "call": 0, "by": 1 }));
+    mover.state("DISCONNECTED");
+    mover.state("DISCONNECTED");
+    third.hears(HEARD);
+    third.hang_up();
+    stays.event(STEP, "CALL_CLOSED");
+    house.judge(TALK);
 }
 
 /// RFC 3428: what one writes the other reads, whoever made the phone; and what is written to nobody awake waits.
@@ -283,7 +361,7 @@ fn messages_between_makes_of_phones() {
     assert_eq!(pjsua.event(STEP, "sent")["status"], 202);
     let mut late = house.pjsua("1003", "udp", &json!({}));
     assert_eq!(late.event(STEP, "message")["text"], "for later");
-    house.judge();
+    house.judge(&["sip"]);
 }
 
 /// RFC 4028: a phone that takes no call without a session timer gets the interval that it wants.
@@ -304,7 +382,7 @@ fn pjsua_insists_on_a_session_timer() {
     assert!(answer.is_some_and(|text| text.contains("Session-Expires: 90")), "{answer:?}");
     caller.tell(&json!({ "do": "hang_up" }));
     callee.event(STEP, "CALL_CLOSED");
-    house.judge();
+    house.judge(CALL);
 }
 
 /// RFC 4733: keys that one presses the other hears.
@@ -325,7 +403,7 @@ fn keys_between_makes_of_phones() {
     }
     callee.tell(&json!({ "do": "hang_up" }));
     caller.says(STEP, "ended");
-    house.judge();
+    house.judge(TALK);
 }
 
 /// RFC 3262: a caller who insists on reliable ringing gets it where the callee has sound before the answer, and a plain
@@ -346,5 +424,5 @@ fn pjsua_insists_on_reliable_ringing() {
     house.server.ladder(&call).assert_holds(&["INVITE ", "SIP/2.0 183", "PRACK ", "SIP/2.0 200"]);
     caller.tell(&json!({ "do": "hang_up" }));
     callee.state("DISCONNECTED");
-    house.judge();
+    house.judge(CALL);
 }

@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::json;
 use support::baresip::{Baresip, Login};
-use support::capture::Capture;
+use support::capture::{CALL, Capture, TALK};
 use support::names::{self, Record};
 use support::namespace::{Namespace, PHONES, SERVER};
 use support::phone::Phone;
@@ -96,8 +96,8 @@ impl House {
         phone
     }
 
-    fn judge(mut self) {
-        self.capture.take().expect("judged once").judge(SERVER);
+    fn judge(mut self, protocols: &[&str]) {
+        self.capture.take().expect("judged once").judge(SERVER, protocols);
     }
 }
 
@@ -151,7 +151,7 @@ fn a_carrier_in_front_brings_a_call() {
     assert_heard("the world", &caller.heard(), &ours(), &theirs());
     let record = house.server.record(&call);
     assert_eq!((&record["outcome"], &record["hung_up_by"]), (&json!("answered"), &json!("callee")));
-    house.judge();
+    house.judge(TALK);
 }
 
 /// RFC 3261 §22, §16: our phone calls the world; the carrier wants to know who we are, and gives way to another.
@@ -199,7 +199,7 @@ fn a_carrier_behind_takes_a_call_and_a_dead_one_gives_way() {
     let invite = invites.last().expect("one went out");
     let from = invite.lines().find(|line| line.starts_with("From:")).expect("a From");
     assert!(from.contains(&format!("<sip:{OURS}@")), "{from}");
-    house.judge();
+    house.judge(TALK);
 }
 
 /// RFC 3263 §4.3: one trunk with two addresses; the first is dead, so the call goes to the second, and the next call at
@@ -229,7 +229,7 @@ fn the_next_address_of_a_carrier_takes_a_call() {
     let notes = ladder.lane("note");
     let next = |note: &&&str| note.starts_with("trying the next address of trunk carrier");
     assert_eq!(notes.iter().filter(next).count(), 1, "{notes:?}");
-    house.judge();
+    house.judge(CALL);
 }
 
 /// RFC 3261 §10: a trunk that registers shows its login to the carrier.
@@ -242,5 +242,5 @@ fn a_trunk_registers_at_the_carrier() {
         let trunk = house.server.door.get("/v1/trunks/carrier");
         trunk["health"]["registered_until"].as_str().map(drop)
     });
-    house.judge();
+    house.judge(&["sip"]);
 }

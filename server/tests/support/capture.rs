@@ -16,6 +16,11 @@ const LAST: &[u8] = b"here the recording ends";
 /// Where it goes: to nobody (RFC 863).
 const DISCARD: u16 = 9;
 
+/// What a call is made of, as tshark names it, when nobody talks.
+pub const CALL: &[&str] = &["sip", "sdp"];
+/// The same when somebody talks.
+pub const TALK: &[&str] = &["sip", "sdp", "rtp"];
+
 /// A recording under way.
 pub struct Capture {
     host: Namespace,
@@ -38,16 +43,23 @@ impl Capture {
         Self { host: host.clone(), program, file, _folder: folder }
     }
 
-    /// Ends it. Fails where a SIP or SDP frame from `source` is malformed, or there is none at all.
+    /// Ends it. Fails where a frame of one of these protocols from `source` is malformed, where tshark warns of SIP or
+    /// SDP, and where one of them was not seen at all.
     #[track_caller]
-    pub fn judge(mut self, source: &str) {
+    pub fn judge(mut self, source: &str, protocols: &[&str]) {
         self.await_last();
         self.program.signal(Signal::SIGINT);
         self.program.wait(STEP);
-        let all = self.frames(&format!("ip.src=={source} && sip"));
-        assert!(!all.is_empty(), "no SIP from {source} was seen");
+        let some = protocols.join(" || ");
+        let all = self.frames(&format!("ip.src=={source} && ({some})"));
+        for protocol in protocols {
+            let layer = format!(":{protocol}");
+            let count = all.iter().filter(|frame| frame.contains(&layer)).count();
+            assert!(count > 0, "no {protocol} from {source} was seen");
+        }
         let bad = self.frames(&format!(
-            "ip.src=={source} && (sip || sdp) && (_ws.malformed || _ws.expert.severity >= \"Warning\")"
+            "ip.src=={source} && ({some}) && \
+             (_ws.malformed || (sip || sdp) && _ws.expert.severity >= \"Warning\")"
         ));
         assert!(bad.is_empty(), "tshark finds fault with {} of {}: {bad:#?}", bad.len(), all.len());
     }
@@ -71,7 +83,16 @@ impl Capture {
         let file = self.file.to_string_lossy();
         let mut program = Launch::installed("tshark")
             .words(["-r", &*file, "-Y", filter, "-T", "fields"])
-            .words(["-e", "frame.number", "-e", "_ws.col.Info", "-e", "_ws.expert.message"])
+            .words([
+                "-e",
+                "frame.number",
+                "-e",
+                "frame.protocols",
+                "-e",
+                "_ws.col.Info",
+                "-e",
+                "_ws.expert.message",
+            ])
             .start();
         let status = program.wait(STEP * 4);
         assert!(status.success(), "tshark: {:?}", program.said());
