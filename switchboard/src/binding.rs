@@ -21,7 +21,7 @@ pub(crate) fn encode_binding(user: &str, binding: &Binding) -> Vec<u8> {
     let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
     writer.text(1, user).text(2, &binding.contact);
     writer.bytes(3, &crate::leg::encode_flow(binding.flow));
-    writer.number(4, binding.until.0.into()).number(5, binding.seen.0.into());
+    writer.time(4, binding.until).time(5, binding.seen);
     writer.number(6, binding.q.into()).text(7, &binding.call_id).number(8, binding.cseq.into());
     // An older version knows the instance only together with its flow.
     let (flow, instance) = if binding.is_outbound() {
@@ -57,25 +57,24 @@ pub(crate) fn decode_binding(bytes: &[u8]) -> Option<(String, Binding)> {
     let mut user = String::new();
     let mut binding = Binding::default();
     for (tag, field) in tagged::Reader::new(bytes) {
-        let text = || field.text().map(str::to_owned);
         match tag {
-            1 => user = text()?,
-            2 => binding.contact = text()?,
+            1 => user = field.string()?,
+            2 => binding.contact = field.string()?,
             3 => binding.flow = crate::leg::decode_flow(field.0)?,
             4 => binding.until = UnixTime(field.number()? as u64),
             5 => binding.seen = UnixTime(field.number()? as u64),
             6 => binding.q = field.number()? as u16,
-            7 => binding.call_id = text()?,
+            7 => binding.call_id = field.string()?,
             8 => binding.cseq = field.number()? as u32,
-            9 => binding.path = text()?,
+            9 => binding.path = field.string()?,
             10 => {
                 let (instance, reg_id) = field.text()?.rsplit_once(';')?;
                 (binding.instance, binding.reg_id) =
                     (instance.to_owned(), RegId(reg_id.parse().ok()?));
             }
-            11 => binding.user_agent = text()?,
+            11 => binding.user_agent = field.string()?,
             12 => binding.push = decode_target(field.0),
-            13 => binding.instance = text()?,
+            13 => binding.instance = field.string()?,
             _ => (), // A field of a newer version.
         }
     }
@@ -97,7 +96,7 @@ fn decode_target(bytes: &[u8]) -> Option<pns::Target> {
             1 => provider = pns::Provider::parse(field.text()?),
             2 => target.prid = field.text()?.to_owned(),
             3 => target.param = field.text()?.to_owned(),
-            4 => target.prid_alert = field.text().map(str::to_owned),
+            4 => target.prid_alert = field.string(),
             5 => target.p256dh = Some(field.0.to_vec()),
             6 => target.auth = Some(field.0.to_vec()),
             _ => (),

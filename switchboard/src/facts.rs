@@ -1,6 +1,6 @@
 //! The record of a call as the keeper has it: written by the room that owns the call, read by the one that keeps records.
 
-use types::{SessionId, UnixTime, tagged};
+use types::{SessionId, tagged};
 
 use crate::notice::CallFacts;
 
@@ -11,10 +11,10 @@ impl CallFacts {
     /// As tagged fields, for [`Effects::end`](crate::Effects::end).
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
-        writer.text(1, MARK).number(2, self.session.0).number(3, self.began.0.into());
+        writer.text(1, MARK).number(2, self.session.0).time(3, self.began);
         for (tag, time) in [(4, self.rang), (5, self.answered), (6, self.ended)] {
             if let Some(time) = time {
-                writer.number(tag, time.0.into());
+                writer.time(tag, time);
             }
         }
         for (tag, text) in [
@@ -40,24 +40,22 @@ impl CallFacts {
         let mut facts = Self::default();
         let mut marked = false;
         for (tag, field) in tagged::Reader::new(bytes) {
-            let text = || field.text().map(str::to_owned);
-            let time = || Some(UnixTime(u64::try_from(field.number()?).ok()?));
             match tag {
                 1 => marked = field.0 == MARK.as_bytes(),
                 2 => facts.session = SessionId(field.number()?),
-                3 => facts.began = time()?,
-                4 => facts.rang = Some(time()?),
-                5 => facts.answered = Some(time()?),
-                6 => facts.ended = Some(time()?),
-                7 => facts.from = text()?,
-                8 => facts.to = text()?,
-                9 => facts.from_name = text()?,
-                10 => facts.outcome = text()?,
-                11 => facts.hung_up_by = text()?,
-                12 => facts.refusal = text()?,
-                13 => facts.call_id = text()?,
+                3 => facts.began = field.time()?,
+                4 => facts.rang = Some(field.time()?),
+                5 => facts.answered = Some(field.time()?),
+                6 => facts.ended = Some(field.time()?),
+                7 => facts.from = field.string()?,
+                8 => facts.to = field.string()?,
+                9 => facts.from_name = field.string()?,
+                10 => facts.outcome = field.string()?,
+                11 => facts.hung_up_by = field.string()?,
+                12 => facts.refusal = field.string()?,
+                13 => facts.call_id = field.string()?,
                 14 => facts.status = u16::try_from(field.number()?).ok()?,
-                15 => facts.answered_by = text()?,
+                15 => facts.answered_by = field.string()?,
                 _ => (), // A field of a newer version.
             }
         }
@@ -68,7 +66,7 @@ impl CallFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::Rng;
+    use types::{Rng, UnixTime};
 
     fn facts() -> CallFacts {
         CallFacts {

@@ -3,6 +3,8 @@
 //! A value is a sequence of fields; each is a tag (one byte), a length (LEB128) and that many octets. A reader
 //! takes the tags it knows and skips the others, so a newer version may add fields and an older one still reads.
 
+use crate::UnixTime;
+
 /// Writes fields one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Writer(Vec<u8>);
@@ -41,6 +43,11 @@ impl Writer {
         let octets = value.to_be_bytes();
         let zeros = value.leading_zeros() as usize / 8;
         self.bytes(tag, octets.get(zeros..).unwrap_or_default())
+    }
+
+    /// One moment.
+    pub fn time(&mut self, tag: u8, value: UnixTime) -> &mut Self {
+        self.number(tag, value.0.into())
     }
 
     /// What was written.
@@ -95,6 +102,16 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.0).ok()
     }
 
+    /// The same, to keep.
+    pub fn string(self) -> Option<String> {
+        self.text().map(str::to_owned)
+    }
+
+    /// As a moment.
+    pub fn time(self) -> Option<UnixTime> {
+        u64::try_from(self.number()?).ok().map(UnixTime)
+    }
+
     /// As a number; `None` beyond 16 octets.
     pub fn number(self) -> Option<u128> {
         (self.0.len() <= 16).then(|| self.0.iter().fold(0, |n, octet| n << 8 | u128::from(*octet)))
@@ -115,6 +132,8 @@ mod tests {
         assert_eq!(fields[1].1.number(), Some(u128::MAX));
         assert_eq!(fields[2].1.text(), Some("hall"));
         assert_eq!(fields[3].1.0.len(), 300);
+        assert_eq!((fields[0].1.time(), fields[1].1.time()), (Some(UnixTime(0)), None));
+        assert_eq!(fields[2].1.string().as_deref(), Some("hall"));
         for end in 0..wire.len() {
             assert!(Reader::new(&wire[..end]).count() < 4);
         }

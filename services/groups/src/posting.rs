@@ -102,12 +102,11 @@ fn encode(to: &[String], plan: &LetterPlan) -> Vec<u8> {
 fn decode(state: &[u8]) -> Option<(Vec<String>, LetterPlan)> {
     let (mut to, mut plan) = (Vec::new(), LetterPlan::default());
     for (tag, field) in tagged::Reader::new(state) {
-        let text = || field.text().map(str::to_owned);
         match tag {
-            1 => to.push(text()?),
-            2 => plan.from = text()?,
-            3 => plan.from_uri = text()?,
-            4 => plan.content_type = text()?,
+            1 => to.push(field.string()?),
+            2 => plan.from = field.string()?,
+            3 => plan.from_uri = field.string()?,
+            4 => plan.content_type = field.string()?,
             5 => plan.body = field.0.to_vec(),
             6 => plan.keep = field.number()? == 1,
             _ => (), // A field of a newer version.

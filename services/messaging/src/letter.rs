@@ -51,7 +51,7 @@ impl Letter {
             writer.text(4, name).text(5, value);
         }
         writer.text(6, &self.content_type).bytes(7, &self.body);
-        writer.number(8, self.sent.0.into()).number(9, self.until.0.into());
+        writer.time(8, self.sent).time(9, self.until);
         writer.number(10, self.tries.into());
         writer.finish()
     }
@@ -60,18 +60,16 @@ impl Letter {
     pub fn decode(session: SessionId, bytes: &[u8]) -> Option<Self> {
         let mut letter = Self { session, ..Self::default() };
         for (tag, field) in tagged::Reader::new(bytes) {
-            let text = || field.text().map(str::to_owned);
-            let time = || Some(UnixTime(u64::try_from(field.number()?).ok()?));
             match tag {
-                1 => letter.from = text()?,
-                2 => letter.from_uri = text()?,
-                3 => letter.to = text()?,
-                4 => letter.headers.push((text()?, String::new())),
-                5 => letter.headers.last_mut()?.1 = text()?,
-                6 => letter.content_type = text()?,
+                1 => letter.from = field.string()?,
+                2 => letter.from_uri = field.string()?,
+                3 => letter.to = field.string()?,
+                4 => letter.headers.push((field.string()?, String::new())),
+                5 => letter.headers.last_mut()?.1 = field.string()?,
+                6 => letter.content_type = field.string()?,
                 7 => letter.body = field.0.to_vec(),
-                8 => letter.sent = time()?,
-                9 => letter.until = time()?,
+                8 => letter.sent = field.time()?,
+                9 => letter.until = field.time()?,
                 10 => letter.tries = u32::try_from(field.number()?).ok()?,
                 _ => (), // A field of a newer version.
             }
@@ -107,7 +105,7 @@ impl Record {
         let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
         writer.text(1, MARK).number(2, self.id.0).text(3, &self.from).text(4, &self.to);
         writer.text(5, &self.content_type).number(6, self.size.into());
-        writer.number(7, self.sent.0.into()).number(8, self.ended.0.into());
+        writer.time(7, self.sent).time(8, self.ended);
         writer.text(9, &self.outcome);
         writer.finish()
     }
@@ -117,18 +115,16 @@ impl Record {
         let mut record = Self::default();
         let mut marked = false;
         for (tag, field) in tagged::Reader::new(bytes) {
-            let text = || field.text().map(str::to_owned);
-            let time = || Some(UnixTime(u64::try_from(field.number()?).ok()?));
             match tag {
                 1 => marked = field.0 == MARK.as_bytes(),
                 2 => record.id = MessageId(field.number()?),
-                3 => record.from = text()?,
-                4 => record.to = text()?,
-                5 => record.content_type = text()?,
+                3 => record.from = field.string()?,
+                4 => record.to = field.string()?,
+                5 => record.content_type = field.string()?,
                 6 => record.size = u32::try_from(field.number()?).ok()?,
-                7 => record.sent = time()?,
-                8 => record.ended = time()?,
-                9 => record.outcome = text()?,
+                7 => record.sent = field.time()?,
+                8 => record.ended = field.time()?,
+                9 => record.outcome = field.string()?,
                 _ => (), // A field of a newer version.
             }
         }

@@ -1,23 +1,20 @@
 //! What watchers are told, as text: PIDF, dialog-info, message summary, reginfo. Always the whole state.
 
-use std::fmt::Write;
-
 use switchboard::directory::Binding;
 use switchboard::notice::{LineFacts, LineState};
 use types::{CallId, UnixTime};
-
-const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+use xml::{
+    Contact, ContactEvent, ContactState, Dialog, DialogInfo, DialogReference, DialogState,
+    MessageSummary, Participant, Presence, Reginfo, Registration, RegistrationState, Tuple,
+    Waiting,
+};
 
 /// Whether a user can be reached.
 ///
 /// Spec: RFC 3863 §4.1
 pub fn pidf(entity: &str, open: bool) -> String {
-    let entity = escape(entity);
-    let basic = if open { "open" } else { "closed" };
-    format!(
-        "{HEAD}<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{entity}\">\
-         <tuple id=\"carillon\"><status><basic>{basic}</basic></status></tuple></presence>\n"
-    )
+    let tuple = Tuple { id: "carillon".to_owned(), open: Some(open), ..Tuple::default() };
+    Presence { entity: entity.to_owned(), tuples: vec![tuple], ..Presence::default() }.encode()
 }
 
 /// The calls of a user. `parties`: with whom is told as well.
@@ -29,50 +26,45 @@ pub fn dialogs<'a>(
     lines: impl Iterator<Item = &'a LineFacts>,
     parties: bool,
 ) -> String {
-    let entity = escape(entity);
-    let mut out = format!(
-        "{HEAD}<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" \
-         state=\"full\" entity=\"{entity}\">"
-    );
-    for line in lines {
-        let state = match line.state {
-            LineState::Confirmed => "confirmed",
-            LineState::Early => "early",
-            LineState::Terminated => "terminated",
-            LineState::Trying => "trying",
-        };
-        let direction = if line.calls { "initiator" } else { "recipient" };
-        let id = CallId(line.call.0);
-        // Writing into a string cannot fail.
-        let _ = write!(out, "<dialog id=\"{id}\"");
-        if parties {
-            let _ = write!(out, " call-id=\"{}\"", escape(&line.call_id));
-        }
-        let _ = write!(out, " direction=\"{direction}\"><state>{state}</state>");
-        let _ = write!(out, "<local><identity>{entity}</identity></local>");
-        if parties {
-            let display = match line.remote_name.as_str() {
-                "" => String::new(),
-                name => format!(" display=\"{}\"", escape(name)),
-            };
-            let remote = escape(&line.remote);
-            let _ = write!(out, "<remote><identity{display}>{remote}</identity></remote>");
-        }
-        out.push_str("</dialog>");
+    let dialogs = lines.map(|line| dialog(entity, line, parties)).collect();
+    DialogInfo { version, full: true, entity: entity.to_owned(), dialogs }.encode()
+}
+
+fn dialog(entity: &str, line: &LineFacts, parties: bool) -> Dialog {
+    let remote = Participant {
+        identity: Some(line.remote.clone()),
+        display: Some(line.remote_name.clone()).filter(|name| !name.is_empty()),
+        ..Participant::default()
+    };
+    let call_id = line.call_id.clone();
+    let reference = DialogReference { call_id, local_tag: None, remote_tag: None };
+    Dialog {
+        id: CallId(line.call.0).to_string(),
+        reference: parties.then_some(reference),
+        outgoing: Some(line.calls),
+        state: match line.state {
+            LineState::Confirmed => DialogState::Confirmed,
+            LineState::Early => DialogState::Early,
+            LineState::Terminated => DialogState::Terminated,
+            LineState::Trying => DialogState::Trying,
+        },
+        event: None,
+        code: None,
+        duration: None,
+        replaces: None,
+        referred_by: None,
+        local: Some(Participant { identity: Some(entity.to_owned()), ..Participant::default() }),
+        remote: parties.then_some(remote),
     }
-    out.push_str("</dialog-info>\n");
-    out
 }
 
 /// How many messages wait.
 ///
 /// Spec: RFC 3842 §3.5, §5.2
 pub fn summary(account: &str, waiting: u32) -> String {
-    let yes = if waiting > 0 { "yes" } else { "no" };
-    let account: String = account.chars().filter(|letter| !letter.is_control()).collect();
-    format!(
-        "Messages-Waiting: {yes}\r\nMessage-Account: {account}\r\nText-Message: {waiting}/0\r\n"
-    )
+    let text = Waiting { new: waiting, ..Waiting::default() };
+    let account = Some(account.to_owned());
+    MessageSummary { waiting: waiting > 0, account, voice: None, text: Some(text) }.encode()
 }
 
 /// Where a user can be reached. `gone`: a contact that has just ended, and why.
@@ -87,41 +79,47 @@ pub fn registrations(
 ) -> String {
     let live: Vec<&Binding> = bindings.iter().filter(|binding| binding.until > now).collect();
     let state = match (live.is_empty(), gone) {
-        (false, _) => "active",
-        (true, Some(_)) => "terminated",
-        (true, None) => "init",
+        (false, _) => RegistrationState::Active,
+        (true, Some(_)) => RegistrationState::Terminated,
+        (true, None) => RegistrationState::Init,
     };
-    let aor = escape(entity);
-    let mut out = format!(
-        "{HEAD}<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"{version}\" \
-         state=\"full\"><registration aor=\"{aor}\" id=\"r1\" state=\"{state}\">"
-    );
-    for binding in live {
-        let left = binding.until.since(now).as_secs();
-        let id = identifier(&binding.contact);
-        let (uri, call) = (escape(&binding.contact), escape(&binding.call_id));
-        // Writing into a string cannot fail.
-        let _ = write!(out, "<contact id=\"{id}\" state=\"active\" event=\"registered\"");
-        let _ = write!(out, " expires=\"{left}\" callid=\"{call}\" cseq=\"{}\"", binding.cseq);
-        if binding.q < 1_000 {
-            let _ = write!(out, " q=\"0.{:03}\"", binding.q);
-        }
-        let _ = write!(out, "><uri>{uri}</uri></contact>");
-    }
-    if let Some((contact, why)) = gone {
+    let standing = live.into_iter().map(|binding| Contact {
+        call_id: Some(binding.call_id.clone()),
+        cseq: Some(binding.cseq),
+        expires: Some(u32::try_from(binding.until.since(now).as_secs()).unwrap_or(u32::MAX)),
+        q: (binding.q < 1_000).then(|| format!("0.{:03}", binding.q)),
+        ..contact(&binding.contact, ContactState::Active, ContactEvent::Registered)
+    });
+    let gone = gone.map(|(uri, why)| {
         let event = match why {
-            "expired" => "expired",
-            "unregistered" => "unregistered",
-            _ => "deactivated",
+            "expired" => ContactEvent::Expired,
+            "unregistered" => ContactEvent::Unregistered,
+            _ => ContactEvent::Deactivated,
         };
-        let (id, uri) = (identifier(contact), escape(contact));
-        let _ = write!(
-            out,
-            "<contact id=\"{id}\" state=\"terminated\" event=\"{event}\"><uri>{uri}</uri></contact>"
-        );
+        contact(uri, ContactState::Terminated, event)
+    });
+    let contacts = standing.chain(gone).collect();
+    let (aor, id) = (entity.to_owned(), "r1".to_owned());
+    let registrations = vec![Registration { aor, id, state, contacts }];
+    Reginfo { version, full: true, registrations }.encode()
+}
+
+fn contact(uri: &str, state: ContactState, event: ContactEvent) -> Contact {
+    Contact {
+        id: identifier(uri),
+        state,
+        event,
+        uri: uri.to_owned(),
+        display_name: None,
+        registered: None,
+        expires: None,
+        retry_after: None,
+        q: None,
+        call_id: None,
+        cseq: None,
+        pub_gruu: None,
+        temp_gruu: None,
     }
-    out.push_str("</registration></reginfo>\n");
-    out
 }
 
 /// The same contact has the same id in every document.
@@ -131,22 +129,6 @@ fn identifier(contact: &str) -> String {
         (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3)
     });
     format!("c{hash:016x}")
-}
-
-/// Text inside of an element or attribute; what XML 1.0 cannot carry becomes a question mark.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('?'),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -165,7 +147,7 @@ mod tests {
             state: LineState::Early,
         };
         let text = dialogs("sip:\"x@y", 3, std::iter::once(&line), true);
-        assert!(text.contains("call-id=\"a&lt;b&gt;?\"") && text.contains("sip:a&amp;b@x"));
+        assert!(text.contains("call-id=\"a&lt;b&gt; \"") && text.contains("sip:a&amp;b@x"));
         assert!(text.contains("display=\"&quot;&gt;&lt;evil/&gt;\"") && !text.contains("<evil"));
         let text = dialogs("sip:x@y", 3, std::iter::once(&line), false);
         assert!(!text.contains("evil") && !text.contains("call-id") && text.contains("early"));
@@ -176,7 +158,7 @@ mod tests {
         let text = registrations("sip:a@x", 0, &[], Some(("sip:a@h", "expired")), UnixTime(5));
         assert!(text.contains("state=\"terminated\" event=\"expired\"><uri>sip:a@h</uri>"));
         let text = registrations("sip:a@x", 0, &[], None, UnixTime(5));
-        assert!(text.contains("id=\"r1\" state=\"init\"></registration>"));
+        assert!(text.contains("id=\"r1\" state=\"init\"/>"));
     }
 
     #[test]

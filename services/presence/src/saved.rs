@@ -106,7 +106,7 @@ impl Publication {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = tagged::Writer::onto(Vec::with_capacity(self.body.len() + 100));
         writer.number(1, PUBLICATION).text(2, &self.user).text(6, &self.tag);
-        writer.number(7, self.until.0.into()).number(8, self.since.0.into()).bytes(9, &self.body);
+        writer.time(7, self.until).time(8, self.since).bytes(9, &self.body);
         writer.finish()
     }
 }
@@ -118,17 +118,15 @@ impl Saved {
         let mut one = Publication::default();
         let mut lines = Vec::new();
         for (tag, field) in tagged::Reader::new(bytes) {
-            let text = || field.text().map(str::to_owned);
-            let time = || Some(UnixTime(u64::try_from(field.number()?).ok()?));
             match tag {
                 1 => kind = field.number()?,
-                2 => one.user = text()?,
-                3 => watcher = text()?,
+                2 => one.user = field.string()?,
+                3 => watcher = field.string()?,
                 4 => package = Package::parse(field.0),
                 5 => lines.extend(line(field.0)),
-                6 => one.tag = text()?,
-                7 => one.until = time()?,
-                8 => one.since = time()?,
+                6 => one.tag = field.string()?,
+                7 => one.until = field.time()?,
+                8 => one.since = field.time()?,
                 9 => one.body = field.0.to_vec(),
                 _ => (), // A field of a newer version.
             }
@@ -154,13 +152,12 @@ fn line(bytes: &[u8]) -> Option<LineFacts> {
         state: LineState::Trying,
     };
     for (tag, field) in tagged::Reader::new(bytes) {
-        let text = || field.text().map(str::to_owned);
         match tag {
             1 => line.call = SessionId(field.number()?),
-            2 => line.call_id = text()?,
+            2 => line.call_id = field.string()?,
             3 => line.calls = field.number()? == 1,
-            4 => line.remote = text()?,
-            5 => line.remote_name = text()?,
+            4 => line.remote = field.string()?,
+            5 => line.remote_name = field.string()?,
             6 => {
                 let all = [LineState::Trying, LineState::Early, LineState::Confirmed];
                 line.state = *all.get(usize::try_from(field.number()?).ok()?)?;

@@ -197,10 +197,7 @@ fn a_lamp_follows_the_calls_of_a_line_rfc_4235() {
     let mut house = house();
     let (_, first) = watch(&mut house, "bob", "dialog");
     assert_eq!(header(&first, "Content-Type"), "application/dialog-info+xml");
-    assert!(
-        body(&first)
-            .contains("version=\"0\" state=\"full\" entity=\"sip:bob@example.org\"></dialog-info>")
-    );
+    assert!(body(&first).contains("version=\"0\" state=\"full\" entity=\"sip:bob@example.org\"/>"));
     let states = [
         (Notice::CallBegan(facts("carol", "bob")), "<state>early</state>"),
         (Notice::CallAnswered(facts("carol", "bob")), "<state>confirmed</state>"),

@@ -16,8 +16,6 @@ pub const CONTACT_MAX: usize = 2_048;
 pub const PATH_MAX: usize = 2_048;
 /// Longest text of a phone about itself that is kept. Units: octets.
 const WORDS_MAX: usize = 200;
-/// The greatest `reg-id`. Spec: RFC 5626 §11.1
-const REG_ID_MAX: u32 = 0x7fff_ffff;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -257,20 +255,19 @@ fn way_to(uri: &Uri<'_>, flow: Flow) -> Flow {
 ///
 /// Spec: RFC 5626 §4.1
 fn instance(address: &NameAddr<'_>) -> String {
-    let text = address.params.get("+sip.instance");
-    let text = text.and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
-    let fits = text.len() <= WORDS_MAX && !text.contains(|c: char| c.is_control() || c == '"');
-    if fits { text.to_owned() } else { String::new() }
+    let urn = address.instance().filter(|urn| urn.len() + 2 <= WORDS_MAX && !urn.contains(&b'"'));
+    urn.map_or(String::new(), |urn| format!("<{}>", String::from_utf8_lossy(urn)))
 }
 
 /// `reg-id`: which of the device's flows this is; 0 when it has none.
 ///
 /// Spec: RFC 5626 §4.2.1, §11.1
 fn reg_id(address: &NameAddr<'_>) -> Result<RegId, Refusal> {
-    let Some(text) = address.params.get("reg-id") else { return Ok(RegId::NONE) };
-    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
-    let number = number.filter(|number| (1..=REG_ID_MAX).contains(number));
-    number.map(RegId).ok_or(Refusal::Malformed)
+    match address.reg_id() {
+        Some(number) => Ok(RegId(number)),
+        None if address.params.has("reg-id") => Err(Refusal::Malformed),
+        None => Ok(RegId::NONE),
+    }
 }
 
 /// Whether the outbound extension is in use: the phone knows it and names its flow.
