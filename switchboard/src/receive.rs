@@ -716,7 +716,8 @@ impl Core {
         if own.is_empty() { self.config.digest.clone() } else { own }
     }
 
-    fn verifier(&self, name: &str, algorithm: Algorithm) -> Option<Ha1> {
+    /// What a user's password became, for one algorithm.
+    pub(crate) fn verifier(&self, name: &str, algorithm: Algorithm) -> Option<Ha1> {
         let user = self.directory.user(name)?;
         user.verifiers
             .iter()

@@ -227,6 +227,11 @@ impl Core {
         self.reply(ticket, Reply::Response(Box::new(response)));
     }
 
+    /// Chance for a proof.
+    pub(crate) fn cnonce(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+
     /// Answers a challenge; false when there is nothing to answer it with.
     fn sign_again(&mut self, ticket: Ticket, pending: &mut Pending, message: &Message<'_>) -> bool {
         let Some(mut plan) = pending.again.take() else { return false };
@@ -237,9 +242,7 @@ impl Core {
         let mut proofs = Vec::new();
         for realm in &mut pending.realms {
             realm.uses += 1;
-            let mut chance = [0; 8];
-            self.rng.fill(&mut chance);
-            let cnonce: String = chance.iter().map(|octet| format!("{octet:02x}")).collect();
+            let cnonce = self.cnonce();
             let Ok(challenge) = Challenge::decode(&realm.challenge) else { return false };
             let who = digest::Login {
                 user: login.user.as_bytes(),

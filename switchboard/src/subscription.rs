@@ -7,14 +7,16 @@
 //!             adopts it and says the whole state again. One NOTIFY at a time: what comes while one is out, or too
 //!             soon after it, waits, and the newest of it leaves. So each body is the whole state, and its version is
 //!             [`Effects::version`](crate::Effects::version). An answer to a refresh does not wait for the gap.
+//!             A watcher who proved who he is and challenges our NOTIFY gets the proof that he would give us.
 //! Limits      SUBSCRIPTIONS_MAX and USER_SUBSCRIPTIONS_MAX on one shard; BODY_MAX octets of a body, a longer one is
 //!             left out; CLOSING_MAX for the room's last word.
 //! Not here    What the news are and who may have them (rooms), octets of SIP (sip).
-//! Spec        RFC 6665, RFC 3515 §2.4 for the subscription that a REFER makes
+//! Spec        RFC 6665, RFC 3515 §2.4 for the subscription that a REFER makes, RFC 3261 §22 for challenges
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sip::Name;
 use sip::dialog::Dialog;
 use types::{Flow, Instant, Seconds, SessionId, UnixTime, tagged};
 
@@ -161,6 +163,20 @@ pub(crate) struct Subscription {
     pub closing: Option<Instant>,
     /// The moment for which the shard was asked to wake it.
     pub armed: Option<Instant>,
+    /// What the watcher wants to see on our NOTIFYs; a restart forgets it, and he asks again.
+    pub proof: Option<Box<Proof>>,
+}
+
+/// A challenge of a watcher.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    /// Where the answer goes.
+    pub answer: Name,
+    pub challenge: Vec<u8>,
+    /// NOTIFYs with this nonce.
+    pub uses: u32,
+    /// One of them was taken.
+    pub believed: bool,
 }
 
 impl Subscription {
@@ -202,6 +218,7 @@ impl Subscription {
             due: false,
             closing: None,
             armed: None,
+            proof: None,
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             let number = || Some(u64::try_from(field.number()?).unwrap_or(u64::MAX));

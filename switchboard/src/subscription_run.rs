@@ -2,6 +2,7 @@
 //! [`subscription`](crate::subscription).
 
 use sip::dialog::Dialog;
+use sip::digest::{self, Challenge, Login, Password, Target};
 use sip::write::Writer;
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, Refuse, Seconds, SessionId, Slot, tagged};
@@ -14,7 +15,7 @@ use crate::refusal::Refusal;
 use crate::service::{Event, RequestId};
 use crate::store::{Durability, Entry, kinds};
 use crate::subscription::{
-    BODY_MAX, CLOSING_MAX, News, RESTORE_SPREAD, Reason, SUBSCRIPTIONS_MAX, Subscription,
+    BODY_MAX, CLOSING_MAX, News, Proof, RESTORE_SPREAD, Reason, SUBSCRIPTIONS_MAX, Subscription,
     SubscriptionEvent, SubscriptionState, Terms, USER_SUBSCRIPTIONS_MAX,
 };
 use crate::timers;
@@ -71,6 +72,7 @@ impl Core {
             due: true,
             closing: (granted == 0).then(|| now + CLOSING_MAX),
             armed: None,
+            proof: None,
             dialog: None,
         };
         let key = self.dialog_key(dialog.call_id(), dialog.local_tag(), dialog.remote_tag());
@@ -253,6 +255,7 @@ impl Core {
 
     fn send_notify(&mut self, session: SessionId, news: &News) {
         let unix = self.clock.unix;
+        let proof = self.notify_proof(session);
         let Some(one) = self.subscriptions.known.get_mut(&session) else { return };
         let Some(mut dialog) = one.dialog.take() else { return };
         let left = one.until.since(unix).as_secs();
@@ -267,6 +270,9 @@ impl Core {
             let mut out = Vec::with_capacity(700 + news.body.len());
             let mut writer: Writer<'_> = dialog.request(Method::Notify, &mut out, via);
             writer.header(Name::Contact, &contact).header(Name::Event, &event);
+            if let Some((name, proof)) = &proof {
+                writer.header(*name, proof);
+            }
             writer.header(Name::SubscriptionState, &state).header(Name::UserAgent, SERVER);
             if news.body.is_empty() {
                 writer.end();
@@ -289,12 +295,18 @@ impl Core {
     /// Spec: RFC 6665 §4.2.2
     pub(crate) fn notify_answered(&mut self, session: SessionId, message: &Message<'_>) {
         let Some(status) = message.status().filter(|status| *status >= 200) else { return };
+        if matches!(status, 401 | 407) && self.notify_challenged(session, message) {
+            return;
+        }
         if status >= 300 && (status == 481 || message.first(Name::RetryAfter).is_none()) {
             self.notify_failed(session, status);
             return;
         }
         if let Some(one) = self.subscriptions.known.get_mut(&session) {
             one.out = false;
+            if let Some(proof) = one.proof.as_mut().filter(|_| status < 300) {
+                proof.believed = true;
+            }
             if status < 300
                 && let Some(dialog) = &mut one.dialog
             {
@@ -302,6 +314,56 @@ impl Core {
             }
         }
         self.subscription_drive(session);
+    }
+
+    /// The watcher wants a proof that the NOTIFY comes from whom he asked. It is the one that he himself would give us:
+    /// so only for our realm, and only where he had to prove himself. The state is said again with it. False: there is
+    /// no such proof, or it was not believed.
+    ///
+    /// Spec: RFC 3261 §22.1, RFC 6665 §4.2.2
+    fn notify_challenged(&mut self, session: SessionId, message: &Message<'_>) -> bool {
+        let Some(one) = self.subscriptions.known.get(&session) else { return false };
+        let disbelieved = one.proof.as_ref().is_some_and(|proof| !proof.believed);
+        if disbelieved || !self.config.require_auth {
+            return false;
+        }
+        let places = [
+            (Name::WwwAuthenticate, Name::Authorization),
+            (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+        ];
+        let fits = |value: &&[u8]| {
+            Challenge::decode(value).is_ok_and(|challenge| {
+                let known = challenge.algorithm.and_then(|it| self.verifier(&one.watcher, it));
+                known.is_some() && *challenge.realm == *self.config.domain.as_bytes()
+            })
+        };
+        let found = places.into_iter().find_map(|(asks, answer)| {
+            let challenge = message.all(asks).find(fits)?.to_vec();
+            Some(Proof { answer, challenge, uses: 0, believed: false })
+        });
+        let Some(proof) = found else { return false };
+        let Some(one) = self.subscriptions.known.get_mut(&session) else { return false };
+        one.proof = Some(Box::new(proof));
+        (one.out, one.due) = (false, true);
+        self.subscription_tell(session, SubscriptionEvent::Due);
+        self.subscription_drive(session);
+        true
+    }
+
+    /// The answer to the watcher's challenge, for the next NOTIFY.
+    fn notify_proof(&mut self, session: SessionId) -> Option<(Name, Vec<u8>)> {
+        let cnonce = self.cnonce();
+        let one = self.subscriptions.known.get_mut(&session)?;
+        let proof = one.proof.as_mut()?;
+        proof.uses += 1;
+        let (answer, uses, value) = (proof.answer, proof.uses, proof.challenge.clone());
+        let (watcher, uri) = (one.watcher.clone(), one.dialog.as_ref()?.target().to_vec());
+        let challenge = Challenge::decode(&value).ok()?;
+        let password = Password::Hashed(self.verifier(&watcher, challenge.algorithm?)?);
+        let realm = Some(self.config.domain.as_bytes());
+        let login = Login { user: watcher.as_bytes(), password, realm };
+        let target = Target { method: b"NOTIFY", uri: &uri };
+        Some((answer, digest::answer(&challenge, &login, target, cnonce.as_bytes(), uses)?))
     }
 
     /// A NOTIFY was refused, or nobody answered it.

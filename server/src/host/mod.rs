@@ -11,6 +11,7 @@ mod clock;
 mod crashes;
 mod credentials;
 mod doors;
+mod flows;
 mod health;
 mod held;
 mod lines;
@@ -32,19 +33,19 @@ use blobs::Blobs;
 use blobs::picture::Pictures;
 use media_io::Pump;
 use net::dns::Resolver;
-use net::stream::{Limits, Listen, Setup, StreamEvent, Streams};
-use net::tls::{Tls, self_signed};
+use net::stream::{Setup, Streams};
+use net::tls::Tls;
 use push_io::Sender;
 use push_io::stand_in::StandIns;
 use store::{Keeper, Projector, Store};
-use switchboard::{ApiRequest, ApiResponse, Keys, locate, locate_own};
-use types::{BridgeId, Transport};
+use switchboard::{ApiRequest, ApiResponse, Keys};
+use types::BridgeId;
 use web::{Part, Web, WebConfig};
 
 pub use clock::unix;
 pub use credentials::{Credentials, ENV_FILE, random};
 
-use crate::config::{Base, Loaded, Place, Resolved};
+use crate::config::{Base, Loaded, Place};
 use crate::rooms;
 use crashes::Crashes;
 use doors::{Doors, Outside};
@@ -223,7 +224,7 @@ impl Host {
         let pump = pump(resolved.media, &boxes)?;
         let resolver =
             Resolver::start(&resolved.resolver, bound.ways()).map_err(Fault::Resolver)?;
-        let tls = Arc::new(tls(resolved, &folder)?);
+        let tls = Arc::new(flows::tls(resolved, &folder)?);
         parts.say("media", Part::Ready);
         let outside = Outside {
             store: kept.store.clone(),
@@ -241,9 +242,9 @@ impl Host {
         let setup = Setup {
             tls: Some(Arc::clone(&tls)),
             origins: tree.sip.origins.clone(),
-            before: connections_before(),
+            before: flows::connections_before(),
         };
-        let streams = streams(&doors, keys, &bound.streams, setup)?;
+        let streams = flows::open(&doors, keys, &bound.streams, setup)?;
         // Set once, here.
         let _ = doors.lines.set(Lines::new(streams.clone()));
         for (place, listener) in (0..).zip(&mut bound.listeners) {
@@ -266,7 +267,7 @@ impl Host {
             },
             metrics: {
                 let (meters, streams) = (meters.clone(), streams.clone());
-                Arc::new(move || meters.text(&parts.list()) + &flows(&streams))
+                Arc::new(move || meters.text(&parts.list()) + &flows::count(&streams))
             },
             dev: stand_ins.as_ref().map(|services| {
                 crate::role::dev_routes(Arc::clone(services), credentials.token.clone())
@@ -329,7 +330,7 @@ impl Host {
         let projector = Arc::new(Mutex::new(projector));
         let watch = health::watch(health, kept.store, Arc::clone(&projector));
         let watch = tokio::spawn(watch);
-        let certificates = tokio::spawn(watch_certificates(Arc::clone(&tls)));
+        let certificates = tokio::spawn(flows::watch_certificates(Arc::clone(&tls)));
         Ok(Self {
             tls,
             certificates,
@@ -372,7 +373,7 @@ impl Host {
 
     /// Reads certificates and keys again.
     pub fn reload_certificates(&self) {
-        reload(&self.tls);
+        flows::reload(&self.tls);
     }
 
     /// No new calls; returns when none is left or `limit` is over.
@@ -413,12 +414,6 @@ impl Host {
         }
     }
 }
-
-/// How often certificates and keys are looked at.
-const CERTIFICATES_LOOK: Duration = Duration::from_secs(5);
-/// Where `dev` keeps what it made for TLS.
-const CERTIFICATE_FILE: &str = "certificate.pem";
-const KEY_FILE: &str = "key.pem";
 
 /// After this time every shard has told its gauges anew.
 const GAUGES_FRESH: Duration = Duration::from_millis(1_200);
@@ -487,99 +482,6 @@ fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
         }
     };
     Pump::start(address, idle_sockets(), tell).map_err(Fault::Pump)
-}
-
-/// Listeners and connections; messages go to the shard that they are located on.
-fn streams(
-    doors: &Arc<Doors>,
-    keys: Keys,
-    listen: &[Listen],
-    setup: Setup,
-) -> Result<Streams, Fault> {
-    let boxes = doors.shards.clone();
-    let deliver = move |event: StreamEvent| match event {
-        StreamEvent::Bad { flow, bytes, .. } | StreamEvent::Message { flow, bytes } => {
-            let slot = locate(&bytes, &keys).unwrap_or_default();
-            let Some(door) = boxes.get(slot.shard(boxes.len())) else { return Ok(()) };
-            match door.work.send(Post::Message { flow, bytes }) {
-                Err(Post::Message { flow, bytes }) => Err(StreamEvent::Message { flow, bytes }),
-                Ok(()) | Err(_) => Ok(()),
-            }
-        }
-        StreamEvent::Closed { flow } => {
-            boxes.iter().for_each(|door| door.tell(Post::FlowClosed(flow)));
-            Ok(())
-        }
-        StreamEvent::Opened { .. } => Ok(()),
-        StreamEvent::Undelivered { flow, bytes } => {
-            let home = locate_own(&bytes).and_then(|slot| boxes.get(slot.shard(boxes.len())));
-            if let Some(door) = home {
-                door.tell(Post::Undelivered { flow, bytes });
-            }
-            Ok(())
-        }
-    };
-    Streams::start(listen, setup, Limits::default(), deliver).map_err(|source| {
-        let name = |listen: &Listen| format!("{}://{}", listen.transport.param(), listen.address);
-        let all: Vec<_> = listen.iter().map(name).collect();
-        Fault::Listen { what: all.join(", "), source }
-    })
-}
-
-/// Connections of this run have numbers above those of all earlier runs, which may stand in what was kept.
-fn connections_before() -> u64 {
-    (unix().0 / 1_000_000) << 24
-}
-
-/// TLS as the file says; in `dev` with a certificate of its own, made once.
-fn tls(resolved: &Resolved, folder: &Path) -> Result<Tls, Fault> {
-    let mut files = resolved.tls.clone();
-    if resolved.self_signed {
-        let (certificate, key) = (folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE));
-        if !certificate.exists() || !key.exists() {
-            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-            let (made, secret) = self_signed(&names).map_err(Fault::Tls)?;
-            for (path, text) in [(&key, secret), (&certificate, made)] {
-                let fault = |source| Fault::Data { path: path.clone(), source };
-                credentials::write(path, text.as_bytes()).map_err(fault)?;
-            }
-        }
-        files.served = Some((certificate, key));
-    }
-    Tls::open(files).map_err(Fault::Tls)
-}
-
-fn reload(tls: &Tls) {
-    match tls.reload() {
-        Ok(()) => tracing::info!("certificates_reloaded"),
-        Err(fault) => tracing::error!(%fault, "certificates_refused_nothing_changed"),
-    }
-}
-
-/// Looks now and then whether somebody put a new certificate there.
-async fn watch_certificates(tls: Arc<Tls>) {
-    let mut known = tls.stamp();
-    loop {
-        tokio::time::sleep(CERTIFICATES_LOOK).await;
-        let found = tls.stamp();
-        if found != known {
-            known = found;
-            reload(&tls);
-        }
-    }
-}
-
-/// Connections by transport, in Prometheus' text form.
-fn flows(streams: &Streams) -> String {
-    let mut text = "# TYPE carillon_flows gauge\n".to_owned();
-    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
-        let (name, count) = (transport.param(), streams.count_of(transport));
-        text += &format!("carillon_flows{{transport=\"{name}\"}} {count}\n");
-    }
-    let refused = streams.refused();
-    text + &format!(
-        "# TYPE carillon_flows_refused_total counter\ncarillon_flows_refused_total {refused}\n"
-    )
 }
 
 /// `None`: the port is not known before the listener is bound.
