@@ -106,6 +106,8 @@ pub struct Hunt {
     reason: Option<String>,
     /// Why the caller gave up, in his words.
     cancel_reason: Option<String>,
+    /// Whose phones ring, as [`turned`](Self::turned) told it last.
+    told: Vec<String>,
     done: bool,
 }
 
@@ -131,6 +133,7 @@ impl Hunt {
             tried: Vec::new(),
             reason: None,
             cancel_reason: None,
+            told: Vec::new(),
             done: false,
         };
         if hunt.gate.is_some() {
@@ -160,6 +163,23 @@ impl Hunt {
     /// The user who answered; empty before, and when a trunk did.
     pub fn answered_by(&self) -> &str {
         &self.answered_by
+    }
+
+    /// Whose phones have begun to ring since this was asked last, and whose ring no more; `but`: not this user.
+    pub fn turned(&mut self, but: &str) -> (Vec<String>, Vec<String>) {
+        let live = |name: &str| self.rings.iter().any(|one| one.live && one.ring.user() == name);
+        let (told, over): (Vec<_>, _) =
+            std::mem::take(&mut self.told).into_iter().partition(|name| live(name));
+        let mut began = Vec::new();
+        for one in self.rings.iter().filter(|one| one.live) {
+            let name = one.ring.user();
+            if name != but && !told.iter().chain(&began).any(|known| known == name) {
+                began.push(name.to_owned());
+            }
+        }
+        self.told = told;
+        self.told.extend(began.iter().cloned());
+        (began, over)
     }
 
     /// The tickets that it waits for.

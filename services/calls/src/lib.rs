@@ -26,7 +26,7 @@ use switchboard::hunt::{Brief, Hunt};
 use switchboard::ladder::Lane;
 use switchboard::leg::LegCommand;
 use switchboard::lines::{Allowance, Line};
-use switchboard::notice::{CallFacts, Notice};
+use switchboard::notice::{CallFacts, LineFacts, LineState, Notice};
 use switchboard::pair::Pair;
 use switchboard::ring::{Outcome, Plan};
 use switchboard::route::{self, Decision, Origin};
@@ -340,6 +340,11 @@ impl Room {
     }
 
     fn outcome(&mut self, session: SessionId, outcome: Outcome, effects: &mut Effects<'_>) {
+        if let Some(call) = self.calls.get_mut(&session)
+            && let State::Ringing(hunt) = &mut call.state
+        {
+            lamps(hunt, &call.facts, effects);
+        }
         if self.calls.get(&session).is_some_and(|call| call.moving.is_some()) {
             self.called(session, outcome, effects);
             return;
@@ -376,8 +381,9 @@ impl Room {
             (None, _) => Ok(sdp_of_early),
         };
         let before = std::mem::replace(&mut call.state, State::Talking { b });
-        if let State::Ringing(ring) | State::TalkingAhead(ring) = before {
+        if let State::Ringing(mut ring) | State::TalkingAhead(mut ring) = before {
             ring.answered_by().clone_into(&mut call.facts.answered_by);
+            lamps(&mut ring, &call.facts, effects);
             self.unindex(&ring);
         }
         let Ok(towards_a) = towards_a else {
@@ -411,8 +417,9 @@ impl Room {
         let Ok(towards_a) = call.pair.answer(Side::B, sdp, effects) else { return };
         let state = std::mem::replace(&mut call.state, State::Talking { b: LegId::default() });
         call.state = match state {
-            State::Ringing(ring) | State::TalkingAhead(ring) => {
+            State::Ringing(mut ring) | State::TalkingAhead(mut ring) => {
                 ring.answered_by().clone_into(&mut call.facts.answered_by);
+                lamps(&mut ring, &call.facts, effects);
                 State::TalkingAhead(ring)
             }
             State::Talking { b } => State::Talking { b },
@@ -583,4 +590,26 @@ fn description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     let kind = message.content_type()?;
     let body = message.body();
     (!body.is_empty() && kind.eq_ignore_ascii_case(b"application/sdp")).then_some(body)
+}
+
+/// Tells the lines of those who ring for whom was called: members of a group, whom a number or a forwarding leads to.
+/// His own line, and that of whoever answers, follow the call itself.
+///
+/// Spec: RFC 4235 §3.7.1
+fn lamps(hunt: &mut Hunt, facts: &CallFacts, effects: &mut Effects<'_>) {
+    let dialled = facts.to.strip_prefix("sip:").and_then(|rest| rest.rsplit_once('@'));
+    let (began, over) = hunt.turned(dialled.map_or("", |(user, _)| user));
+    let over = over.into_iter().filter(|user| *user != facts.answered_by);
+    let began = began.into_iter().map(|user| (user, LineState::Early));
+    for (user, state) in began.chain(over.map(|user| (user, LineState::Terminated))) {
+        let line = LineFacts {
+            call: facts.session,
+            call_id: facts.call_id.clone(),
+            calls: false,
+            remote: facts.from.clone(),
+            remote_name: facts.from_name.clone(),
+            state,
+        };
+        effects.publish(Notice::LineChanged { user, line });
+    }
 }

@@ -9,7 +9,7 @@ use types::{LegId, SessionId};
 
 use crate::call::State;
 use crate::transfer::Moving;
-use crate::{End, Room};
+use crate::{End, Room, lamps};
 
 impl Room {
     pub(crate) fn leg(
@@ -238,6 +238,7 @@ impl Room {
             State::Ringing(ring) | State::TalkingAhead(ring) => {
                 self.unindex(ring);
                 ring.cancel_because(reason, effects);
+                lamps(ring, &call.facts, effects);
             }
             State::Talking { b } => {
                 let command = LegCommand::End { status: 487, headers: headers.clone() };
