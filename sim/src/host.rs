@@ -148,6 +148,7 @@ impl Host {
                 | Output::Media(_)
                 | Output::Event(_)
                 | Output::Part { .. }
+                | Output::Suspect { .. }
                 | Output::Crashed { .. } => None,
             };
             let after =

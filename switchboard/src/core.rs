@@ -27,6 +27,7 @@ use crate::notice::Notice;
 use crate::requests::Requests;
 use crate::service::Event;
 use crate::subscription::Subscriptions;
+use crate::suspects::Suspects;
 use crate::timers::{Reason, Timers};
 use crate::transactions::{
     Asker, Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions,
@@ -174,6 +175,7 @@ pub struct Core {
     pub(crate) ports_taken: std::collections::BTreeMap<u16, usize>,
     pub(crate) nonces: Nonces,
     pub(crate) guard: Guard,
+    pub(crate) suspects: Suspects,
     pub(crate) flight: Flight,
     /// Outputs of the dispatch at hand wait for this entry.
     pub(crate) after: Option<Mark>,
@@ -217,6 +219,7 @@ impl Core {
             ports_taken: std::collections::BTreeMap::new(),
             nonces: Nonces::new(keys.nonces, &mut rng),
             guard: Guard::new(rng.hash_key()),
+            suspects: Suspects::new(map),
             flight: Flight::new(),
             after: None,
             log_failed: false,
@@ -233,6 +236,14 @@ impl Core {
 
     pub(crate) fn count(&mut self, name: &'static str) {
         *self.counters.entry(name).or_default() += 1;
+    }
+
+    /// Counts what a stranger tried in vain, and has it logged, at most once a second for each source.
+    pub(crate) fn suspect(&mut self, flow: Flow, what: &'static str) {
+        self.count(what);
+        if let Some(times) = self.suspects.line(flow, self.clock.now) {
+            self.out.list.push(Output::Suspect { flow, what, times });
+        }
     }
 
     pub(crate) fn ticket(&mut self, room: usize) -> Ticket {

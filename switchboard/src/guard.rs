@@ -84,7 +84,7 @@ impl Guard {
 }
 
 /// Who has one address of IPv6 has the 2^64 beside it as well.
-fn neighbourhood(source: IpAddr) -> IpAddr {
+pub(crate) fn neighbourhood(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address @ IpAddr::V4(_) => address,

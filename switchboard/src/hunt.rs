@@ -232,7 +232,10 @@ impl Hunt {
                 effects.release(line, self.brief.plan.session);
             }
             self.done = true;
-            self.refusal = Some(Refusal::TrunkFull);
+            self.refusal = Some(match &self.brief.gate {
+                Some((Line::User(_), _)) => Refusal::UserFull,
+                Some((Line::Trunk(_), _)) | None => Refusal::TrunkFull,
+            });
             return Outcome::Failed { status: 503, outcome: "refused", text: None };
         }
         let Some(place) = self.claims.iter().position(|claim| claim.ticket == ticket) else {

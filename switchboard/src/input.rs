@@ -184,6 +184,15 @@ pub enum Output {
         /// `None` when it is ready, else why not.
         fault: Option<&'static str>,
     },
+    /// Somebody tried in vain what no good phone does; for the log, at most once a second for each source.
+    Suspect {
+        /// From where.
+        flow: Flow,
+        /// What: the name of its counter.
+        what: &'static str,
+        /// Such tries of this source since the last line about it, this one too.
+        times: u64,
+    },
     /// A room panicked and was opened again; what is known of it.
     Crashed {
         /// The room.

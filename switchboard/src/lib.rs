@@ -52,6 +52,7 @@ mod slab;
 pub mod store;
 pub mod subscription;
 mod subscription_run;
+mod suspects;
 mod timers;
 mod transactions;
 pub mod unsent;

@@ -50,16 +50,16 @@ impl Core {
     fn receive_response(&mut self, flow: Flow, status: u16, message: &Message<'_>) {
         let branch = message.via().ok().and_then(|via| via.branch());
         let Some((_, id)) = branch.and_then(Branch::parse) else {
-            self.count("sip.stray_response");
+            self.suspect(flow, "sip.stray_response");
             return;
         };
         let now = self.clock.now;
         let Some(entry) = self.transactions.clients.get_mut(id) else {
-            self.count("sip.stray_response");
+            self.suspect(flow, "sip.stray_response");
             return;
         };
         if entry.flow.remote.ip() != flow.remote.ip() {
-            self.count("sip.forged_response");
+            self.suspect(flow, "sip.forged_response");
             return;
         }
         let (leg, call) = (entry.asker.leg(), entry.call);
@@ -72,7 +72,7 @@ impl Core {
             crate::transactions::ClientMachine::Other(_) => !is_invite,
         };
         if !fits {
-            self.count("sip.stray_response");
+            self.suspect(flow, "sip.stray_response");
             return;
         }
         match &mut entry.machine {
@@ -106,7 +106,7 @@ impl Core {
         message: &Message<'_>,
     ) -> Option<Admitted> {
         if let Err(why) = message.check() {
-            self.count("sip.malformed");
+            self.suspect(flow, "sip.malformed");
             // An ACK has no answer.
             if method != Method::Ack && message.via().is_ok() {
                 self.stateless(flow, message, why.status(), &[]);
@@ -169,7 +169,7 @@ impl Core {
         let found = self.transactions.find(invite);
         let known = found.and_then(|id| self.transactions.servers.get(id));
         let Some((leg, tag)) = known.map(|entry| (entry.leg, entry.tag)) else {
-            self.count("sip.no_transaction");
+            self.suspect(flow, "sip.no_transaction");
             self.stateless(flow, message, 481, &[]);
             return;
         };
@@ -199,7 +199,7 @@ impl Core {
                 self.receive_in_subscription(session, flow, key, (method, uri), message);
                 return;
             }
-            self.count("sip.no_dialog");
+            self.suspect(flow, "sip.no_dialog");
             self.stateless(flow, message, 481, &[]);
             return;
         };
@@ -266,7 +266,7 @@ impl Core {
                 None => return false,
             }
         }
-        self.count("sip.dialog_of_another");
+        self.suspect(flow, "sip.dialog_of_another");
         self.stateless(flow, message, 481, &[]);
         false
     }
@@ -401,7 +401,15 @@ impl Core {
         }
     }
 
-    /// An answer that leaves no trace here.
+    /// Whether a source has had as many answers without a proof as it may. Carriers are known by their addresses, and
+    /// where nobody has to prove himself nobody is a stranger.
+    fn is_unheard(&mut self, flow: Flow) -> bool {
+        self.config.require_auth
+            && !self.suspects.answers(flow, self.clock.now)
+            && self.directory.routing().trunk_at(flow.remote).is_none()
+    }
+
+    /// An answer that leaves no trace here; none when its source had too many of them.
     pub(crate) fn stateless(
         &mut self,
         flow: Flow,
@@ -409,6 +417,10 @@ impl Core {
         status: u16,
         headers: &[(&str, &str)],
     ) {
+        if self.is_unheard(flow) {
+            self.suspect(flow, "sip.stranger_unanswered");
+            return;
+        }
         let to = self.reply_flow(flow, message);
         let slot = self.keys.slot(message.call_id());
         // The same request again gets the same tag (RFC 3261 §8.2.7).
@@ -433,7 +445,7 @@ impl Core {
         // Whoever writes another's address on a datagram must not turn us against him.
         let gain = out.len() > message.bytes().len().saturating_mul(AMPLIFICATION_MAX);
         if gain && flow.transport == Transport::Udp {
-            self.count("sip.answer_too_long");
+            self.suspect(flow, "sip.answer_too_long");
             return;
         }
         self.send(to, &out, None);
@@ -467,7 +479,7 @@ impl Core {
         let target = match self.target(uri, trunk.is_some()) {
             Ok(target) => target,
             Err(status) => {
-                self.count("sip.not_for_us");
+                self.suspect(flow, "sip.not_for_us");
                 self.stateless(flow, message, status, &[]);
                 return None;
             }
@@ -659,7 +671,7 @@ impl Core {
         let bindings = self.directory.bindings(&name).iter();
         let at_home = bindings.into_iter().any(|binding| binding.flow.remote.ip() == source);
         if !self.guard.admits(source, &name, at_home, now) {
-            self.count("sip.guess_throttled");
+            self.suspect(flow, "sip.guess_throttled");
             self.stateless(flow, message, 403, &[("Retry-After", "60")]);
             return None;
         }
@@ -674,6 +686,7 @@ impl Core {
         match self.nonces.admit(&credentials, ha1.as_ref(), target, place.as_bytes(), unix) {
             Admission::Accepted => {
                 self.guard.proved(source, &name);
+                self.suspects.proved(flow);
                 Some(Caller::User(name))
             }
             Admission::Stale => {
@@ -685,7 +698,7 @@ impl Core {
                 None
             }
             Admission::Wrong => {
-                self.count("sip.wrong_password");
+                self.suspect(flow, "sip.wrong_password");
                 self.guard.failed(source, &name, now);
                 self.challenge(flow, message, false, Some(&name));
                 None

@@ -344,4 +344,30 @@ mod tests {
         assert_ne!(hash_outputs(&one), hash_outputs(&two));
         assert_eq!(hash_outputs(&Outputs::default()), 0xcbf2_9ce4_8422_2325);
     }
+
+    #[test]
+    fn hostile_octets_never_panic() {
+        let mut wire = MAGIC.to_vec();
+        let mut recorder = Recorder::new(1, &start(), &mut wire);
+        let flow = Flow::udp(([192, 0, 2, 1], 5060).into());
+        for number in 0..5 {
+            let clock = Clock { now: Instant(number), unix: UnixTime(number) };
+            recorder.input(&Input::Message { flow, bytes: b"OPTIONS" }, clock);
+            recorder.outputs(number, &mut wire);
+        }
+        let mut rng = types::Rng::from_number(4);
+        let mut frames = 0;
+        for _ in 0..5_000 {
+            let mut torn = wire.clone();
+            for _ in 0..=rng.below(3) {
+                let at = MAGIC.len() + rng.below((torn.len() - MAGIC.len()) as u64) as usize;
+                torn[at] = rng.next_u64() as u8;
+            }
+            torn.truncate(MAGIC.len() + 1 + rng.below(torn.len() as u64) as usize);
+            let mut replay = Replay::new(&torn).expect("the first octets were left alone");
+            frames += replay.by_ref().count();
+            assert!(replay.left() <= torn.len());
+        }
+        assert!(frames > 1_000, "the mutator is too wild: {frames}");
+    }
 }

@@ -152,7 +152,7 @@ impl Shard {
         let message = match Message::decode(bytes, Framing::Datagram) {
             Ok(message) => message,
             Err(why) => {
-                self.core.count("sip.nonsense");
+                self.core.suspect(flow, "sip.nonsense");
                 if let Some(broken) = Message::for_refusal(bytes) {
                     self.core.stateless(flow, &broken, why.status(), &[]);
                 }
@@ -508,6 +508,7 @@ impl Shard {
     fn sweep(&mut self) {
         let (now, unix) = (self.core.clock.now, self.core.clock.unix);
         self.core.guard.sweep(now);
+        self.core.suspects.sweep(now);
         self.core.watch_due();
         let mut over: Vec<(String, Binding)> = Vec::new();
         for (user, bindings) in self.core.directory.homes() {

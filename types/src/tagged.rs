@@ -138,4 +138,35 @@ mod tests {
             assert!(Reader::new(&wire[..end]).count() < 4);
         }
     }
+
+    #[test]
+    fn hostile_octets_never_panic_and_fields_write_back() {
+        let mut writer = Writer::new();
+        writer.number(1, 7).text(2, "hall").bytes(3, &[9; 300]).bytes(4, b"");
+        let seed = writer.finish();
+        let mut rng = crate::Rng::from_number(1);
+        let mut read = 0;
+        for _ in 0..20_000 {
+            let mut wire = seed.clone();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(wire.len() as u64) as usize;
+                match rng.below(3) {
+                    0 => wire[at] = rng.next_u64() as u8,
+                    1 => wire.insert(at, [0x80, 0xff, 0x7f, 0][rng.below(4) as usize]),
+                    _ => wire.truncate(at.max(1)),
+                }
+            }
+            let fields: Vec<_> = Reader::new(&wire).collect();
+            assert!(fields.iter().map(|(_, field)| field.0.len() + 2).sum::<usize>() <= wire.len());
+            let mut writer = Writer::new();
+            for (tag, field) in &fields {
+                let _ = (field.number(), field.text());
+                writer.bytes(*tag, field.0);
+                read += 1;
+            }
+            let again = writer.finish();
+            assert_eq!(Reader::new(&again).collect::<Vec<_>>(), fields);
+        }
+        assert!(read > 20_000, "the mutator is too wild: {read}");
+    }
 }

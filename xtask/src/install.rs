@@ -89,6 +89,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "openssl",
+        why: "a foreign client of TLS, which asks for what we refuse",
+        check: Check::Program("openssl"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "sip-tester",
         why: "sipp: a foreign load of thousands of calls",
         check: Check::Program("sipp"),

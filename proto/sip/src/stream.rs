@@ -171,8 +171,8 @@ fn total_len(head: &[u8]) -> Result<usize, DecodeError> {
             | DecodeError::UriLong
             | DecodeError::Version,
         ) => (),
-        // A start line that is SIP but malformed; anything else has no Content-Length either.
-        Some(DecodeError::StartLine) => (),
+        // A start line that is SIP but malformed. What names another protocol goes on in that.
+        Some(DecodeError::StartLine) if names_sip(head) => (),
         Some(fault) => return Err(fault),
     }
     let length = message.content_length()?.ok_or(DecodeError::ContentLengthMissing)?;
@@ -180,6 +180,12 @@ fn total_len(head: &[u8]) -> Result<usize, DecodeError> {
         Some(total) if total <= limits::MESSAGE_MAX => Ok(total),
         _ => Err(DecodeError::MessageLong),
     }
+}
+
+/// Whether the first line says that this is SIP.
+fn names_sip(head: &[u8]) -> bool {
+    let line = scan::split_once(skip_line_breaks(head), b'\n').map_or(head, |(line, _)| line);
+    line.windows(4).any(|four| four.eq_ignore_ascii_case(b"SIP/"))
 }
 
 #[cfg(test)]

@@ -239,3 +239,63 @@ fn frames_do_not_depend_on_the_cut(rng: &mut Rng, bytes: &[u8]) {
         }
     }
 }
+
+const URIS: &[&[u8]] = &[
+    b"sip:bob;x=%41@[2001:db8::1]:5060;lr;transport=tcp?Subject=a&Route=%3Csip:h%3E",
+    b"sips:a%00b%3b@H.example:65535;maddr=192.0.2.1;gr=urn:uuid:1",
+    b"tel:+1-201-555(0123);phone-context=+1;isub=2",
+    b"SIP:+15550100@192.0.2.1;user=phone",
+];
+
+/// One spelling of an address is the spelling of its spelling, and names the same.
+#[test]
+fn mutated_addresses_have_one_spelling() {
+    let mut rng = Rng::from_number(0x3986);
+    let mut read = 0;
+    for round in 0..40_000 {
+        let mut bytes = URIS[round % URIS.len()].to_vec();
+        if round >= URIS.len() {
+            mutate(&mut rng, &mut bytes);
+        }
+        let Ok(uri) = Uri::decode(&bytes) else { continue };
+        read += 1;
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        uri.write_address(&mut once);
+        assert!(!once.iter().any(|octet| *octet <= b' '), "{}", once.escape_ascii());
+        if let Ok(again) = Uri::decode(&once) {
+            again.write_address(&mut twice);
+            assert_eq!(once, twice, "{}", bytes.escape_ascii());
+        }
+        let _ = (uri.escaped_headers().count(), uri.maddr(), uri.gruu(), uri.telephone_number());
+    }
+    assert!(read > 1_000, "the mutator is too wild: {read}");
+}
+
+/// What is written from a Via reads as the same hop.
+#[test]
+fn mutated_vias_read_back_as_the_same_hop() {
+    let seeds: [&[u8]; 3] = [
+        b"SIP/2.0/UDP [2001:db8::9]:5070;branch=z9hG4bKa;rport;received=192.0.2.1",
+        b"SIP / 2.0 / TCP  b.example : 1 ;ttl=16;maddr=224.0.0.1;x=\"a;b\"",
+        b"SIP/2.0/WSS df7jal23ls0d.invalid;branch=z9hG4bK56sdasks;;",
+    ];
+    let source = "192.0.2.9:5060".parse().ok();
+    let mut rng = Rng::from_number(0x3581);
+    let mut read = 0;
+    for round in 0..20_000 {
+        let mut value = seeds[round % seeds.len()].to_vec();
+        mutate(&mut rng, &mut value);
+        let text = [b"OPTIONS sip:h SIP/2.0\r\nVia: ", &value[..], b"\r\n\r\n"].concat();
+        let Ok(request) = Message::decode(&text, Framing::Datagram) else { continue };
+        let Ok(before) = request.via() else { continue };
+        read += 1;
+        let mut out = Vec::new();
+        write::response_to(&mut out, &request, 200, None, None, source).end();
+        let answer = Message::decode(&out, Framing::Stream).unwrap();
+        let after = answer.via().unwrap();
+        assert_eq!((before.branch(), before.port), (after.branch(), after.port));
+        assert_eq!((before.host, before.transport), (after.host, after.transport));
+        assert_eq!(request.values(Name::Via).count(), answer.values(Name::Via).count());
+    }
+    assert!(read > 1_000, "the mutator is too wild: {read}");
+}

@@ -308,3 +308,52 @@ pub fn load(
     let resolved = resolve::resolve(&tree, base, &places)?;
     Ok(Loaded { tree, resolved, digest: source.digest() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "[node]\ndata = \"x\"\ndomain = \"example.com\"\ndrain = \"60s\"\n\
+        [sip]\nlisten = [\"udp://127.0.0.1:5060\", \"tcp://[::1]:5060\"]\nshards = 2\ndigest = [\"MD5\"]\n\
+        advertise = \"tls://sip.example.com:443\"\n[media]\nports = \"20000-20999\"\n[ladder]\nmemory = \"64MB\"\n\
+        [calls]\nring_max = \"120s\"\nfork_by_q = true\n";
+
+    /// Every complaint names its place, whatever the file holds.
+    #[test]
+    fn hostile_files_never_panic_and_complaints_have_places() {
+        let mut rng = types::Rng::from_number(1_701);
+        let words =
+            ["\"", "[", "]", "=", "\n", "\\u0000", "99999999999999999999", "-1", "é", "s", "://"];
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..5_000 {
+            let mut text = FILE.to_owned();
+            let place = |rng: &mut types::Rng, text: &str| {
+                let at = rng.below(text.len() as u64 + 1) as usize;
+                (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+            };
+            for _ in 0..=rng.below(3) {
+                let at = place(&mut rng, &text);
+                match rng.below(3) {
+                    0 => text.truncate(at),
+                    1 => text.insert_str(at, words[rng.below(words.len() as u64) as usize]),
+                    _ => {
+                        let end = text[at..].char_indices().map(|(n, _)| at + n).nth(9);
+                        text.replace_range(at..end.unwrap_or(at), "");
+                    }
+                }
+            }
+            let variables = [("CARILLON_SIP__SHARDS".to_owned(), "1".to_owned())];
+            let source = read::Source::new("c.toml", &text, &variables);
+            let judged = read::tree(&source, Base::Serve)
+                .and_then(|(tree, places)| resolve::resolve(&tree, Base::Serve, &places));
+            match judged {
+                Ok(_) => good += 1,
+                Err(Fault(why)) => {
+                    bad += 1;
+                    assert!(why.starts_with("c.toml") || why.starts_with("CARILLON_"), "{why}");
+                }
+            }
+        }
+        assert!(good > 100 && bad > 100, "{good} {bad}");
+    }
+}

@@ -352,6 +352,7 @@ impl Loop {
                 | Output::Render { .. }
                 | Output::Resolve { .. }
                 | Output::Save { .. }
+                | Output::Suspect { .. }
                 | Output::Write { .. } => (None, None, false),
             };
             let bytes = match &output {
@@ -522,6 +523,10 @@ impl Loop {
             // Appended before.
             Output::Save { .. } => (),
             Output::Send { flow, .. } => self.send(flow, bytes),
+            Output::Suspect { flow, what, times } => {
+                let transport = flow.transport.param();
+                tracing::info!(source = %flow.remote, transport, what, times, "sip_suspect");
+            }
             Output::Write { ticket, batch } => self.doors.write(index, ticket, batch),
         }
     }

@@ -13,6 +13,8 @@ types::settings! {
         fork_wait: Seconds = Seconds(20) => restart,
         /// Calls at once on one shard; more get `calls.too_many`.
         calls_max: u32 = 100_000 => restart,
+        /// Calls at once that one user who proved himself may have made; more get `route.user_full`.
+        user_calls_max: u32 = 100 => restart,
         /// How long a call lasts unless its phones say that they are still there, at least 90s: by refreshing it (RFC 4028), or by answering OPTIONS where a phone knows no session timers.
         session_expires: Seconds = Seconds(1_800) => restart,
         /// Whether people who proved who they are may ask phones of others to answer by themselves (Answer-Mode, RFC 5373).

@@ -241,7 +241,8 @@ impl Room {
             }
             None => None,
         };
-        let gate = gate(&question, &decision, session, effects);
+        let most = matches!(caller, Caller::User(_)).then_some(self.config.user_calls_max);
+        let gate = gate(&question, &decision, session, most, effects);
         let (private, from) = (who.private, who.uri.clone());
         let who = match speaker {
             _ if private => who.hidden(),
@@ -560,12 +561,13 @@ pub(crate) fn refused(
     Box::new(refusal)
 }
 
-/// The line that the caller's side needs first: that of a trunk with limits. A user who wants no second call is busy
-/// from now on.
+/// The line that the caller's side needs first: that of a trunk with limits, or that of a user who may have `most` calls.
+/// One who wants no second call is busy from now on.
 pub(crate) fn gate(
     question: &route::Question,
     decision: &Decision,
     session: SessionId,
+    most: Option<u32>,
     effects: &mut Effects<'_>,
 ) -> Option<(Line, Allowance)> {
     match &question.origin {
@@ -580,7 +582,9 @@ pub(crate) fn gate(
             if calls.is_some_and(|calls| !calls.call_waiting) {
                 effects.seize(Line::User(name.clone()), session, Allowance::default());
             }
-            None
+            let calls = most.filter(|_| !decision.dialled.emergency)?;
+            let allowance = Allowance { calls: Some(calls), per_second: None };
+            Some((Line::User(name.clone()), allowance))
         }
     }
 }

@@ -299,7 +299,7 @@ impl Room {
             user,
             ..Plan::default()
         };
-        let gate = crate::gate(&asked, &decision, session, effects);
+        let gate = crate::gate(&asked, &decision, session, None, effects);
         let brief = Brief { plan, stages: decision.stages, gate, private: false };
         let (ring, outcome) = Hunt::start(brief, effects);
         call.moving = Some(Box::new(Moving::Calling(Box::new(Calling { ring, pair, asker }))));

@@ -358,3 +358,36 @@ fn call_settings_are_kept_told_and_refused() {
     let out = house.reply(out.writes()[0].0, Reply::Written(Err(UNREACHABLE)));
     assert_eq!(out.answer().0.status, 503);
 }
+
+#[test]
+fn hostile_bodies_never_panic() {
+    const USER_BODY: &str =
+        r#"{"password":"correct","display_name":"A","digest":["SHA-256","MD5"]}"#;
+    const DEVICE_BODY: &str = r#"{"kind":"phone","push":{"provider":"webpush","param":"x","prid":"https://p/a","p256dh":"AA","auth":"AA"}}"#;
+    const CALLS_BODY: &str = r#"{"forward_always":"1002","forward_busy":null,"no_answer_after":20,"do_not_disturb":false}"#;
+    const OCTETS: &[u8] = b"{}[]\",:0a\\-n\xff";
+    let mut rng = types::Rng::from_number(11);
+    let mut house = house();
+    make(&mut house, "1001");
+    for round in 0..3_000 {
+        let (door, path, seed): (&str, &[&str], &str) = [
+            (USER, &["1002"][..], USER_BODY),
+            ("PUT /v1/users/{name}/devices/{device}", &["1001", "mobile"], DEVICE_BODY),
+            ("PUT /v1/users/{name}/calls", &["1001"], CALLS_BODY),
+        ][round % 3];
+        let mut bytes = seed.as_bytes().to_vec();
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            let octet = OCTETS[rng.below(OCTETS.len() as u64) as usize];
+            match rng.below(3) {
+                0 => bytes.truncate(at.max(1)),
+                1 => bytes.insert(at, octet),
+                _ => bytes[at] = octet,
+            }
+        }
+        let out = house.api(door, path, &bytes);
+        if let Some((ticket, _)) = out.writes().first() {
+            house.reply(*ticket, written());
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sip::digest::Algorithm;
+use switchboard::Output;
 
 use crate::rig::*;
 
@@ -413,6 +414,28 @@ fn requests_without_a_proof_leave_no_trace() {
     }
     assert_eq!(rig.gauge("server_transactions"), 0);
     assert_eq!(rig.gauge("timers"), kept);
+}
+
+#[test]
+fn a_flood_of_strangers_is_not_answered_and_harms_no_call() {
+    let mut rig = Rig::new(true);
+    rig.all_register();
+    let talk = rig.talk();
+    let options = |number| Ask::new("OPTIONS", "x", MALLORY, number).text();
+    let answered = |rig: &mut Rig, who: &str, count: u32| {
+        (0..count).filter(|n| !rig.say(who, &options(n + 1)).is_empty()).count()
+    };
+    assert_eq!(answered(&mut rig, MALLORY, 5_000), 2_000);
+    assert_eq!(rig.counted("sip.stranger_unanswered"), 3_000);
+    assert_eq!(answered(&mut rig, CAROL, 10), 10, "another address is unharmed");
+    // Whoever writes Alice's address on his datagrams does not shut her out of her call, nor of her account.
+    assert_eq!(answered(&mut rig, ALICE, 5_000), 2_000);
+    let ask = Ask::new("REGISTER", "alice", ALICE, 77).to("alice").at("sip:localhost");
+    assert!(rig.say(ALICE, &ask.text()).is_empty());
+    rig.still_talks(&talk, 10);
+    rig.register("alice", ALICE);
+    let lines = rig.others.iter().filter(|output| matches!(output, Output::Suspect { .. }));
+    assert!(lines.count() <= 4, "one line for each source and second");
 }
 
 trait ToTag {

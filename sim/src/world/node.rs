@@ -160,7 +160,7 @@ impl World {
             }
             Output::Api { id, response, .. } => self.responded(id, response),
             Output::Event(line) => self.checks.event(&line),
-            Output::Part { .. } => (),
+            Output::Part { .. } | Output::Suspect { .. } => (),
             Output::Crashed { room, session, why, .. } => {
                 let who = session.map(|id| id.to_string()).unwrap_or_default();
                 self.checks.violation(format!("the room {room} panicked in {who}: {why}"));

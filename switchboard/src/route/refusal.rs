@@ -1,6 +1,6 @@
 //! Why a call goes nowhere.
 
-use types::{Refuse, Verdict};
+use types::{Refuse, Seconds, Verdict};
 
 use crate::service::RefusalRow;
 
@@ -31,6 +31,9 @@ pub enum Refusal {
     /// The user talks and wants no second call.
     #[error("the user talks and has call waiting switched off")]
     UserBusy,
+    /// The user has made as many calls as one may have at once.
+    #[error("this user has as many calls as one may have at once")]
+    UserFull,
 }
 
 const DO_NOT_DISTURB: Verdict = Verdict {
@@ -82,6 +85,13 @@ const USER_BUSY: Verdict = Verdict {
     http: 409,
     fix: "call later, or switch `call_waiting` on in PUT /v1/users/NAME/calls",
 };
+const USER_FULL: Verdict = Verdict {
+    code: "route.user_full",
+    number: 1658,
+    sip: 503,
+    http: 429,
+    fix: "end another call first, or raise `calls.user_calls_max`",
+};
 
 impl Refuse for Refusal {
     fn verdict(&self) -> Verdict {
@@ -93,7 +103,12 @@ impl Refuse for Refusal {
             Self::Rejected { status } => Verdict { sip: *status, ..REJECTED },
             Self::TrunkFull => TRUNK_FULL,
             Self::UserBusy => USER_BUSY,
+            Self::UserFull => USER_FULL,
         }
+    }
+
+    fn retry_after(&self) -> Option<Seconds> {
+        matches!(self, Self::UserFull).then_some(Seconds(5))
     }
 }
 
@@ -133,5 +148,10 @@ pub const ROWS: &[RefusalRow] = &[
         verdict: USER_BUSY,
         sentence: "The user talks and has call waiting switched off.",
         page: "With `call_waiting` off a second call is refused with 486, or goes where `forward_busy` says. A call counts from the moment at which the setting was already off.",
+    },
+    RefusalRow {
+        verdict: USER_FULL,
+        sentence: "This user has as many calls as one may have at once.",
+        page: "`calls.user_calls_max` bounds the calls that one user has made and not ended, so that a stolen password cannot fill every line. Calls to emergency numbers are not counted.",
     },
 ];

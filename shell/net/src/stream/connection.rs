@@ -67,7 +67,7 @@ pub(super) async fn run<R, W>(
     tokio::select! {
         () = read(shared, flow, reader, wire, (*dialled, *proved)) => (),
         () = write(shared, flow, writer, queue, queued, &mut batch) => (),
-        () = kill.notified() => (),
+        () = kill.notified() => shared.refuse(flow, "pushed out, or did not read"),
     }
     finish(shared, flow, ends, batch).await;
 }
@@ -133,8 +133,10 @@ async fn read(
     loop {
         let calm = quiet_since + if spoken { limits.idle_max } else { limits.first_message_max };
         let deadline = begun.map_or(calm, |begun| calm.min(begun + limits.message_max));
-        let Ok(Ok(count @ 1..)) = timeout_at(deadline, reader.read(&mut room)).await else {
-            return;
+        let count = match timeout_at(deadline, reader.read(&mut room)).await {
+            Ok(Ok(count @ 1..)) => count,
+            Ok(_) => return,
+            Err(_) => return shared.refuse(flow, "too slow"),
         };
         wire.push(&room[..count]);
         while let Some(got) = wire.next() {
@@ -151,6 +153,7 @@ async fn read(
                     give(shared, StreamEvent::Message { flow, bytes }).await;
                 }
                 Got::Ping if pings.too_many(shared) => {
+                    shared.refuse(flow, "too many keep-alives");
                     return last(shared, flow, wire.farewell()).await;
                 }
                 Got::Ping => (),
@@ -163,7 +166,12 @@ async fn read(
                     give(shared, StreamEvent::Bad { flow, bytes, why }).await;
                     return sleep(limits.bad_linger).await;
                 }
-                Got::Last(octets) => return last(shared, flow, Some(octets)).await,
+                Got::Last(octets, why) => {
+                    if let Some(why) = why {
+                        shared.refuse(flow, why);
+                    }
+                    return last(shared, flow, Some(octets)).await;
+                }
             }
         }
         let now = Instant::now();

@@ -24,12 +24,12 @@ mod tests;
 mod web_socket;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use sip::DecodeError;
@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use types::{Flow, Transport};
 
 use self::connection::{Ends, Item};
-use self::registry::Registry;
+use self::registry::{Origin, Registry};
 use self::wire::Wire;
 use crate::tls::Tls;
 
@@ -75,6 +75,10 @@ pub const QUEUE_MAX: usize = 256;
 /// Octets that may wait for one peer.
 pub const QUEUE_BYTES_MAX: usize = 1 << 20;
 
+/// Log lines about connections that were refused or cut, in [`LINES_SPAN`]: one about each address. The rest is counted.
+const LINES_MAX: usize = 20;
+/// See [`LINES_MAX`].
+const LINES_SPAN: Duration = Duration::from_secs(1);
 /// How often a dead peer is looked for below SIP.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 /// Pause after a failed accept: descriptors are short, and others must finish first.
@@ -217,9 +221,28 @@ struct Shared {
     peers: Mutex<Peers>,
     next: AtomicU64,
     refused: AtomicU64,
+    told: Mutex<Told>,
     runtime: Handle,
     listening: Vec<Listen>,
     stopping: watch::Sender<bool>,
+}
+
+/// Whom the log has heard of since when.
+#[derive(Default)]
+struct Told {
+    since: Option<Instant>,
+    origins: HashSet<Origin>,
+}
+
+impl Told {
+    /// Whether a line about this one is due.
+    fn is_due(&mut self, origin: Origin, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now - since >= LINES_SPAN) {
+            self.since = Some(now);
+            self.origins.clear();
+        }
+        self.origins.len() < LINES_MAX && self.origins.insert(origin)
+    }
 }
 
 /// Names that dialled peers must prove, by the number that flows carry for them.
@@ -272,6 +295,7 @@ impl Streams {
             registry: Mutex::default(),
             peers: Mutex::default(),
             refused: AtomicU64::new(0),
+            told: Mutex::default(),
             runtime: Handle::current(),
             listening,
             stopping: watch::Sender::new(false),
@@ -336,7 +360,8 @@ impl Streams {
         self.0.registry().count(transport)
     }
 
-    /// Handshakes that failed or took too long, in both directions, and connections that found the house full.
+    /// Handshakes that failed or took too long, in both directions; connections that found the house full or had to make
+    /// room; and those that were cut: too slow, silent for too long, too many pings, another protocol.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
@@ -370,7 +395,11 @@ impl Shared {
 
     fn refuse(&self, flow: Flow, why: &str) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(?flow, why, "net.refused");
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_due(Origin::of(flow.remote), Instant::now()) {
+            let transport = flow.transport.param();
+            tracing::info!(source = %flow.remote, transport, why, "net_refused");
+        }
     }
 
     /// No code that holds the lock can panic half-way through a change.
@@ -404,6 +433,7 @@ fn tune(stream: &TcpStream) {
 
 async fn accept(shared: Arc<Shared>, bound: Listen, listener: TcpListener) {
     let mut stopping = shared.stopping.subscribe();
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -412,7 +442,10 @@ async fn accept(shared: Arc<Shared>, bound: Listen, listener: TcpListener) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(fault) => {
-                tracing::warn!(%fault, "net.accept_failed");
+                if told.is_none_or(|told| told.elapsed() >= LINES_SPAN) {
+                    told = Some(Instant::now());
+                    tracing::warn!(%fault, "net.accept_failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -18,13 +18,13 @@ type Peer = (Transport, u8, SocketAddr, u64);
 
 /// Whom connections are counted for: an IPv4 address, or an IPv6 /64, of which one host may hold every address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Origin {
+pub(super) enum Origin {
     V4(u32),
     V6(u64),
 }
 
 impl Origin {
-    fn of(remote: SocketAddr) -> Self {
+    pub fn of(remote: SocketAddr) -> Self {
         match remote.ip().to_canonical() {
             IpAddr::V4(ip) => Self::V4(ip.to_bits()),
             IpAddr::V6(ip) => Self::V6((ip.to_bits() >> 64) as u64),

@@ -44,6 +44,8 @@ pub struct WebSocket {
     pipe: Pipe,
     /// Octets since the last whole message or control frame.
     pending: bool,
+    /// Why it was ended, when the peer is to blame.
+    blame: Option<&'static str>,
     steps: VecDeque<Step>,
 }
 
@@ -93,8 +95,14 @@ impl WebSocket {
             stage: Stage::Shaking { origins: origins.to_vec() },
             pipe: Pipe::default(),
             pending: false,
+            blame: None,
             steps: VecDeque::new(),
         }
+    }
+
+    /// Why it was ended, when the peer is to blame.
+    pub fn blame(&self) -> Option<&'static str> {
+        self.blame
     }
 
     #[cfg(test)]
@@ -143,7 +151,10 @@ impl WebSocket {
                     self.reply();
                     return;
                 }
-                Err(fault) => return self.end(close_code(&fault)),
+                Err(fault) => {
+                    self.blame = Some("broken WebSocket frames");
+                    return self.end(close_code(&fault));
+                }
             }
         }
     }
@@ -189,6 +200,7 @@ impl WebSocket {
     }
 
     fn refuse(&mut self, status: StatusCode) {
+        self.blame = Some("no upgrade to a WebSocket of SIP");
         let more = match status {
             StatusCode::UPGRADE_REQUIRED => {
                 "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n"

@@ -19,8 +19,8 @@ pub(super) enum Got {
     Ping,
     /// To be written as it is.
     Reply(Vec<u8>),
-    /// To be written as it is; nothing follows.
-    Last(Vec<u8>),
+    /// To be written as it is; nothing follows. Why, when the peer is to blame.
+    Last(Vec<u8>, Option<&'static str>),
 }
 
 pub(super) enum Wire {
@@ -98,7 +98,7 @@ impl Iterator for Wire {
                 },
                 Step::Ping => Got::Ping,
                 Step::Reply(octets) => Got::Reply(octets),
-                Step::Last(octets) => Got::Last(octets),
+                Step::Last(octets) => Got::Last(octets, socket.blame()),
             }),
         }
     }
