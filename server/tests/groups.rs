@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::baresip::{Baresip, Login};
 use support::namespace::{Namespace, SERVER};
 use support::server::{PASSWORD, Server};
-use support::wave::speech_like;
+use support::wave::{RATE, loudness, speech_like, tone};
 use support::{STEP, turn, until};
 
 /// The server on one host, three phones on the other.
@@ -24,6 +24,12 @@ struct House {
 impl House {
     /// The members ring and speak as this says.
     fn new(more: &Value) -> Self {
+        let says = speech_like(1, 1);
+        Self::saying(more, [&says, &says, &says])
+    }
+
+    /// The same, and each phone says this: that of the one outside first.
+    fn saying(more: &Value, says: [&[i16]; 3]) -> Self {
         let (host, phones) = Namespace::pair();
         let server = Server::serve(&host, SERVER, "", "");
         let mut group = json!({
@@ -37,16 +43,16 @@ impl House {
             server.make_user(user);
         }
         server.door.put("/v1/groups/desk", "application/json", group.to_string().as_bytes());
-        let says = speech_like(1, 1);
-        let start = |user: &str, port| {
+        let start = |user: &str, port, says: &[i16]| {
             let place = server.sip.to_string();
             let login = Login { user, password: PASSWORD, server: &place, transport: "udp", port };
-            let phone = Baresip::start(&phones, &login, &says);
+            let phone = Baresip::start(&phones, &login, says);
             server.bindings(user, 1);
             phone
         };
-        let (outside, first, second) =
-            (start("1001", 5070), start("1002", 5080), start("1003", 5090));
+        let outside = start("1001", 5070, says[0]);
+        let first = start("1002", 5080, says[1]);
+        let second = start("1003", 5090, says[2]);
         Self { server, outside, first, second }
     }
 
@@ -159,4 +165,98 @@ fn messages_of_a_member_and_to_the_group_reach_the_others() {
     assert_eq!(send("1002", "1001"), 200);
     house.took_messages("1001", 1);
     house.took_messages("1003", 1);
+}
+
+/// What the phone outside says, then the two members, in one call of all.
+const TONES: [f64; 3] = [500.0, 900.0, 1_300.0];
+
+/// A house in which each says a tone of his own, the first member calls the one outside, and the other one is about to
+/// take part as he may. Gives the id of the call.
+fn talking(others: &str) -> (House, String) {
+    let says = TONES.map(|pitch| tone(pitch, 50));
+    let more = json!({"instructions": {"call": {"others": others}}});
+    let mut house = House::saying(&more, [&says[0], &says[1], &says[2]]);
+    house.first.dial(&format!("sip:1001@{}", house.server.sip));
+    house.outside.event(STEP, "CALL_INCOMING");
+    house.outside.answer();
+    house.first.event(STEP, "CALL_ESTABLISHED");
+    // The word that somebody calls, and the word that he talks, with the addresses.
+    house.took_messages("1003", 2);
+    hears_now(&house.first, &[0]);
+    let call = house.server.call();
+    (house, call)
+}
+
+/// Waits until the last half second at a phone holds just these tones.
+#[track_caller]
+fn hears_now(phone: &Baresip, wanted: &[usize]) {
+    until(STEP, &format!("just the tones {wanted:?}"), || {
+        let heard = phone.heard();
+        let recent = heard.get(heard.len().checked_sub(RATE / 2)?..)?;
+        let there = TONES.map(|pitch| loudness(recent, pitch) > 1_000.0);
+        let silent = TONES.map(|pitch| loudness(recent, pitch) < 200.0);
+        let fits =
+            (0..3).all(|tone| if wanted.contains(&tone) { there[tone] } else { silent[tone] });
+        fits.then_some(())
+    });
+}
+
+/// Through the whole of what a phone has heard so far, nothing of this tone.
+#[track_caller]
+fn never_heard(phone: &Baresip, tone: usize) {
+    for part in phone.heard().chunks_exact(RATE / 2) {
+        let loud = loudness(part, TONES[tone]);
+        assert!(loud < 200.0, "{loud} of tone {tone}");
+    }
+}
+
+#[test]
+fn a_member_listens_in_and_is_not_heard() {
+    let _turn = turn();
+    let (mut house, call) = talking("listen");
+    house.second.dial(&format!("sip:join-{call}@{}", house.server.sip));
+    house.second.event(STEP, "CALL_CLOSED"); // He may not.
+    house.second.dial(&format!("sip:listen-{call}@{}", house.server.sip));
+    house.second.event(STEP, "CALL_ESTABLISHED");
+    hears_now(&house.second, &[0, 1]);
+    house.second.hears(4); // He has spoken for three seconds, which the others would have heard.
+    hears_now(&house.first, &[0]);
+    hears_now(&house.outside, &[1]);
+    house.second.hang_up();
+    house.first.hears(8);
+    hears_now(&house.first, &[0]);
+    never_heard(&house.first, 2);
+    never_heard(&house.outside, 2);
+    house.first.hang_up();
+    house.outside.event(STEP, "CALL_CLOSED");
+    let record = house.server.record(&call);
+    assert_eq!(record["guests"][0]["user"], "1003", "{record}");
+    assert_eq!(record["guests"][0]["as"], "listened", "{record}");
+}
+
+#[test]
+fn a_member_joins_and_all_hear_all_even_after_a_kill() {
+    let _turn = turn();
+    let (mut house, call) = talking("join");
+    house.second.dial(&format!("sip:join-{call}@{}", house.server.sip));
+    house.second.event(STEP, "CALL_ESTABLISHED");
+    let all = |house: &House| {
+        hears_now(&house.second, &[0, 1]);
+        hears_now(&house.first, &[0, 2]);
+        hears_now(&house.outside, &[1, 2]);
+    };
+    all(&house);
+    house.server.kill_and_restart();
+    // What they hear from now on comes from the process that took the call over.
+    let second = house.second.heard().len() / RATE;
+    house.second.hears(second + 3);
+    all(&house);
+    house.second.hang_up();
+    hears_now(&house.first, &[0]);
+    hears_now(&house.outside, &[1]);
+    house.first.hang_up();
+    house.outside.event(STEP, "CALL_CLOSED");
+    let record = house.server.record(&call);
+    assert_eq!(record["guests"][0]["as"], "joined", "{record}");
+    assert!(record["guests"][0]["until"].is_string(), "{record}");
 }

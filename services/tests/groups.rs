@@ -205,6 +205,36 @@ fn a_message_to_the_group_reaches_all_and_the_reply_is_shown() {
 }
 
 #[test]
+fn who_may_take_part_is_told_how_and_does() {
+    let join = json!({"kind": "shared", "instructions": {"call": {"others": "join"}}});
+    let mut rig = rig(&join);
+    let number = rig.next();
+    let ask = Ask::new("INVITE", "bob", BOB, number)
+        .to("alice")
+        .with(&format!("Contact: <sip:bob@{BOB}>\n"))
+        .body("application/sdp", &sdp(BOB, 4_000));
+    rig.proved(BOB, "bob", &ask);
+    let told = rig.one(CAROL, "MESSAGE");
+    assert_eq!(body(&told), "bob calls alice");
+    rig.say(CAROL, &reply(&told, "200 OK", CAROL, ""));
+    rig.answers(ALICE, "200 OK");
+    rig.one(BOB, "SIP/2.0 200");
+    let told = rig.one(CAROL, "MESSAGE");
+    rig.say(CAROL, &reply(&told, "200 OK", CAROL, ""));
+    let words: Vec<&str> = body(&told).lines().collect();
+    let [said, listen, join] = words[..] else { panic!("{told}") };
+    assert_eq!(said, "alice answered the call of bob to alice");
+    assert!(listen.starts_with("Listen in: sip:listen-call_"), "{told}");
+    let address = join.strip_prefix("Join: sip:").unwrap().strip_suffix("@localhost").unwrap();
+    let answers = rig.calls("carol", CAROL, address, "");
+    let ok = answers.last().unwrap();
+    assert!(status(ok) == 200 && ok.contains("m=audio"), "{ok}");
+    rig.end_all_calls();
+    let bye = rig.one(CAROL, "BYE");
+    rig.say(CAROL, &reply(&bye, "200 OK", CAROL, ""));
+}
+
+#[test]
 fn what_is_not_possible_yet_says_so() {
     let mut rig = rig(&json!({"kind": "talk"}));
     let answers = rig.calls("alice", ALICE, "desk", "");
@@ -216,6 +246,6 @@ fn what_is_not_possible_yet_says_so() {
     assert_eq!(rig.api_with("desk", &body), 200);
     let answers = rig.calls("carol", CAROL, "desk", "Join: a@b;to-tag=1;from-tag=2\n");
     let refused = answers.last().unwrap();
-    assert_eq!(status(refused), 488, "{refused}");
-    assert!(header(refused, "Warning").contains("groups.no_mixing CAR-1904"), "{refused}");
+    assert_eq!(status(refused), 501, "{refused}");
+    assert!(header(refused, "Warning").contains("calls.cannot_join CAR-1310"), "{refused}");
 }

@@ -711,6 +711,13 @@ impl Effects<'_> {
         }
     }
 
+    /// One free RTP port, for a leg that takes part in a mix.
+    pub fn port(&mut self) -> Option<u16> {
+        let port = self.core.ports.take()?;
+        self.core.ports_taken.insert(port, self.room);
+        Some(port)
+    }
+
     /// Ports that are not used any more.
     pub fn give_back(&mut self, ports: &[u16]) {
         for port in ports {

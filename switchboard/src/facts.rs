@@ -2,7 +2,7 @@
 
 use types::{SessionId, tagged};
 
-use crate::notice::CallFacts;
+use crate::notice::{CallFacts, GuestFacts};
 
 /// What tells the record of a call from other records.
 const MARK: &str = "call";
@@ -32,6 +32,18 @@ impl CallFacts {
             }
         }
         writer.number(14, self.status.into());
+        if self.video {
+            writer.number(16, 1);
+        }
+        for guest in &self.guests {
+            let mut inner = tagged::Writer::new();
+            inner.text(1, &guest.user).number(2, guest.joined.into());
+            inner.time(3, guest.began);
+            if let Some(ended) = guest.ended {
+                inner.time(4, ended);
+            }
+            writer.bytes(17, &inner.finish());
+        }
         writer.finish()
     }
 
@@ -56,11 +68,27 @@ impl CallFacts {
                 13 => facts.call_id = field.string()?,
                 14 => facts.status = u16::try_from(field.number()?).ok()?,
                 15 => facts.answered_by = field.string()?,
+                16 => facts.video = field.number()? != 0,
+                17 => facts.guests.push(guest(field.0)?),
                 _ => (), // A field of a newer version.
             }
         }
         marked.then_some(facts)
     }
+}
+
+fn guest(bytes: &[u8]) -> Option<GuestFacts> {
+    let mut guest = GuestFacts::default();
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => guest.user = field.string()?,
+            2 => guest.joined = field.number()? != 0,
+            3 => guest.began = field.time()?,
+            4 => guest.ended = Some(field.time()?),
+            _ => (), // A field of a newer version.
+        }
+    }
+    Some(guest)
 }
 
 #[cfg(test)]
@@ -84,6 +112,11 @@ mod tests {
             refusal: String::new(),
             call_id: "abc@host".into(),
             answered_by: "1002".into(),
+            video: true,
+            guests: vec![
+                GuestFacts { user: "1003".into(), joined: true, began: UnixTime(5), ended: None },
+                GuestFacts { ended: Some(UnixTime(7)), ..GuestFacts::default() },
+            ],
         }
     }
 

@@ -449,6 +449,31 @@ impl Groups {
         able.first().copied()
     }
 
+    /// What `member` may do with a call of `caller` to `to`, by the groups that both belong to. Calls to a group are no
+    /// calls of the group, and who only listens there never joins.
+    pub fn others(&self, member: &str, caller: &str, to: &str, deed: Deed) -> Others {
+        let called = self.at(to).map(|(group, _)| group.name.as_str());
+        let common = self.of(caller).filter(|group| Some(group.name.as_str()) != called);
+        let may = common.filter_map(|group| {
+            let most = match group.member(member)?.role {
+                Role::Listen => Others::Listen,
+                Role::Talk => Others::Join,
+            };
+            Some(group.handling(caller, deed).others.min(most))
+        });
+        if member == caller { Others::None } else { may.max().unwrap_or(Others::None) }
+    }
+
+    /// Whether anybody at all may listen to such a call, so that its sound has to be such that he can.
+    pub fn opens(&self, caller: &str, to: &str, deed: Deed) -> bool {
+        let called = self.at(to).map(|(group, _)| group.name.as_str());
+        self.of(caller).any(|group| {
+            Some(group.name.as_str()) != called
+                && group.members.len() > 1
+                && group.handling(caller, deed).others >= Others::Listen
+        })
+    }
+
     /// Who rings when this group is called.
     pub fn plan<'a>(&'a self, group: &'a Group, skill: &str) -> Vec<Turn<'a>> {
         group.plan(skill, self.turns.get(&group.name).map(String::as_str))

@@ -284,6 +284,23 @@ pub struct CallFacts {
     pub call_id: String,
     /// The user who answered; empty before, and when it was nobody of ours.
     pub answered_by: String,
+    /// The caller offered a picture.
+    pub video: bool,
+    /// Who listened in or joined, in the order of their coming.
+    pub guests: Vec<GuestFacts>,
+}
+
+/// Somebody who was in a call of others.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GuestFacts {
+    /// The user.
+    pub user: String,
+    /// Whether he was heard; otherwise he listened.
+    pub joined: bool,
+    /// When he came.
+    pub began: UnixTime,
+    /// When he left.
+    pub ended: Option<UnixTime>,
 }
 
 impl Notice {

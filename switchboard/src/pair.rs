@@ -9,7 +9,8 @@
 
 use std::net::SocketAddr;
 
-use media::{Command, Side, StreamKey};
+use media::g711::Law;
+use media::{Command, Side, Sound, StreamKey, Voice};
 use types::{BridgeId, Refuse, SessionId, Verdict, tagged};
 
 use crate::effects::Effects;
@@ -25,15 +26,17 @@ struct Aim {
     mux: bool,
     receives: bool,
     rejected: bool,
+    /// What it can be sent in a mix, when all that it says can be mixed.
+    sound: Option<sdp::PlainSound>,
 }
 
 /// What we told one side last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Told {
-    session: u64,
-    version: u64,
+pub(crate) struct Told {
+    pub session: u64,
+    pub version: u64,
     /// Of the description at this version; 0 before the first.
-    hash: u64,
+    pub hash: u64,
 }
 
 /// See the head of this file.
@@ -47,6 +50,10 @@ pub struct Pair {
     /// Aims before the offer that is open now.
     before: Option<[Vec<Aim>; 2]>,
     open: Vec<bool>,
+    /// Offers are narrowed to sound that can be mixed, since somebody may listen or join.
+    plain: bool,
+    /// The section that others listen to.
+    mixed: Option<u8>,
 }
 
 /// Why a description cannot be used.
@@ -95,6 +102,39 @@ impl Pair {
             aims: [Vec::new(), Vec::new()],
             before: None,
             open: Vec::new(),
+            plain: false,
+            mixed: None,
+        }
+    }
+
+    /// From now on only sound is agreed on that a mix can take apart, where both sides have any.
+    pub fn keep_plain(&mut self) {
+        self.plain = true;
+    }
+
+    /// Both sides can be mixed with others from now on: the stream at which these sit down. `None` when the two speak
+    /// what no mix understands.
+    pub fn mix(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {
+        let [a, b] = &self.aims;
+        let place = a.iter().zip(b).zip(&self.open).position(|((a, b), open)| {
+            *open && !a.rejected && !b.rejected && a.sound.is_some() && b.sound.is_some()
+        })?;
+        self.mixed = Some(place as u8);
+        self.take_part(effects);
+        Some(StreamKey { bridge: self.bridge, index: place as u8 })
+    }
+
+    /// Tells the pump what both sides can be sent.
+    fn take_part(&self, effects: &mut Effects<'_>) {
+        let Some(index) = self.mixed else { return };
+        let stream = StreamKey { bridge: self.bridge, index };
+        let sound = |side: Side| self.aims[side.index()].get(usize::from(index))?.sound;
+        for side in Side::BOTH {
+            let other = sound(side.other());
+            let both = sound(side).map(|own| common(own, other));
+            let chance = effects.rng().next_u64();
+            let (seat, voice) = (side.into(), Voice::All);
+            effects.media(Command::Take { stream, seat, sound: both, voice, chance });
         }
     }
 
@@ -108,6 +148,7 @@ impl Pair {
         effects: &mut Effects<'_>,
     ) -> Self {
         let mut pair = Self::new(session, effects);
+        pair.plain = self.plain;
         pair.told[stays.index()] = self.told[stays.index()].clone();
         let known = decode_told(told);
         if known.hash != 0 {
@@ -149,6 +190,8 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
+        let narrowed = if self.plain { sdp::only_plain(sdp).ok() } else { None };
+        let sdp = narrowed.as_deref().unwrap_or(sdp);
         let aims = self.read(sdp, effects)?;
         while self.ports.len() < aims.len() {
             self.ports.push(None);
@@ -229,8 +272,17 @@ impl Pair {
                     | u128::from(aim.receives) << 1
                     | u128::from(aim.rejected) << 2;
                 inner.number(3, flags);
+                if let Some(sound) = aim.sound {
+                    inner.number(4, encode_sound(sound));
+                }
                 writer.bytes(tag, &inner.finish());
             }
+        }
+        if self.plain {
+            writer.number(7, 1);
+        }
+        if let Some(index) = self.mixed {
+            writer.number(8, index.into());
         }
         writer.finish()
     }
@@ -244,6 +296,8 @@ impl Pair {
             aims: Default::default(),
             before: None,
             open: Vec::new(),
+            plain: false,
+            mixed: None,
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -258,6 +312,8 @@ impl Pair {
                 4 => pair.told[1] = decode_told(field.0),
                 5 => pair.aims[0].extend(decode_aim(field.0)),
                 6 => pair.aims[1].extend(decode_aim(field.0)),
+                7 => pair.plain = field.number().is_some_and(|plain| plain != 0),
+                8 => pair.mixed = field.number().map(|index| index as u8),
                 _ => (),
             }
         }
@@ -273,7 +329,7 @@ impl Pair {
             return Err(Refusal::BadDescription);
         }
         let ours = effects.media_address();
-        let aims = sdp::aims(&session).into_iter().map(|aim| {
+        let aims = sdp::aims(&session).into_iter().zip(&session.media).map(|(aim, section)| {
             let usable = match sdp::reach(aim.rtp.ip()) {
                 // Only a server on loopback has business with loopback.
                 sdp::Reach::Loopback => ours.is_loopback(),
@@ -286,6 +342,7 @@ impl Pair {
                 mux: aim.mux,
                 receives: aim.receives,
                 rejected: aim.rejected || !aim.is_rtp,
+                sound: sdp::plain_sound(section),
             })
         });
         aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
@@ -345,7 +402,30 @@ impl Pair {
                 effects.media(Command::Aim { stream, seat: side.into(), rtp, rtcp, receives });
             }
         }
+        self.take_part(effects);
     }
+}
+
+/// What one may be sent: the first law that both know, for what only the offer had may not be heard any more.
+///
+/// Spec: RFC 3264 §7
+fn common(own: sdp::PlainSound, other: Option<sdp::PlainSound>) -> Sound {
+    let both = |law: &u8| other.is_none_or(|other| other.laws.contains(&Some(*law)));
+    let laws = || own.laws.iter().flatten().copied();
+    let law = laws().find(both).or_else(|| laws().next());
+    Sound { law: law.and_then(Law::of).unwrap_or(Law::Mu), events: own.events }
+}
+
+/// Three octets: two laws and the events, 255 where there is none.
+fn encode_sound(sound: sdp::PlainSound) -> u128 {
+    let [first, second] = sound.laws;
+    let octets = [first, second, sound.events].map(|octet| octet.unwrap_or(255));
+    octets.iter().fold(0, |number, octet| number << 8 | u128::from(*octet))
+}
+
+fn decode_sound(number: u128) -> sdp::PlainSound {
+    let octet = |place: u32| Some((number >> (8 * place)) as u8).filter(|octet| *octet != 255);
+    sdp::PlainSound { laws: [octet(2), octet(1)], events: octet(0) }
 }
 
 /// A description without holds: what somebody heard last, offered to somebody else.
@@ -360,14 +440,14 @@ pub fn without_hold(sdp: &[u8]) -> Vec<u8> {
     lines.flatten().copied().collect()
 }
 
-fn encode_told(told: &Told) -> Vec<u8> {
+pub(crate) fn encode_told(told: &Told) -> Vec<u8> {
     let mut writer = tagged::Writer::new();
     writer.number(1, told.session.into()).number(2, told.version.into());
     writer.number(3, told.hash.into());
     writer.finish()
 }
 
-fn decode_told(bytes: &[u8]) -> Told {
+pub(crate) fn decode_told(bytes: &[u8]) -> Told {
     let mut told = Told::default();
     for (tag, field) in tagged::Reader::new(bytes) {
         let number = field.number().unwrap_or(0) as u64;
@@ -382,12 +462,13 @@ fn decode_told(bytes: &[u8]) -> Told {
 }
 
 fn decode_aim(bytes: &[u8]) -> Option<Aim> {
-    let (mut rtp, mut rtcp, mut flags) = (None, None, 0);
+    let (mut rtp, mut rtcp, mut flags, mut sound) = (None, None, 0, None);
     for (tag, field) in tagged::Reader::new(bytes) {
         match tag {
             1 => rtp = field.text()?.parse().ok(),
             2 => rtcp = field.text()?.parse().ok(),
             3 => flags = field.number()?,
+            4 => sound = field.number().map(decode_sound),
             _ => (),
         }
     }
@@ -397,5 +478,6 @@ fn decode_aim(bytes: &[u8]) -> Option<Aim> {
         mux: flags & 1 != 0,
         receives: flags & 2 != 0,
         rejected: flags & 4 != 0,
+        sound,
     })
 }

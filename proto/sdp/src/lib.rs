@@ -3,6 +3,7 @@
 //!
 //! Picture     bytes --decode--> Session --aims--> where each section wants its packets
 //!             bytes --relay(plan)--> the same description with our addresses and ports in it
+//!             bytes --only_plain--> the same with sound that can be mixed
 //!             Offer --encode--> bytes; (Session, Offer) --answer--> bytes
 //! Rules       Bytes, not text. What is not ours to judge passes as it came. Lines may end in LF
 //!             alone; we write CRLF. A value that exists is in range: ports, payload types, clock
@@ -23,12 +24,14 @@ mod aim;
 mod decode;
 mod line;
 mod offer;
+mod plain;
 mod relay;
 mod session;
 
 pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
 pub use decode::DecodeError;
 pub use offer::{Agreed, Codec, Offer, PCMA, PCMU, TELEPHONE_EVENT, agreed, answer};
+pub use plain::{PlainSound, only_plain, plain_sound};
 pub use relay::{Relay, relay};
 pub use session::{
     Attribute, Bandwidth, Direction, Kind, Origin, RtcpAttribute, RtpMap, Section, Session,

@@ -41,6 +41,25 @@ pub fn speech_like(seed: u64, seconds: usize) -> Vec<i16> {
     samples
 }
 
+/// `seconds` of one tone, at half of what speech here has at most.
+pub fn tone(pitch: f64, seconds: usize) -> Vec<i16> {
+    let turn = TAU * pitch / RATE as f64;
+    (0..seconds * RATE).map(|at| (PEAK / 2.0 * (turn * at as f64).sin()) as i16).collect()
+}
+
+/// The amplitude of a tone in some sound, by Goertzel's sum under a window that keeps neighbours apart.
+pub fn loudness(heard: &[i16], pitch: f64) -> f64 {
+    let turn = TAU * pitch / RATE as f64;
+    let (mut one, mut two) = (0.0, 0.0);
+    for (at, sample) in heard.iter().enumerate() {
+        let window = 0.5 - 0.5 * (TAU * at as f64 / heard.len() as f64).cos();
+        let next = f64::from(*sample) * window + 2.0 * turn.cos() * one - two;
+        (two, one) = (one, next);
+    }
+    let power = one * one + two * two - 2.0 * turn.cos() * one * two;
+    4.0 * power.max(0.0).sqrt() / heard.len().max(1) as f64
+}
+
 /// Writes a file that a phone can play all through a call.
 pub fn write(path: &Path, signal: &[i16]) {
     let form = hound::WavSpec {

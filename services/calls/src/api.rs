@@ -27,7 +27,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         scope: Scope::Every,
         body_max: 0,
         request: "",
-        response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"talking","began":"2026-11-22T10:00:00.000Z"}],"next":null}"#,
+        response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"talking","began":"2026-11-22T10:00:00.000Z","guests":[{"user":"1003","as":"listens"}]}],"next":null}"#,
     },
     Endpoint {
         method: "GET",
@@ -286,6 +286,10 @@ fn shown(session: SessionId, call: &Call) -> Value {
         (State::Ringing(_), Some(_)) => "ringing",
         (State::Ringing(_), None) => "trying",
     };
+    let guests = call.guests.iter().map(|guest| {
+        let part = if guest.joined { "joined" } else { "listens" };
+        json!({ "user": guest.user, "as": part })
+    });
     json!({
         "id": CallId(session.0).to_string(),
         "from": from,
@@ -295,5 +299,6 @@ fn shown(session: SessionId, call: &Call) -> Value {
         "began": began.to_string(),
         "answered": answered.map(|time| time.to_string()),
         "sip_call_id": call_id,
+        "guests": guests.collect::<Vec<_>>(),
     })
 }

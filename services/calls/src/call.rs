@@ -7,6 +7,7 @@ use switchboard::notice::CallFacts;
 use switchboard::pair::Pair;
 use types::{LegId, SessionId, tagged};
 
+use crate::guest::Guest;
 use crate::transfer::Moving;
 
 /// A call from INVITE to BYE.
@@ -31,6 +32,8 @@ pub struct Call {
     pub moving: Option<Box<Moving>>,
     /// Transfers that were asked for so far.
     pub transfers: u32,
+    /// Others who listen in or joined.
+    pub guests: Vec<Guest>,
 }
 
 /// Early media.
@@ -73,6 +76,7 @@ impl Call {
             reason: None,
             moving: None,
             transfers: 0,
+            guests: Vec::new(),
         }
     }
 
@@ -140,6 +144,9 @@ impl Call {
         for line in &self.lines {
             writer.text(5, &line.to_string());
         }
+        for guest in &self.guests {
+            writer.bytes(6, &guest.encode());
+        }
         writer.finish()
     }
 }
@@ -152,6 +159,7 @@ pub struct Saved {
     pub pair: Vec<u8>,
     pub b: Option<LegId>,
     pub lines: Vec<Line>,
+    pub guests: Vec<Vec<u8>>,
 }
 
 impl Saved {
@@ -164,6 +172,7 @@ impl Saved {
                 3 => saved.pair = field.0.to_vec(),
                 4 => saved.b = field.number().map(LegId),
                 5 => saved.lines.extend(field.text().and_then(Line::parse)),
+                6 => saved.guests.push(field.0.to_vec()),
                 _ => (), // A field of a newer version.
             }
         }

@@ -26,9 +26,7 @@ impl Identity {
 
     /// The group in whose name he calls, if its instructions say so; its number is then the one to show.
     pub fn acting(self, message: &Message<'_>, effects: &Effects<'_>) -> (Self, Option<Speaker>) {
-        let media = crate::description(message).map(sdp::Session::decode);
-        let video = matches!(&media, Some(Ok(session)) if sdp::media_wanted(session).video);
-        let deed = if video { Deed::Video } else { Deed::Call };
+        let deed = deed(message);
         let user = self.user.as_deref();
         let speaker = user.and_then(|user| effects.speaker(user, deed, message));
         let number = speaker.as_ref().map(|known| known.number.clone());
@@ -53,6 +51,13 @@ impl Identity {
             ..self
         }
     }
+}
+
+/// What kind of call an INVITE begins.
+pub fn deed(message: &Message<'_>) -> Deed {
+    let media = crate::description(message).map(sdp::Session::decode);
+    let video = matches!(&media, Some(Ok(session)) if sdp::media_wanted(session).video);
+    if video { Deed::Video } else { Deed::Call }
 }
 
 /// A user who proved himself goes out as himself, whatever his From says. A caller who was let in without proof

@@ -1,7 +1,8 @@
-//! Person-to-person calls: always two legs bridged, whoever answers and however he was found.
+//! Person-to-person calls: two legs bridged, whoever answers and however he was found, and perhaps guests.
 //!
 //! Picture     INVITE --> Ringing --answer--> Talking --BYE--> gone
 //!             Ringing --answer over the push's reply address--> TalkingAhead --phone registers--> Talking
+//!             Talking --INVITE of a guest--> the same, mixed (guest)
 //!             Talking --REFER--> somebody else is called, or takes a place --> Talking (transfer)
 //! Rules       The caller gets one final answer. His description is the answer to ours and never passes us
 //!             by. The end of one side ends the other. A call leaves one record, however it ended.
@@ -15,6 +16,7 @@ mod call;
 mod caller;
 mod config;
 mod early;
+mod guest;
 mod reason;
 mod refusal;
 mod talk;
@@ -22,12 +24,14 @@ mod transfer;
 
 use media::Side;
 use sip::{Message, Name};
+use switchboard::group::Deed;
 use switchboard::hunt::{Brief, Hunt};
 use switchboard::ladder::Lane;
 use switchboard::leg::LegCommand;
 use switchboard::lines::{Allowance, Line};
 use switchboard::notice::{CallFacts, LineFacts, LineState, Notice};
 use switchboard::pair::Pair;
+use switchboard::part::Part;
 use switchboard::ring::{Outcome, Plan};
 use switchboard::route::{self, Decision, Origin};
 use switchboard::store::Durability;
@@ -37,6 +41,8 @@ use types::{CallId, LegId, Map, Refuse, Seconds, SessionId};
 use call::{Call, Saved, State};
 use caller::{extras, identity};
 pub use config::Config;
+pub use guest::{ARRIVING_MAX, GUESTS_MAX, GUESTS_TOLD};
+use guest::{Arriving, Guest};
 pub use refusal::Refusal;
 use transfer::Replacing;
 
@@ -59,6 +65,8 @@ pub struct Room {
     ahead: Map<Ticket, SessionId>,
     /// INVITEs that want the place of somebody in another call.
     replacing: Map<SessionId, Replacing>,
+    /// INVITEs of those who want to take part in a call of others.
+    arriving: Map<SessionId, Arriving>,
 }
 
 /// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
@@ -84,6 +92,7 @@ impl Room {
             tickets: Map::with_hasher(key),
             ahead: Map::with_hasher(key),
             replacing: Map::with_hasher(key),
+            arriving: Map::with_hasher(key),
         }
     }
 }
@@ -100,6 +109,18 @@ impl Service for Room {
                 if message.first(Name::Replaces).is_some() =>
             {
                 if let Err(refusal) = self.replace(*session, *leg, message, caller, effects) {
+                    refuse(*session, *leg, &refusal, effects);
+                }
+                true
+            }
+            Session::Invite { session, leg, message, caller, target }
+                if Part::read(target).is_some() =>
+            {
+                let wish = Part::read(target).ok_or(Refusal::NoSuchCall);
+                let here = (*session, *leg);
+                let arrived =
+                    wish.and_then(|wish| self.arrive(here, wish, message, caller, effects));
+                if let Err(refusal) = arrived {
                     refuse(*session, *leg, &refusal, effects);
                 }
                 true
@@ -156,6 +177,10 @@ impl Service for Room {
             return;
         }
         let Some(session) = self.tickets.remove(&ticket) else { return };
+        if self.arriving.contains_key(&session) {
+            self.not_arrived(session, effects);
+            return;
+        }
         self.ringing(session, effects, |hunt, effects| hunt.timer(ticket, effects));
     }
 
@@ -182,7 +207,9 @@ impl Service for Room {
             // It had them before the restart: no limit takes them away.
             effects.seize(line.clone(), session, Allowance::default());
         }
-        let call = Call { lines, ..Call::new(facts, a, pair, state) };
+        let guests = saved.guests.iter().filter_map(|one| Guest::restore(one, session, effects));
+        let guests: Vec<Guest> = guests.collect();
+        let call = Call { lines, guests, ..Call::new(facts, a, pair, state) };
         self.calls.insert(session, Box::new(call));
     }
 }
@@ -232,6 +259,11 @@ impl Room {
             return Err(refused(refusal, from_trunk, decision.dialled.international));
         }
         let mut pair = Pair::new(session, effects);
+        let deed = caller::deed(message);
+        let member = who.user.as_deref();
+        if member.is_some_and(|user| effects.directory().groups().opens(user, target, deed)) {
+            pair.keep_plain();
+        }
         let offer = description(message);
         let towards_b = match offer.map(|sdp| pair.offer(Side::A, sdp, effects)) {
             Some(Ok(sdp)) => Some(sdp),
@@ -281,6 +313,7 @@ impl Room {
             from_name: who.name.unwrap_or_default(),
             began: effects.unix(),
             call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            video: deed == Deed::Video,
             ..CallFacts::default()
         };
         effects.publish(Notice::CallBegan(facts.clone()));
@@ -494,8 +527,12 @@ impl Room {
 
 impl Room {
     fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
-        let media::Event::Failed { stream, .. } = event else { return };
+        let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");
+        if seat.side().is_none() {
+            self.guest_failed(session, *seat, effects);
+            return;
+        }
         if let Some(call) = self.calls.get_mut(&session)
             && call.pair.bridge() == stream.bridge
         {

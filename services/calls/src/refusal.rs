@@ -9,21 +9,33 @@ pub enum Refusal {
     /// The body of an API request is not what the endpoint takes.
     #[error("the request body cannot be used")]
     BadBody,
-    /// An INVITE wants to join a call as a third (RFC 3911).
-    #[error("nobody can join a call of two as a third")]
+    /// An INVITE wants to join a call by the header Join (RFC 3911).
+    #[error("calls are not joined by the header Join")]
     CannotJoin,
+    /// The two of a call speak what no mix understands.
+    #[error("the sound of this call cannot be mixed")]
+    CannotMix,
     /// The call that an INVITE or a transfer wants to take over cannot be taken over.
     #[error("the call to be replaced is not there, or may not be replaced")]
     CannotReplace,
+    /// A call has as many guests as it may.
+    #[error("too many listen to this call or joined it")]
+    GuestsFull,
     /// A phone in the set-up of another call was cut off by a restart.
     #[error("the server restarted while the call was being set up")]
     Interrupted,
     /// The same call came back to us.
     #[error("the call came back to where it was")]
     Loop,
+    /// No group lets this user listen to the call, or join it.
+    #[error("this user may not take part in this call")]
+    MayNotJoin,
     /// No phone of the callee can be reached.
     #[error("no phone of this user is registered, and none can be woken")]
     NobodyReachable,
+    /// Nobody answered the call yet in which somebody wants to take part.
+    #[error("the call is not answered yet")]
+    NotAnswered,
     /// The target of a transfer is none.
     #[error("a call cannot be transferred to this address")]
     NoTransfer,
@@ -128,12 +140,32 @@ impl Refuse for Refusal {
                 401,
                 "use the token that came with the push of this very call",
             ),
+            Self::MayNotJoin => verdict(
+                "calls.may_not_join",
+                1320,
+                403,
+                403,
+                "let a group say so: `others` = `listen` or `join` in its instructions for calls, with both as members",
+            ),
+            Self::CannotMix => verdict(
+                "calls.cannot_mix",
+                1321,
+                488,
+                409,
+                "let both phones offer G.711 (PCMU or PCMA) without encryption",
+            ),
+            Self::GuestsFull => {
+                verdict("calls.guests_full", 1322, 486, 409, "wait until somebody leaves")
+            }
+            Self::NotAnswered => {
+                verdict("calls.not_answered", 1323, 480, 409, "call again when it is answered")
+            }
             Self::CannotJoin => verdict(
                 "calls.cannot_join",
                 1310,
                 501,
                 501,
-                "call the person, or ask one of the two to hold a conference",
+                "call the address in the message that the group sent: sip:join-CALL@DOMAIN",
             ),
             Self::CannotReplace => verdict(
                 "calls.cannot_replace",
@@ -266,10 +298,10 @@ pub const ROWS: &[RefusalRow] = &[
             1310,
             501,
             501,
-            "call the person, or ask one of the two to hold a conference",
+            "call the address in the message that the group sent: sip:join-CALL@DOMAIN",
         ),
-        "Nobody can join a call of two as a third.",
-        "The INVITE has a Join header (RFC 3911). Calls of two people have no mixer, so it is refused rather than answered as another call.",
+        "Calls are not joined by the header Join.",
+        "The INVITE has a Join header (RFC 3911). Whoever may join a call or listen to it is told an address to call, `sip:join-CALL@DOMAIN` or `sip:listen-CALL@DOMAIN`, since few phones know the header and none lets a person choose to listen only.",
     ),
     row(
         verdict(
@@ -320,6 +352,38 @@ pub const ROWS: &[RefusalRow] = &[
         "The phone that answered its push never registered.",
         "A call that is answered over the push's reply address has its media at once; the phone registers meanwhile and takes its side over. One that does not for two minutes could neither hang up nor be asked whether it is there: the call ends with BYE, and its record names this code.",
     ),
+    row(
+        verdict(
+            "calls.may_not_join",
+            1320,
+            403,
+            403,
+            "let a group say so: `others` = `listen` or `join` in its instructions for calls, with both as members",
+        ),
+        "This user may not take part in this call.",
+        "Who may listen to a call or join it stands in the instructions of the groups that he and the caller belong to, at the moment when he comes: `others` for the kind of call, perhaps changed for the caller. A member whose role is `listen` never joins, and the two who talk are in it already.",
+    ),
+    row(
+        verdict(
+            "calls.cannot_mix",
+            1321,
+            488,
+            409,
+            "let both phones offer G.711 (PCMU or PCMA) without encryption",
+        ),
+        "The sound of this call cannot be mixed.",
+        "Calls that others may listen to are set up with G.711 where both phones offer it. This one has none, is encrypted from end to end, or began before the group's instructions let others take part.",
+    ),
+    row(
+        verdict("calls.guests_full", 1322, 486, 409, "wait until somebody leaves"),
+        "Too many listen to this call or joined it.",
+        "A call takes 32 others, whether they listen or speak.",
+    ),
+    row(
+        verdict("calls.not_answered", 1323, 480, 409, "call again when it is answered"),
+        "The call is not answered yet.",
+        "Others can take part once the two of the call hear each other.",
+    ),
 ];
 
 #[cfg(test)]
@@ -346,6 +410,10 @@ mod tests {
             NoTransfer,
             TransferPending,
             PhoneNeverCame,
+            MayNotJoin,
+            CannotMix,
+            GuestsFull,
+            NotAnswered,
         ];
         assert_eq!(all.len(), ROWS.len());
         for (refusal, row) in all.iter().zip(ROWS) {

@@ -23,12 +23,24 @@ impl Room {
             self.replacing_leg(session, leg, event, effects);
             return;
         }
+        if self.arriving.contains_key(&session) {
+            self.arriving_leg(session, leg, event, effects);
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         if call.ring().is_some_and(|ring| ring.has(leg)) {
             self.branch(session, leg, event, effects);
             return;
         }
+        if call.guests.iter().any(|guest| guest.leg == leg) {
+            self.guest_leg(session, leg, event, effects);
+            return;
+        }
         if let LegEvent::Offered { version, waiting, sdp, note, .. } = event {
+            if let Some(wish) = crate::guest::wish(&note) {
+                self.guest_offered(session, leg, (version, waiting, sdp), wish, effects);
+                return;
+            }
             self.offered(session, leg, (version, waiting, sdp), &note, effects);
             return;
         }
@@ -246,6 +258,7 @@ impl Room {
             }
         }
         effects.leg(session, call.a, LegCommand::End { status: end.status, headers });
+        call.end_guests(session, effects);
         call.pair.close(effects);
         call.facts.ended = Some(effects.unix());
         call.facts.status = if call.facts.answered.is_some() { 200 } else { end.status };

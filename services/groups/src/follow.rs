@@ -3,6 +3,7 @@
 use sip::{Message, Name};
 use switchboard::group::{Deed, Group, Kind, Order, Others, Showing};
 use switchboard::notice::{CallFacts, LetterPlan, MessageFacts};
+use switchboard::part::Part;
 use switchboard::{Caller, Effects, Notice, RequestId};
 use types::Seconds;
 
@@ -118,15 +119,15 @@ fn began(facts: &CallFacts, effects: &mut Effects<'_>) {
     let target = effects.user_at(facts.to.as_bytes()).unwrap_or_default();
     let caller = effects.user_at(facts.from.as_bytes()).unwrap_or_default();
     let groups = effects.directory().groups();
+    let deed = deed(facts);
     let called = groups.at(&target).map(|(group, _)| group);
     let turns = called.filter(|group| group.ring.plan == Order::RoundRobin);
     let turns = turns.map(|group| group.name.clone());
     let own = called.map(|group| group.name.as_str());
     let told = |group: &&Group| {
-        Some(group.name.as_str()) != own
-            && group.handling(&caller, Deed::Call).others >= Others::Told
+        Some(group.name.as_str()) != own && group.handling(&caller, deed).others >= Others::Told
     };
-    let others = hearers(groups.of(&caller).filter(told), &caller);
+    let others = hearers(groups.of(&caller).filter(told), &caller, deed);
     if let Some(name) = turns {
         effects.publish(Notice::GroupCalled { name });
     }
@@ -139,34 +140,56 @@ fn answered(facts: &CallFacts, effects: &mut Effects<'_>) {
     let target = effects.user_at(facts.to.as_bytes()).unwrap_or_default();
     let caller = effects.user_at(facts.from.as_bytes()).unwrap_or_default();
     let by = facts.answered_by.as_str();
+    let deed = deed(facts);
     let groups = effects.directory().groups();
     let shown = |group: &&Group, who: &str| {
-        group.handling(who, Deed::Call).result == Showing::Shown && group.kind != Kind::Talk
+        group.handling(who, deed).result == Showing::Shown && group.kind != Kind::Talk
     };
     let called = groups.at(&target).map(|(group, _)| group);
     let called_shown = called.filter(|group| shown(group, ""));
-    let mut others = hearers(called_shown.into_iter(), by);
+    let mut others = hearers(called_shown.into_iter(), by, deed);
     let own = called.map(|group| group.name.as_str());
     let outgoing = |group: &&Group| {
+        let others = group.handling(&caller, deed).others;
         Some(group.name.as_str()) != own
-            && shown(group, &caller)
-            && group.handling(&caller, Deed::Call).others >= Others::Told
+            && (others >= Others::Listen || (others >= Others::Told && shown(group, &caller)))
     };
-    others.extend(hearers(groups.of(&caller).filter(outgoing), &caller));
+    others.extend(hearers(groups.of(&caller).filter(outgoing), &caller, deed));
     others.retain(|user| user != by && *user != caller);
     others.sort_unstable();
     others.dedup();
     let from = if caller.is_empty() { facts.from.clone() } else { show(&caller, effects) };
     let who = if by.is_empty() { "somebody".to_owned() } else { show(by, effects) };
     let words = format!("{who} answered the call of {from} to {}", show(&target, effects));
-    tell(&others, by, &words, effects);
+    for user in others {
+        let may = effects.directory().groups().others(&user, &caller, &target, deed);
+        let words = format!("{words}{}", ways_in(may, facts, effects));
+        tell(&[user], by, &words, effects);
+    }
+}
+
+/// The addresses by which somebody takes part in a call, a line each.
+fn ways_in(may: Others, facts: &CallFacts, effects: &Effects<'_>) -> String {
+    let ways: &[(&str, Part)] = match may {
+        Others::None | Others::Told => &[],
+        Others::Listen => &[("Listen in", Part::Listen)],
+        Others::Join => &[("Listen in", Part::Listen), ("Join", Part::Join)],
+    };
+    let lines = ways.iter().map(|(words, part)| {
+        format!("\n{words}: sip:{}@{}", part.address(facts.session), effects.domain())
+    });
+    lines.collect()
+}
+
+fn deed(facts: &CallFacts) -> Deed {
+    if facts.video { Deed::Video } else { Deed::Call }
 }
 
 /// Members of these groups who hear what `user` does, each once.
-fn hearers<'a>(groups: impl Iterator<Item = &'a Group>, user: &str) -> Vec<String> {
+fn hearers<'a>(groups: impl Iterator<Item = &'a Group>, user: &str, deed: Deed) -> Vec<String> {
     let mut found = Vec::new();
     for group in groups {
-        found.extend(group.hearers(user, Deed::Call).map(str::to_owned));
+        found.extend(group.hearers(user, deed).map(str::to_owned));
     }
     found.sort_unstable();
     found.dedup();

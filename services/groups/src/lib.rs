@@ -8,9 +8,9 @@
 //!             Nobody gets a copy of his own. A letter of ours never brings another one.
 //! Limits      groups_max; members, skills and addresses as in `switchboard::group`; NAME_MAX, DISPLAY_NAME_MAX, BODY_MAX;
 //!             POSTINGS_MAX; REPLIES_MAX of those who wrote to a group, for REPLY_MAX. The round of a ring plan begins anew at a restart.
-//! Not here    Ringing (calls), delivery (messaging), the floor of talk groups, mixing: who may listen in or join is
-//!             told of the call, and a call with Join is refused.
-//! Spec        RFC 3325 §9.2 (which identity is preferred), RFC 3911 (Join, refused), RFC 3428.
+//! Not here    Ringing (calls), delivery (messaging), the floor of talk groups. Who may listen in or join is told the
+//!             address by which he does (`switchboard::part`); the room of calls asks again when he comes.
+//! Spec        RFC 3325 §9.2 (which identity is preferred), RFC 3428.
 #![deny(missing_docs)]
 
 mod api;
@@ -24,7 +24,7 @@ pub mod store;
 
 use std::collections::BTreeMap;
 
-use sip::{Message, Method};
+use sip::Method;
 use switchboard::group::{Group, Kind};
 use switchboard::leg::LegCommand;
 use switchboard::store::StoreFault;
@@ -97,18 +97,10 @@ impl Room {
         }
     }
 
-    /// A call to a talk group or into a running call; `None`: it is for others.
-    fn refuses(
-        &self,
-        message: &Message<'_>,
-        target: &str,
-        effects: &Effects<'_>,
-    ) -> Option<Refusal> {
+    /// A call to a talk group; `None`: it is for others.
+    fn refuses(&self, target: &str, effects: &Effects<'_>) -> Option<Refusal> {
         let (group, _) = effects.directory().groups().at(target)?;
-        if group.kind == Kind::Talk {
-            return Some(Refusal::TalkGroup);
-        }
-        message.first(sip::Name::Join).map(|_| Refusal::NoMixing)
+        (group.kind == Kind::Talk).then_some(Refusal::TalkGroup)
     }
 }
 
@@ -125,8 +117,8 @@ impl Service for Room {
                 }
                 true
             }
-            Session::Invite { session, leg, message, target, .. } => {
-                match self.refuses(message, target, effects) {
+            Session::Invite { session, leg, target, .. } => {
+                match self.refuses(target, effects) {
                     Some(refusal) => refuse_call(*session, *leg, refusal, effects),
                     None => return false,
                 }

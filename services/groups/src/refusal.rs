@@ -11,8 +11,6 @@ switchboard::refusals! {
         Loading,
         /// The body is no group.
         Malformed,
-        /// Nothing here mixes the sound of three.
-        NoMixing,
         /// There is no group of this name.
         NoSuchGroup,
         /// A member is nobody that we know.
@@ -53,12 +51,7 @@ pub const REFUSALS: &[RefusalRow] = &[
         "the body is no group",
         "`kind` is ring, shared or talk; each member has a `user`; `ring.plan` is all, in_turn, round_robin or skill; instructions stand under call, video and message. An unknown key is an error.",
     ),
-    RefusalRow::new(
-        ("groups.no_mixing", 1904, 488, 501),
-        "call the member instead; `others: told` says what is possible",
-        "listening in and joining are not possible yet",
-        "The instruction `listen` or `join` is kept, and the others are told of the call. To hear it as well, the sound of three has to be mixed, which this server does not do yet.",
-    ),
+    // 1904 was `groups.no_mixing`, and no other one gets the number.
     RefusalRow::new(
         ("groups.no_such_group", 1905, 404, 404),
         "list /v1/groups for the names",

@@ -39,7 +39,7 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     scope: Scope::Any,
     body_max: 0,
     request: "",
-    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…"}],"next":null}"#,
+    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…","guests":[{"user":"1003","as":"listened","from":"2026-01-31T12:00:05.000Z","until":"2026-01-31T12:00:15.000Z"}]}],"next":null}"#,
 }];
 
 static MANIFEST: Manifest = Manifest {

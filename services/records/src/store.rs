@@ -6,11 +6,18 @@ use switchboard::store::{Entry, Migration, Query, Row, Statement, Value, kinds};
 use types::{CallId, UnixTime, tagged};
 
 /// The schema.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_records",
-    sqlite: include_str!("../migrations/0001_records.sqlite.sql"),
-    postgres: include_str!("../migrations/0001_records.postgres.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_records",
+        sqlite: include_str!("../migrations/0001_records.sqlite.sql"),
+        postgres: include_str!("../migrations/0001_records.postgres.sql"),
+    },
+    Migration {
+        name: "0002_guests",
+        sqlite: include_str!("../migrations/0002_guests.sqlite.sql"),
+        postgres: include_str!("../migrations/0002_guests.postgres.sql"),
+    },
+];
 
 /// Tables and views of the schema.
 pub const TABLES: &[&str] = &["records_calls", "v_calls"];
@@ -19,7 +26,7 @@ pub const TABLES: &[&str] = &["records_calls", "v_calls"];
 pub fn calls(since: UnixTime, address: &str, limit: u16) -> Query {
     Query {
         sql: "select call_id, from_uri, to_uri, from_name, began_at, rang_at, answered_at, ended_at, \
-              talk_seconds, outcome, hung_up_by, status, refusal, sip_call_id from v_calls \
+              talk_seconds, outcome, hung_up_by, status, refusal, sip_call_id, guests from v_calls \
               where ended_at >= ?1 and (?2 = '' or from_uri = ?2 or to_uri = ?2) \
               order by ended_at desc, call_id desc limit ?3",
         values: vec![since.into(), address.into(), i64::from(limit).into()],
@@ -44,8 +51,8 @@ fn insert(facts: &CallFacts) -> Statement {
     Statement {
         // A log that is read twice gives the same row.
         sql: "insert into records_calls (call_id, from_uri, to_uri, from_name, began_at, rang_at, \
-              answered_at, ended_at, outcome, hung_up_by, status, refusal, sip_call_id) \
-              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+              answered_at, ended_at, outcome, hung_up_by, status, refusal, sip_call_id, guests) \
+              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
               on conflict (call_id) do nothing",
         values: vec![
             CallId(facts.session.0).to_string().into(),
@@ -61,9 +68,23 @@ fn insert(facts: &CallFacts) -> Statement {
             i64::from(facts.status).into(),
             clean(&facts.refusal),
             clean(&facts.call_id),
+            clean(&guests(facts)),
         ],
         expect: None,
     }
+}
+
+/// Who listened in or joined, as the JSON that the API shows.
+fn guests(facts: &CallFacts) -> String {
+    let shown = facts.guests.iter().map(|guest| {
+        json!({
+            "user": guest.user,
+            "as": if guest.joined { "joined" } else { "listened" },
+            "from": guest.began.to_string(),
+            "until": guest.ended.map(|ended| ended.to_string()),
+        })
+    });
+    Json::Array(shown.collect()).to_string()
 }
 
 /// PostgreSQL takes no NUL in a text, and one hostile name must not stop the projection.
@@ -88,6 +109,7 @@ pub fn show(row: &Row) -> Option<Json> {
         status,
         refusal,
         sip_call_id,
+        guests,
     ] = row.as_slice()
     else {
         return None;
@@ -107,6 +129,7 @@ pub fn show(row: &Row) -> Option<Json> {
         "status": status.int()?,
         "refusal": refusal.text()?,
         "sip_call_id": sip_call_id.text()?,
+        "guests": serde_json::from_str::<Json>(guests.text()?).ok()?,
     }))
 }
 

@@ -4,7 +4,7 @@ use driver::{Alone, UNREACHABLE, phone, rows};
 use records::{Config, REFUSALS, Refusal, Room, store};
 use serde_json::json;
 use switchboard::directory::Binding;
-use switchboard::notice::CallFacts;
+use switchboard::notice::{CallFacts, GuestFacts};
 use switchboard::store::{Entry, Value, kinds};
 use switchboard::{Input, Notice, Reply, Service};
 use types::{CallId, SessionId, Slot, UnixTime, tagged};
@@ -35,6 +35,13 @@ fn facts() -> CallFacts {
         refusal: String::new(),
         call_id: "abc".into(),
         answered_by: String::new(),
+        video: false,
+        guests: vec![GuestFacts {
+            user: "1003".into(),
+            joined: true,
+            began: UnixTime::seconds(104),
+            ended: None,
+        }],
     }
 }
 

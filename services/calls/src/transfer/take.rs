@@ -162,6 +162,7 @@ impl Room {
             effects.leg(session, old, LegCommand::End { status: 480, headers: Vec::new() });
         }
         call.set_leg(side, leg);
+        call.reseat_guests(effects);
         effects.ladder(CallId(session.0), Lane::Note, "somebody took a place in this call");
         effects.save(session, call.encode(), Durability::Written);
     }

@@ -9,6 +9,7 @@ pub use driver::text::header;
 use driver::text::{Side, response};
 use driver::{House, START, Wire};
 use switchboard::directory::{Binding, Device, User};
+use switchboard::group::Group;
 use switchboard::{ApiRequest, Config, Effects, Input, Listener, Mail, Manifest, Notice, Service};
 use types::{Flow, Transport, UnixTime};
 
@@ -18,7 +19,7 @@ pub const CAROL: &str = "127.0.0.1:5073";
 pub const FRANK: &str = "127.0.0.1:5074";
 
 /// Puts people, a binding and a device into the directory, and says what became of pushes, as other rooms would.
-struct Seed;
+struct Seed(Option<Group>);
 
 static SEED: Manifest = Manifest { name: "seed", ..Manifest::EMPTY };
 
@@ -36,6 +37,9 @@ impl Service for Seed {
                 if effects.hosts(effects.home(name)) {
                     effects.bind(name, binding(name, address));
                 }
+            }
+            if let Some(group) = &self.0 {
+                effects.put_group(group.clone());
             }
             for name in ["dave", "eve"] {
                 effects.put_user(User { name: name.into(), ..User::default() });
@@ -135,6 +139,11 @@ impl Rig {
 
     /// With this many shards, and these settings.
     pub fn of(count: usize, settings: calls::Config) -> Self {
+        Self::with(count, settings, None)
+    }
+
+    /// The same with a group.
+    pub fn with(count: usize, settings: calls::Config, group: Option<Group>) -> Self {
         let us = "127.0.0.1:5060";
         let config = Config {
             domain: "localhost".into(),
@@ -147,7 +156,8 @@ impl Rig {
             ..driver::config()
         };
         let open = move || -> Vec<Box<dyn Service>> {
-            vec![Box::new(Seed), Box::new(calls::Room::new(settings.clone()))]
+            let seed = Seed(group.clone());
+            vec![Box::new(seed), Box::new(calls::Room::new(settings.clone()))]
         };
         Self(Wire::begin(House::several(count, &config, open), |_| Vec::new()))
     }

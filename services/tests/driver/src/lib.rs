@@ -21,7 +21,7 @@ pub use alone::Alone;
 pub use house::{House, START, config};
 pub use out::Out;
 pub use phones::Phones;
-pub use refusals::check_refusals;
+pub use refusals::{check_refusals, check_refusals_but};
 use switchboard::Reply;
 use switchboard::store::{Row, StoreFault};
 use types::Flow;
