@@ -55,6 +55,15 @@ impl Rig {
         self.proved(who, user, &ask)
     }
 
+    /// A SUBSCRIBE to who takes part in the call of this address.
+    fn watches(&mut self, user: &str, who: &str, address: &str) -> Vec<String> {
+        self.seen(who);
+        let number = self.next();
+        let lines = format!("Contact: <sip:{user}@{who}>\nEvent: conference\nExpires: 600\n");
+        let ask = Ask::new("SUBSCRIBE", user, who, number).to(address).with(&lines);
+        self.proved(who, user, &ask)
+    }
+
     fn writes(&mut self, user: &str, who: &str, to: &str) -> Vec<String> {
         self.seen(who);
         let number = self.next();
@@ -229,9 +238,48 @@ fn who_may_take_part_is_told_how_and_does() {
     let answers = rig.calls("carol", CAROL, address, "");
     let ok = answers.last().unwrap();
     assert!(status(ok) == 200 && ok.contains("m=audio"), "{ok}");
+    // The answer names the conference; whoever may be in it may watch it (RFC 4579 §4, RFC 4575).
+    let contact = header(ok, "Contact");
+    assert!(contact.starts_with(&format!("<sip:{address}@")), "{contact}");
+    assert!(contact.ends_with(">;isfocus"), "{contact}");
+    assert_eq!(status(&rig.watches("dave", DAVE, address)[0]), 403);
+    let answers = rig.watches("carol", CAROL, address);
+    assert_eq!(status(&answers[0]), 200, "{answers:?}");
+    let users = |notify: &str| -> Vec<(String, bool)> {
+        let document = xml::Conference::decode(body(notify).as_bytes()).unwrap();
+        assert_eq!(document.user_count, Some(document.users.len() as u32));
+        assert_eq!(document.entity, format!("sip:{address}@localhost"));
+        let heard = |user: &xml::User| {
+            let media = &user.endpoints[0].media[0];
+            (user.entity.clone(), media.status.as_deref() == Some("sendrecv"))
+        };
+        document.users.iter().map(heard).collect()
+    };
+    let notify = answers.iter().find(|text| text.starts_with("NOTIFY")).expect("the state");
+    let all = ["bob", "alice", "carol"].map(|user| (format!("sip:{user}@localhost"), true));
+    assert_eq!(users(notify), all);
+    rig.say(CAROL, &reply(notify, "200 OK", CAROL, ""));
+    rig.wait(Duration::from_secs(2));
+    // She leaves, and her watch goes on until the call is over.
+    let side = Side {
+        who: CAROL,
+        target: header(ok, "Contact").trim_end_matches(";isfocus"),
+        from: header(ok, "From"),
+        to: header(ok, "To"),
+        call_id: header(ok, "Call-ID"),
+    };
+    let answers = rig.say(CAROL, &side.request("BYE", 7, "leave", "", ""));
+    assert!(answers.iter().any(|text| status(text) == 200), "{answers:?}");
+    let notify = answers.iter().find(|text| text.starts_with("NOTIFY")).expect("the change");
+    assert_eq!(users(notify), all[..2]);
+    rig.say(CAROL, &reply(notify, "200 OK", CAROL, ""));
+    rig.wait(Duration::from_secs(2));
+    rig.seen(CAROL);
     rig.end_all_calls();
-    let bye = rig.one(CAROL, "BYE");
-    rig.say(CAROL, &reply(&bye, "200 OK", CAROL, ""));
+    let last = rig.one(CAROL, "NOTIFY");
+    assert_eq!(header(&last, "Subscription-State"), "terminated;reason=noresource");
+    rig.say(CAROL, &reply(&last, "200 OK", CAROL, ""));
+    assert_eq!(status(&rig.watches("carol", CAROL, address)[0]), 404);
 }
 
 #[test]

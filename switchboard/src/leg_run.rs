@@ -181,6 +181,7 @@ impl Core {
         let contact = self.contact(leg.flow);
         let entry = self.transactions.servers.get(request.0)?;
         let message = Message::decode(&entry.request, Framing::Datagram).ok()?;
+        let contact = crate::part::focus(&message, &contact).unwrap_or(contact);
         let mut out = Vec::with_capacity(600 + sdp.map_or(0, <[u8]>::len));
         let mut writer = sip::write::response_to(
             &mut out,

@@ -55,6 +55,8 @@ pub enum Notice {
         /// The token.
         prid: String,
     },
+    /// Who takes part in a call that others may hear, said at the home of its address at each change.
+    ConferenceChanged(Box<ConferenceFacts>),
     /// A device with a push token made itself known, by REGISTER or by the API.
     DeviceSeen {
         /// Whose.
@@ -290,6 +292,34 @@ pub struct CallFacts {
     pub guests: Vec<GuestFacts>,
 }
 
+/// Who takes part in a call that others may hear.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConferenceFacts {
+    /// The user part of the address at which it is watched.
+    pub address: String,
+    /// The user who called; empty when he is none of ours.
+    pub caller: String,
+    /// The user part of what he called.
+    pub called: String,
+    /// He offered a picture.
+    pub video: bool,
+    /// Everybody, those who make the call first; empty when it is over.
+    pub users: Vec<ConferenceUser>,
+}
+
+/// One who takes part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConferenceUser {
+    /// His address.
+    pub uri: String,
+    /// The name to show; may be empty.
+    pub name: String,
+    /// Whether he is heard.
+    pub heard: bool,
+    /// He came in by the address of the call.
+    pub guest: bool,
+}
+
 /// Somebody who was in a call of others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GuestFacts {
@@ -321,6 +351,7 @@ impl Notice {
             }
             Self::MessageSent(facts) => Reach::Home(&facts.from_user),
             Self::GroupCalled { name } => Reach::Home(name),
+            Self::ConferenceChanged(facts) => Reach::Home(&facts.address),
             Self::LetterWanted(plan) => Reach::Home(&plan.to),
             Self::GroupChanged(_)
             | Self::GroupGone { .. }

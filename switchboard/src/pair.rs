@@ -112,6 +112,11 @@ impl Pair {
         self.plain = true;
     }
 
+    /// Whether others may be let in, as [`keep_plain`](Self::keep_plain) said.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Both sides can be mixed with others from now on: the stream at which these sit down. `None` when the two speak
     /// what no mix understands.
     pub fn mix(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {

@@ -3,6 +3,7 @@
 //! Whoever is told of a call gets them, and calls them like anybody. The address names the call itself, so no shard
 //! keeps a list; whether he may is asked when he comes.
 
+use sip::{Message, Uri};
 use types::{CallId, SessionId};
 
 /// How somebody takes part.
@@ -35,6 +36,21 @@ impl Part {
             Self::Listen => "listen-",
         }
     }
+}
+
+/// Our Contact towards somebody who called the address of a call: that address, at which he may ask who takes part.
+///
+/// Spec: RFC 4579 §4, RFC 3840 §10.
+pub(crate) fn focus(message: &Message<'_>, contact: &str) -> Option<String> {
+    let uri = message.request_uri()?;
+    // Most calls are to somebody else, and are not looked at any closer.
+    if !uri.starts_with(b"sip:join-") && !uri.starts_with(b"sip:listen-") {
+        return None;
+    }
+    let user = Uri::decode(uri).ok()?.user_unescaped()?.into_owned();
+    let user = String::from_utf8(user).ok().filter(|user| Part::read(user).is_some())?;
+    let rest = contact.strip_prefix("<sip:")?;
+    Some(format!("<sip:{user}@{rest};isfocus"))
 }
 
 #[cfg(test)]

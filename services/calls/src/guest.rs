@@ -6,14 +6,14 @@
 //!             transfers and restarts. Each is in the record.
 //! Limits      GUESTS_MAX at once, GUESTS_TOLD in the record, ARRIVING_MAX until the call takes the leg.
 //! Not here    Sums and buffers (media), what a seat is told (switchboard::seat), who is told of the call (groups).
-//! Spec        RFC 3911 (Join, whose place the address takes), RFC 4579 §5.1 (dialling into a conference).
+//! Spec        RFC 3911 (Join, whose place the address takes), RFC 4575, RFC 4579 §4, §5.1 (dialling into a conference).
 
 use media::Voice;
 use sip::Message;
 use switchboard::group::{Deed, Others};
 use switchboard::ladder::Lane;
 use switchboard::leg::{LegCommand, LegEvent};
-use switchboard::notice::GuestFacts;
+use switchboard::notice::{ConferenceFacts, ConferenceUser, GuestFacts, Notice};
 use switchboard::part::Part;
 use switchboard::seat::Seat;
 use switchboard::store::Durability;
@@ -187,6 +187,7 @@ impl Room {
                 effects.count("calls.guests");
                 effects.leg(session, leg, LegCommand::Answer { sdp: Some(sdp) });
                 effects.save(session, call.encode(), Durability::Written);
+                call.show(session, effects);
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
@@ -271,6 +272,7 @@ impl Room {
         let words = format!("{} left", guest.user);
         effects.ladder(CallId(session.0), Lane::Note, &words);
         effects.save(session, call.encode(), Durability::Written);
+        call.show(session, effects);
     }
 
     /// The port of a guest cannot be had.
@@ -297,6 +299,54 @@ impl Call {
         if let Some(facts) = known {
             facts.ended = Some(now);
         }
+    }
+
+    /// Tells those who watch the addresses of a call that others may hear who takes part.
+    ///
+    /// Spec: RFC 4575
+    pub fn show(&self, session: SessionId, effects: &mut Effects<'_>) {
+        if !self.pair.is_plain() || self.facts.answered.is_none() {
+            return;
+        }
+        let over = self.facts.ended.is_some();
+        let users = if over { Vec::new() } else { self.everybody(effects) };
+        for part in [Part::Listen, Part::Join] {
+            let facts = ConferenceFacts {
+                address: part.address(session),
+                caller: user_of(&self.facts.from, effects).unwrap_or_default(),
+                called: user_of(&self.facts.to, effects).unwrap_or_default(),
+                video: self.facts.video,
+                users: users.clone(),
+            };
+            effects.publish(Notice::ConferenceChanged(Box::new(facts)));
+        }
+    }
+
+    fn everybody(&self, effects: &Effects<'_>) -> Vec<ConferenceUser> {
+        let address = |user: &str| {
+            format!("sip:{}@{}", sip::write::escape_user(user.as_bytes()), effects.domain())
+        };
+        let name = |user: &str| {
+            let known = effects.directory().user(user);
+            known.map(|known| known.display_name.clone()).unwrap_or_default()
+        };
+        let facts = &self.facts;
+        let side = |uri: &str, name: String| {
+            let uri = uri.to_owned();
+            ConferenceUser { uri, name, heard: true, guest: false }
+        };
+        let callee = match facts.answered_by.as_str() {
+            "" => side(&facts.to, String::new()),
+            user => side(&address(user), name(user)),
+        };
+        let mut users = vec![side(&facts.from, facts.from_name.clone()), callee];
+        users.extend(self.guests.iter().map(|guest| ConferenceUser {
+            uri: address(&guest.user),
+            name: name(&guest.user),
+            heard: guest.joined,
+            guest: true,
+        }));
+        users
     }
 
     /// All guests leave with the call.
@@ -373,12 +423,8 @@ fn boxed<R: Refuse + 'static>(refusal: R) -> Box<dyn Refuse> {
 
 /// Whether the groups of the caller let a user take part so.
 fn may(call: &Call, part: Part, user: &str, effects: &Effects<'_>) -> Result<(), Refusal> {
-    let user_of = |uri: &str| {
-        let uri = sip::Uri::decode(uri.as_bytes()).ok().filter(|uri| effects.is_ours(uri))?;
-        String::from_utf8(uri.user_unescaped()?.into_owned()).ok()
-    };
-    let caller = user_of(&call.facts.from).unwrap_or_default();
-    let called = user_of(&call.facts.to).unwrap_or_default();
+    let caller = user_of(&call.facts.from, effects).unwrap_or_default();
+    let called = user_of(&call.facts.to, effects).unwrap_or_default();
     let deed = if call.facts.video { Deed::Video } else { Deed::Call };
     let may = effects.directory().groups().others(user, &caller, &called, deed);
     let wanted = match part {
@@ -388,4 +434,10 @@ fn may(call: &Call, part: Part, user: &str, effects: &Effects<'_>) -> Result<(),
     // The two who talk are in it already.
     let inside = user == caller || user == called || user == call.facts.answered_by;
     if may >= wanted && !inside { Ok(()) } else { Err(Refusal::MayNotJoin) }
+}
+
+/// The user part of an address of ours.
+fn user_of(uri: &str, effects: &Effects<'_>) -> Option<String> {
+    let uri = sip::Uri::decode(uri.as_bytes()).ok().filter(|uri| effects.is_ours(uri))?;
+    String::from_utf8(uri.user_unescaped()?.into_owned()).ok()
 }

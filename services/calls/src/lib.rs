@@ -210,6 +210,7 @@ impl Service for Room {
         let guests = saved.guests.iter().filter_map(|one| Guest::restore(one, session, effects));
         let guests: Vec<Guest> = guests.collect();
         let call = Call { lines, guests, ..Call::new(facts, a, pair, state) };
+        call.show(session, effects);
         self.calls.insert(session, Box::new(call));
     }
 }
@@ -443,6 +444,7 @@ impl Room {
         effects.save(session, call.encode(), Durability::Written);
         effects.publish(Notice::CallAnswered(call.facts.clone()));
         effects.count("calls.answered");
+        call.show(session, effects);
     }
 
     /// The callee took the call over the push's reply address and said where his media goes.

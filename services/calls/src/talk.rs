@@ -261,6 +261,7 @@ impl Room {
         call.end_guests(session, effects);
         call.pair.close(effects);
         call.facts.ended = Some(effects.unix());
+        call.show(session, effects);
         call.facts.status = if call.facts.answered.is_some() { 200 } else { end.status };
         let outcome = if call.facts.answered.is_some() { "answered" } else { end.outcome };
         call.facts.outcome = outcome.to_owned();

@@ -1,7 +1,7 @@
-//! What watchers are told, as text: PIDF, dialog-info, message summary, reginfo. Always the whole state.
+//! What watchers are told, as text: PIDF, dialog-info, message summary, reginfo, conference. Always the whole state.
 
 use switchboard::directory::Binding;
-use switchboard::notice::{LineFacts, LineState};
+use switchboard::notice::{ConferenceFacts, LineFacts, LineState};
 use types::{CallId, UnixTime};
 use xml::{
     Contact, ContactEvent, ContactState, Dialog, DialogInfo, DialogReference, DialogState,
@@ -129,6 +129,49 @@ fn identifier(contact: &str) -> String {
         (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3)
     });
     format!("c{hash:016x}")
+}
+
+/// Who takes part in a call: those who make it dialled or were dialled, the others dialled in.
+///
+/// Spec: RFC 4575 §5
+pub fn conference(entity: &str, version: u32, facts: &ConferenceFacts) -> String {
+    let users = facts.users.iter().map(|user| {
+        let media = xml::Media {
+            id: "1".to_owned(),
+            kind: Some("audio".to_owned()),
+            status: Some(if user.heard { "sendrecv" } else { "recvonly" }.to_owned()),
+            source: None,
+        };
+        let status = match user.heard {
+            true => xml::EndpointStatus::Connected,
+            false => xml::EndpointStatus::MutedViaFocus,
+        };
+        let phone = xml::Endpoint {
+            entity: user.uri.clone(),
+            display: None,
+            status: Some(status),
+            joining: user.guest.then(|| "dialed-in".to_owned()),
+            disconnection: None,
+            media: vec![media],
+        };
+        xml::User {
+            entity: user.uri.clone(),
+            deleted: false,
+            display: Some(user.name.clone()).filter(|name| !name.is_empty()),
+            roles: vec![if user.guest { "guest" } else { "participant" }.to_owned()],
+            endpoints: vec![phone],
+        }
+    });
+    let conference = xml::Conference {
+        entity: entity.to_owned(),
+        version,
+        full: true,
+        user_count: u32::try_from(facts.users.len()).ok(),
+        active: Some(true),
+        users: users.collect(),
+        ..xml::Conference::default()
+    };
+    conference.encode()
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! Limits      WATCHERS_MAX and PUBLICATIONS_MAX per user, DOCUMENT_MAX octets of a publication, LINES_MAX calls of a
 //!             user; NOTIFYs of a watch at least its gap apart; `expires_min` to `expires_max`.
 //! Not here    Dialogs of subscriptions, retransmission, limits per watcher (switchboard). Lists of people (RFC 4662),
-//!             watcher information, conferences: there is no focus yet.
-//! Spec        RFC 6665, RFC 3903, RFC 3856, RFC 4235, RFC 3842, RFC 3680
+//!             watcher information; who takes part in a call (the room of calls says it).
+//! Spec        RFC 6665, RFC 3903, RFC 3856, RFC 4235, RFC 3842, RFC 3680, RFC 4575
 #![deny(missing_docs)]
 
 mod config;
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sip::{Message, Method, Name};
-use switchboard::notice::{CallFacts, LineFacts, LineState};
+use switchboard::notice::{CallFacts, ConferenceFacts, LineFacts, LineState};
 use switchboard::{
     Access, ApiRequest, ApiResponse, Bounds, Caller, Effects, Endpoint, Event, Manifest, Notice,
     RequestId, Scope, Service, Session, SubscriptionEvent, Ticket,
@@ -97,6 +97,8 @@ struct Person {
     waiting: u32,
     /// Whether watchers were told that he can be reached.
     open: bool,
+    /// Who takes part, where this is the address of a call and not of a person.
+    conference: Option<Box<ConferenceFacts>>,
 }
 
 impl Person {
@@ -105,6 +107,7 @@ impl Person {
             && self.publications.is_empty()
             && self.lines.is_empty()
             && self.waiting == 0
+            && self.conference.is_none()
     }
 }
 
@@ -155,7 +158,8 @@ impl Room {
 
     fn list(&self, request: &ApiRequest, effects: &mut Effects<'_>) {
         let wanted = request.query("user");
-        let shown = self.people.iter().filter(|(user, _)| wanted.is_none_or(|name| name == *user));
+        let people = self.people.iter().filter(|(_, person)| person.conference.is_none());
+        let shown = people.filter(|(user, _)| wanted.is_none_or(|name| name == *user));
         let mut items: Vec<Value> =
             shown.map(|(user, person)| self.show(user, person, effects)).collect();
         if let (Some(user), true) = (wanted, items.is_empty()) {
@@ -247,6 +251,7 @@ impl Service for Room {
                 call_changed(facts, [LineState::Confirmed; 2], effects);
             }
             Notice::CallEnded(facts) => call_changed(facts, [LineState::Terminated; 2], effects),
+            Notice::ConferenceChanged(facts) => self.conference_changed(facts, effects),
             Notice::LineChanged { user, line } => self.line_changed(user, line, effects),
             Notice::MessagesWaiting { user, count } => {
                 self.people.entry(user.clone()).or_default().waiting = *count;

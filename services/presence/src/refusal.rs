@@ -9,6 +9,8 @@ switchboard::refusals! {
         BadEvent,
         /// The publication has no body, or a header that cannot be read.
         Malformed,
+        /// No call of this address that others may hear.
+        NoSuchConference,
         /// No such user.
         NoSuchUser,
         /// The phone takes no body that the package has.
@@ -38,13 +40,19 @@ pub const REFUSALS: &[RefusalRow] = &[
         ("presence.bad_event", 1801, 489, 400),
         "use a package of Allow-Events",
         "there is no such event package here",
-        "Watched can be `dialog`, `message-summary`, `presence` and `reg`; published can be `presence`. There is no conference with a focus of ours, so `conference` is not among them.",
+        "Watched can be `conference`, `dialog`, `message-summary`, `presence` and `reg`; published can be `presence`.",
     ),
     RefusalRow::new(
         ("presence.malformed", 1802, 400, 400),
         "compare the PUBLISH with RFC 3903 §4",
         "the publication cannot be read",
         "The first PUBLISH of a phone carries a document; a later one carries SIP-If-Match. Expires is a number.",
+    ),
+    RefusalRow::new(
+        ("presence.no_such_conference", 1812, 404, 404),
+        "watch the address in the message of the group while the call goes on",
+        "there is no such call, or nobody else may hear it",
+        "The package `conference` tells who takes part in a call that a group lets others hear: at `sip:join-CALL@DOMAIN` or `sip:listen-CALL@DOMAIN`, from the answer to the end of the call.",
     ),
     RefusalRow::new(
         ("presence.no_such_user", 1803, 404, 404),
@@ -56,7 +64,7 @@ pub const REFUSALS: &[RefusalRow] = &[
         ("presence.not_acceptable", 1804, 406, 406),
         "let the phone accept the package's own type",
         "the phone takes no document that this package has",
-        "Accept names other types than `application/pidf+xml` (presence), `application/dialog-info+xml` (dialog), `application/simple-message-summary` (message-summary) or `application/reginfo+xml` (reg).",
+        "Accept names other types than `application/pidf+xml` (presence), `application/dialog-info+xml` (dialog), `application/simple-message-summary` (message-summary), `application/conference-info+xml` (conference) or `application/reginfo+xml` (reg).",
     ),
     RefusalRow::new(
         ("presence.not_allowed", 1805, 403, 403),

@@ -6,6 +6,8 @@ use types::{SessionId, UnixTime, tagged};
 /// An event package that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Package {
+    /// RFC 4575.
+    Conference,
     /// RFC 4235.
     Dialog,
     /// RFC 3842.
@@ -18,11 +20,13 @@ pub enum Package {
 
 impl Package {
     /// Every package, in the order of Allow-Events.
-    pub const ALL: [Self; 4] = [Self::Dialog, Self::MessageSummary, Self::Presence, Self::Reg];
+    pub const ALL: [Self; 5] =
+        [Self::Conference, Self::Dialog, Self::MessageSummary, Self::Presence, Self::Reg];
 
     /// As Event says it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Conference => "conference",
             Self::Dialog => "dialog",
             Self::MessageSummary => "message-summary",
             Self::Presence => "presence",
@@ -33,6 +37,7 @@ impl Package {
     /// The type of its documents.
     pub const fn content_type(self) -> &'static str {
         match self {
+            Self::Conference => xml::Conference::CONTENT_TYPE,
             Self::Dialog => "application/dialog-info+xml",
             Self::MessageSummary => "application/simple-message-summary",
             Self::Presence => "application/pidf+xml",

@@ -2,7 +2,8 @@
 
 use sip::header::{elements, head};
 use sip::{Message, Name};
-use switchboard::notice::{LineFacts, LineState};
+use switchboard::group::{Deed, Others};
+use switchboard::notice::{ConferenceFacts, LineFacts, LineState};
 use switchboard::store::Durability;
 use switchboard::subscription::Reason;
 use switchboard::{Caller, Effects, RequestId, SubscriptionState, Terms};
@@ -30,9 +31,14 @@ impl Room {
     ) -> Result<(), Refusal> {
         let event = message.first(Name::Event).unwrap_or_default();
         let package = Package::parse(head(event)).ok_or(Refusal::BadEvent)?;
-        let user = target(message, effects)?;
+        let user = match package {
+            Package::Conference => self.conference(message)?,
+            Package::Dialog | Package::MessageSummary | Package::Presence | Package::Reg => {
+                target(message, effects)?
+            }
+        };
         let watcher = asker(caller, effects)?;
-        self.may(&watcher, &user, package)?;
+        self.may(&watcher, &user, package, effects)?;
         if !accepts(message, package) {
             return Err(Refusal::NotAcceptable);
         }
@@ -40,7 +46,7 @@ impl Room {
             return Err(Refusal::TooMany);
         }
         let gap = match package {
-            Package::Dialog | Package::MessageSummary => FAST_GAP,
+            Package::Conference | Package::Dialog | Package::MessageSummary => FAST_GAP,
             Package::Presence | Package::Reg => SLOW_GAP,
         };
         let terms = Terms { watcher: watcher.clone(), bounds: self.bounds(), gap };
@@ -63,8 +69,18 @@ impl Room {
     }
 
     /// Whether somebody may watch this of a user.
-    fn may(&self, watcher: &str, user: &str, package: Package) -> Result<(), Refusal> {
+    fn may(
+        &self,
+        watcher: &str,
+        user: &str,
+        package: Package,
+        effects: &Effects<'_>,
+    ) -> Result<(), Refusal> {
         let open = match package {
+            Package::Conference => {
+                let facts = self.people.get(user).and_then(|person| person.conference.as_ref());
+                facts.is_some_and(|facts| may_hear(watcher, facts, effects))
+            }
             Package::Dialog => self.config.watch_lines,
             Package::Presence => self.config.watch_presence,
             Package::MessageSummary | Package::Reg => false,
@@ -79,6 +95,15 @@ impl Room {
         let entity = address(&watch.user, effects);
         let version = effects.version(session);
         let body = match watch.package {
+            Package::Conference => match &person.conference {
+                Some(facts) => document::conference(&entity, version, facts).into_bytes(),
+                // A restart, and the call is not there any more.
+                None => {
+                    let over = SubscriptionState::Terminated(Reason::Noresource);
+                    effects.notify(session, over, "", Vec::new());
+                    return;
+                }
+            },
             Package::Dialog => {
                 let parties = self.config.watch_parties || watch.watcher == watch.user;
                 document::dialogs(&entity, version, person.lines.iter(), parties).into_bytes()
@@ -116,6 +141,38 @@ impl Room {
                 self.tell(*session, gone, effects);
             }
         }
+    }
+
+    /// The address of a call that others may hear.
+    fn conference(&self, message: &Message<'_>) -> Result<String, Refusal> {
+        let uri = message.request_uri().and_then(|uri| sip::Uri::decode(uri).ok());
+        let user = uri.and_then(|uri| String::from_utf8(uri.user_unescaped()?.into_owned()).ok());
+        let known =
+            |user: &String| self.people.get(user).is_some_and(|person| person.conference.is_some());
+        user.filter(known).ok_or(Refusal::NoSuchConference)
+    }
+
+    /// Somebody came into a call, or left it, or it is over.
+    pub(crate) fn conference_changed(
+        &mut self,
+        facts: &ConferenceFacts,
+        effects: &mut Effects<'_>,
+    ) {
+        let address = &facts.address;
+        if !facts.users.is_empty() {
+            let person = self.people.entry(address.clone()).or_default();
+            person.conference = Some(Box::new(facts.clone()));
+            self.tell_all(address, Package::Conference, None, effects);
+            return;
+        }
+        let Some(person) = self.people.get_mut(address) else { return };
+        person.conference = None;
+        let watches: Vec<SessionId> = person.watches.iter().copied().collect();
+        for session in watches {
+            self.tell(session, None, effects);
+            self.forget_watch(session);
+        }
+        self.tidy(address);
     }
 
     /// A phone of a user came or went.
@@ -193,6 +250,15 @@ impl Room {
             }
         }
     }
+}
+
+/// Whether somebody is in a call, or might come.
+fn may_hear(watcher: &str, facts: &ConferenceFacts, effects: &Effects<'_>) -> bool {
+    let own = address(watcher, effects);
+    let deed = if facts.video { Deed::Video } else { Deed::Call };
+    let groups = effects.directory().groups();
+    facts.users.iter().any(|user| user.uri == own)
+        || groups.others(watcher, &facts.caller, &facts.called, deed) >= Others::Listen
 }
 
 /// Whether the watcher takes the documents of a package; without Accept he does.

@@ -359,15 +359,18 @@ fn a_watcher_that_forgot_is_forgotten() {
 #[test]
 fn what_cannot_be_watched_is_refused() {
     let mut house = house();
-    for package in ["conference", "Presence", "presence.winfo", ""] {
+    for package in ["conferences", "Presence", "presence.winfo", ""] {
         let out = subscribe(&mut house, "bob", package, "");
         assert_eq!(out.statuses(), [489], "{package}");
-        let allowed = "dialog, message-summary, presence, reg";
+        let allowed = "conference, dialog, message-summary, presence, reg";
         assert_eq!(header(&out.sent()[0], "Allow-Events"), allowed);
         assert!(header(&out.sent()[0], "Warning").contains("presence.bad_event CAR-1801"));
     }
     let out = house.ask(1, "SUBSCRIBE", "bob", "Contact: <sip:w@192.0.2.1>\r\n", "");
     assert_eq!(out.statuses(), [489]);
+    let out = subscribe(&mut house, "bob", "conference", "");
+    assert_eq!(out.statuses(), [404]);
+    assert!(header(&out.sent()[0], "Warning").contains("presence.no_such_conference CAR-1812"));
     assert_eq!(subscribe(&mut house, "nobody", "presence", "").statuses(), [404]);
     let out = subscribe(&mut house, "bob", "presence", "Expires: 59\r\n");
     assert_eq!((out.statuses(), header(&out.sent()[0], "Min-Expires")), (vec![423], "60"));
