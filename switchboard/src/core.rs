@@ -3,7 +3,7 @@
 //! Everything that may be asked for by a room ends here as data in [`Outputs`]; everything that a room must hear
 //! waits in `queue` until the room that speaks now has returned.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -181,6 +181,8 @@ pub struct Core {
     pub(crate) after: Option<Mark>,
     pub(crate) log_failed: bool,
     pub(crate) log_paused: bool,
+    /// Rooms that have not read all of theirs from the store.
+    pub(crate) reading: BTreeSet<&'static str>,
     /// Bindings as they were before their newest saves, at most `UNDO_MAX`.
     pub(crate) undo: VecDeque<Undo>,
     pub(crate) draining: bool,
@@ -224,6 +226,7 @@ impl Core {
             after: None,
             log_failed: false,
             log_paused: false,
+            reading: BTreeSet::new(),
             undo: VecDeque::new(),
             draining: false,
             room_names: Vec::new(),

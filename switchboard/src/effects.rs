@@ -239,6 +239,10 @@ impl Effects<'_> {
 
     /// Says whether a part of this room is ready; `fault`: why not.
     pub fn part(&mut self, name: &'static str, fault: Option<&'static str>) {
+        match fault {
+            Some(_) => self.core.reading.insert(name),
+            None => self.core.reading.remove(name),
+        };
         self.core.out.list.push(Output::Part { name, fault });
     }
 

@@ -490,6 +490,10 @@ impl Core {
             self.stateless(flow, message, if self.draining { 503 } else { 200 }, &headers);
             return None;
         }
+        if method != Method::Options && self.may_become_known(message, &target) {
+            self.refuse_early(flow, message, &Refusal::Reading);
+            return None;
+        }
         let must = self.config.require_auth || method == Method::Register;
         let caller = match trunk {
             Some(name) => Caller::Trunk(name),
@@ -620,6 +624,18 @@ impl Core {
             Some(gruu) => Some(gruu.user().to_owned()),
             None => String::from_utf8(uri.user_unescaped()?.into_owned()).ok(),
         }
+    }
+
+    /// Whether somebody whom this speaks of is a stranger, while not all have been read from the store yet.
+    fn may_become_known(&self, message: &Message<'_>, target: &str) -> bool {
+        if self.reading.is_empty() {
+            return false;
+        }
+        let from = message.from().ok().and_then(|from| from.uri().ok());
+        let own = from.filter(|uri| self.is_ours(uri));
+        let caller = own.and_then(|uri| self.user_in(&uri));
+        let is_stranger = |name: &str| !name.is_empty() && self.directory.user(name).is_none();
+        is_stranger(target) || caller.is_some_and(|caller| is_stranger(&caller))
     }
 
     /// Answers an OPTIONS to a user that no room took: whether there is one, and what we take.

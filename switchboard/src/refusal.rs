@@ -27,6 +27,9 @@ pub enum Refusal {
     /// Too many transactions.
     #[error("the server cannot take more work now")]
     Overloaded,
+    /// Who lives here is still being read from the store.
+    #[error("the server has not read all users, groups and numbers yet")]
+    Reading,
     /// As many subscriptions as a shard keeps.
     #[error("the server has as many subscriptions as it keeps")]
     SubscriptionsFull,
@@ -69,6 +72,13 @@ impl Refuse for Refusal {
                 503,
                 "wait; if it stays, give the server more to run on",
             ),
+            Self::Reading => (
+                "switchboard.reading",
+                1010,
+                503,
+                503,
+                "wait; if it stays, the store does not answer: /readyz says why",
+            ),
             Self::SubscriptionsFull => (
                 "switchboard.subscriptions_full",
                 1005,
@@ -91,7 +101,7 @@ impl Refuse for Refusal {
         match self {
             Self::Draining => Some(Seconds(30)),
             Self::IntervalTooBrief | Self::NobodyCares | Self::SubscriptionsOfUser => None,
-            Self::LogUnwritable | Self::Overloaded => Some(RETRY),
+            Self::LogUnwritable | Self::Overloaded | Self::Reading => Some(RETRY),
             Self::SubscriptionsFull => Some(Seconds(60)),
         }
     }
@@ -172,6 +182,17 @@ pub const ROWS: &[RefusalRow] = &[
         },
         sentence: "The server cannot keep anything now.",
         page: "The log under `node.data` cannot grow (a full disk) or cannot be written (a broken one). Nothing may be acknowledged that would be lost, so registrations, new calls and changes by the API (PUT, POST) are refused with Retry-After; calls that run go on and can be ended. `/readyz` names `keeper`. When the disk has room again all of it is over within a second, without a restart; after an error of the disk itself the node must be started anew.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.reading",
+            number: 1010,
+            sip: 503,
+            http: 503,
+            fix: "wait; if it stays, the store does not answer: /readyz says why",
+        },
+        sentence: "The server has not read all users, groups and numbers yet.",
+        page: "Just after a start, users, groups, numbers and trunks are read from the store. Until that is done nobody is turned away as a stranger who may be a friend: registrations, calls and messages from or to a name that is not known yet are refused with Retry-After. It takes moments, unless the server was started while its database was away: then it lasts until the database is back, while calls that ran before go on. `/readyz` names the parts `people`, `groups`, `trunks` and `store`.",
     },
     RefusalRow {
         verdict: Verdict {

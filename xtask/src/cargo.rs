@@ -127,6 +127,18 @@ pub fn test(words: &[String]) -> Command {
     command
 }
 
+/// Black-box tests that are run a second time with their rows on PostgreSQL: phones, calls, records, groups, trunks, kills.
+const ON_POSTGRES: [&str; 4] = ["groups", "phones", "restart", "trunk"];
+
+/// These tests, on PostgreSQL.
+pub fn test_on_postgres() -> Command {
+    let mut words = vec!["--package".to_owned(), "server".to_owned()];
+    words.extend(ON_POSTGRES.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]));
+    let mut command = test(&words);
+    command.env("CARILLON_TEST_STORE", "postgres");
+    command
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

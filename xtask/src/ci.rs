@@ -66,6 +66,9 @@ pub fn ci() -> Result<()> {
     steps.step("reference", || reference::run(reference::Mode::Check, reference::Binary::AsBuilt));
     let mut count = Count::default();
     steps.step("tests", || run_counted(&mut test(&[]), Show::Always, &mut count));
+    steps.step("tests on PostgreSQL", || {
+        run_counted(&mut test_on_postgres(), Show::Always, &mut count)
+    });
     // The thousand seeds; `cargo test` has run a few. Built with the tests, so that it is the same profile.
     steps.step("seeds", || {
         let words = ["seeds", "--from", "0", "--count", "1000"];
@@ -141,7 +144,11 @@ pub fn dev(words: &[String]) -> Result<()> {
 pub fn run_tests(words: &[String]) -> Result<()> {
     install(Purpose::Test)?;
     let mut count = Count::default();
-    let result = run_counted(&mut test(words), Show::Always, &mut count);
+    let mut result = run_counted(&mut test(words), Show::Always, &mut count);
+    if words.is_empty() {
+        println!("\nBlack-box tests again, with their rows on PostgreSQL:");
+        result = result.and(run_counted(&mut test_on_postgres(), Show::Always, &mut count));
+    }
     println!("\n{count}");
     result
 }

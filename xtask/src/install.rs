@@ -82,6 +82,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "postgresql",
+        why: "the database server that the tests keep rows on, in clusters of their own",
+        check: Check::Succeeds(&["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"]),
+        service: Some("postgresql"),
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "python3-venv",
         why: "runs public push senders and other foreign programs against the server",
         check: Check::Succeeds(&["python3", "-c", "import ensurepip, venv"]),

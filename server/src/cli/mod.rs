@@ -5,6 +5,7 @@ mod help;
 mod ready;
 mod reference;
 mod route;
+mod store;
 mod trace;
 
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ enum Command {
     /// Questions about routes.
     #[command(subcommand)]
     Route(route::RouteCommand),
+    /// The rows as a whole.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// What was said in a call: the newest calls, the ladder of one, or one message whole.
     Trace(Box<trace::TraceArguments>),
 }
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Reference { folder } => reference::main(&folder),
         Command::Route(command) => route::main(command),
         Command::Serve(arguments) => role::serve(arguments),
+        Command::Store(command) => store::main(command),
         Command::Trace(arguments) => trace::main(*arguments),
     }
 }

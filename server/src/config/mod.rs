@@ -16,7 +16,7 @@ use std::path::Path;
 use types::{Seconds, Secret, Setting};
 
 pub use read::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Fault};
-pub use resolve::{Bind, Place, Resolved};
+pub use resolve::{Bind, Database, Place, Resolved};
 pub use units::host;
 
 types::settings! {
@@ -107,7 +107,8 @@ types::settings! {
 types::settings! {
     /// Where rows and blobs are kept (`[store]`).
     pub struct Store {
-        /// Empty: SQLite in the data folder.
+        /// Empty: SQLite in the data folder; or `postgres://USER:PASSWORD@HOST/DATABASE`, with TLS unless the host is this
+        /// computer.
         url: Secret<String> = Secret::default() => restart,
         /// Empty: a folder in the data folder.
         blobs: String = String::new() => restart,

@@ -74,6 +74,11 @@ impl<'a> Source<'a> {
 
     /// Says what is wrong at a place.
     pub fn fault(&self, at: Option<Range<usize>>, why: &str) -> Fault {
+        self.fault_shown(at, why, None)
+    }
+
+    /// The same; `instead` is shown for what stands at the place.
+    fn fault_shown(&self, at: Option<Range<usize>>, why: &str, instead: Option<&str>) -> Fault {
         let Some(at) = at else { return Fault(format!("{}: {why}", self.name)) };
         if let Some(number) = at.start.checked_sub(self.text.len() + 1) {
             let name = self.variables.get(number).map_or("the environment", |(name, ..)| name);
@@ -86,8 +91,17 @@ impl<'a> Source<'a> {
         let line = rest.lines().next().unwrap_or_default();
         let number = before.matches('\n').count() + 1;
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        let marked = self.text.get(start..at.end.min(line_start + line.len())).unwrap_or_default();
+        let end = at.end.min(line_start + line.len());
+        let marked = instead.unwrap_or(self.text.get(start..end).unwrap_or_default());
         let width = marked.chars().count().max(1);
+        let line = match instead {
+            Some(shown) => {
+                let around = [line_start..start, end..line_start + line.len()];
+                let [before, behind] = around.map(|part| self.text.get(part).unwrap_or_default());
+                format!("{before}{shown}{behind}")
+            }
+            None => line.to_owned(),
+        };
         let margin = format!("{number:>4} | ");
         let blank = " ".repeat(margin.len() - 2);
         let indent: String = line
@@ -127,6 +141,12 @@ impl Places<'_> {
     pub fn fault(&self, key: &str, why: &str) -> Fault {
         let at = self.spans.get(key).cloned();
         self.source.fault(at, &format!("{key}: {why}"))
+    }
+
+    /// The same for a value that nobody may read.
+    pub fn secret_fault(&self, key: &str, why: &str) -> Fault {
+        let at = self.spans.get(key).cloned();
+        self.source.fault_shown(at, &format!("{key}: {why}"), Some("\"(secret)\""))
     }
 
     /// Whether somebody set the key.

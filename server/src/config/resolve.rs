@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use net::tls::Files;
 use sip::digest::Algorithm;
+use store::Address;
 use types::Transport;
 
 use super::read::{Fault, Places};
@@ -29,6 +30,15 @@ pub enum Place {
     Memory,
 }
 
+/// Where the rows are.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In a file of the data folder.
+    Embedded,
+    /// On a PostgreSQL server.
+    Server(Address),
+}
+
 /// One SIP listener, by its place in `sip.listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
@@ -47,6 +57,8 @@ pub struct Bind {
 pub struct Resolved {
     /// Where things are kept.
     pub data: Place,
+    /// Where the rows are.
+    pub database: Database,
     /// How long a drain may take.
     pub drain: Duration,
     /// In the order of `sip.listen`.
@@ -122,6 +134,7 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
     }
     Ok(Resolved {
         data,
+        database: database(tree, places)?,
         drain: tree.node.drain.into(),
         self_signed: has_tls && tls.served.is_none(),
         listeners,
@@ -142,7 +155,6 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
 /// What CONTRACT names and this version has not.
 fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     let asked = [
-        ("store.url", !tree.store.url.reveal().is_empty()),
         ("store.blobs", !tree.store.blobs.is_empty()),
         ("bus.url", !tree.bus.url.reveal().is_empty()),
     ];
@@ -155,6 +167,15 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
         return Err(places.fault("guard.http_targets", "wants \"public\" or \"any\""));
     }
     Ok(())
+}
+
+fn database(tree: &Tree, places: &Places<'_>) -> Result<Database, Fault> {
+    let url = tree.store.url.reveal();
+    if url.is_empty() {
+        return Ok(Database::Embedded);
+    }
+    let address = Address::parse(url);
+    Ok(Database::Server(address.map_err(|why| places.secret_fault("store.url", &why.to_string()))?))
 }
 
 fn listeners(tree: &Tree, places: &Places<'_>) -> Result<Vec<Bind>, Fault> {

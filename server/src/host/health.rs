@@ -25,27 +25,33 @@ const STORE: &str = "store";
 /// Writes rows that every database of ours has, as they are.
 const SAME_AGAIN: &str = "update applied_migration set checksum = checksum where room = 'keeper'";
 
+/// What is said of a database that gives no reason.
+const TAKES_NO_WRITES: &str =
+    "the database does not take writes: look at its disk and at who else has it open";
+
 /// What is known of the database.
-#[derive(Debug)]
 pub struct Health {
     parts: Parts,
+    store: Store,
     /// A request has failed and none has succeeded since.
     doubt: AtomicBool,
 }
 
 impl Health {
-    /// It was opened just now, so it is well.
-    pub fn new(parts: Parts) -> Self {
+    /// It was opened just now, so it is well, unless it knows better.
+    pub fn new(parts: Parts, store: Store) -> Self {
         parts.say(STORE, Part::Ready);
-        Self { parts, doubt: AtomicBool::new(false) }
+        let health = Self { parts, store, doubt: AtomicBool::new(false) };
+        if health.store.trouble().is_some() {
+            health.note(&Err(StoreFault::Unreachable));
+        }
+        health
     }
 
     /// What came of a request that changes something.
     pub fn note(&self, result: &Result<(), StoreFault>) {
         match result {
-            Err(StoreFault::Unreachable) => {
-                self.fail("the database does not take writes: look at its disk and at who else has it open");
-            }
+            Err(StoreFault::Unreachable) => self.fail(TAKES_NO_WRITES),
             // Every other answer is one.
             Ok(())
             | Err(StoreFault::Broken | StoreFault::Conflict | StoreFault::Mismatch { .. }) => {
@@ -57,7 +63,10 @@ impl Health {
         }
     }
 
+    /// A server's own words say more than `why`.
     fn fail(&self, why: &str) {
+        let trouble = self.store.trouble();
+        let why = trouble.as_deref().unwrap_or(why);
         if !self.doubt.swap(true, Ordering::AcqRel) {
             tracing::error!(why, "store_unreachable");
         }
@@ -93,7 +102,8 @@ mod tests {
     #[test]
     fn a_doubt_ends_with_a_write_that_is_one() {
         let parts = Parts::new(1);
-        let health = Health::new(parts.clone());
+        let store = Store::open(":memory:", &[]).expect("memory is there");
+        let health = Health::new(parts.clone(), store);
         assert!(health.probe(false).statements.is_empty());
         assert_eq!(health.probe(true).statements.len(), 1);
         health.note(&Err(StoreFault::Unreachable));

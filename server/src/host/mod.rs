@@ -37,7 +37,7 @@ use net::stream::{Setup, Streams};
 use net::tls::Tls;
 use push_io::Sender;
 use push_io::stand_in::StandIns;
-use store::{Keeper, Projector, Store};
+use store::{Absent, Address, Keeper, Projector, Store};
 use switchboard::{ApiRequest, ApiResponse, Keys};
 use types::BridgeId;
 use web::{Part, Web, WebConfig};
@@ -45,7 +45,7 @@ use web::{Part, Web, WebConfig};
 pub use clock::unix;
 pub use credentials::{Credentials, ENV_FILE, random};
 
-use crate::config::{Base, Loaded, Place};
+use crate::config::{Base, Database, Loaded, Place, Resolved};
 use crate::rooms;
 use crashes::Crashes;
 use doors::{Doors, Outside};
@@ -62,10 +62,15 @@ const PICTURE_THREADS: usize = 1;
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
 /// How long HTTP requests may still take at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(2);
-/// The folder's parts.
-const KEEPER_FOLDER: &str = "keeper";
-const DATABASE_FILE: &str = "carillon.sqlite";
+/// The log, in the data folder.
+pub const KEEPER_FOLDER: &str = "keeper";
+/// The embedded database.
+pub const DATABASE_FILE: &str = "carillon.sqlite";
+/// Names the server's database that the folder belongs to.
+const DATABASE_NOTE: &str = "database";
+/// Pictures.
 const BLOBS_FOLDER: &str = "blobs";
+/// What a caught panic leaves.
 const CRASHES_FOLDER: &str = "crashes";
 
 /// Why a node could not start: our side, or what the file asks for.
@@ -122,9 +127,12 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The log or the database.
+    /// The log, or the database in the folder.
     #[error("cannot open the store (node.data)")]
     Store(#[source] store::Fault),
+    /// The database on a server.
+    #[error("cannot use the database (store.url)")]
+    Database(#[source] store::Fault),
     /// Certificates and keys.
     #[error("cannot set up TLS (tls.certificate, tls.key, tls.authorities)")]
     Tls(#[source] net::tls::Fault),
@@ -209,13 +217,13 @@ impl Host {
         let mut bound = listen::bind(resolved)?;
         let sip = bound.first().unwrap_or(resolved.http);
         let shards = usize::from(resolved.shards);
-        let kept = Kept::open(&resolved.data, resolved.shards)?;
+        let kept = Kept::open(resolved)?;
         let (push_config, stand_ins) = pushes::config(tree, how.base, &credentials.vapid).await?;
         let parts = Parts::new(shards);
         let has_push =
             [push_config.apns.is_some(), push_config.fcm.is_some(), push_config.webpush.is_some()];
         parts.say("push", if has_push.contains(&true) { Part::Ready } else { Part::Unused });
-        let health = Arc::new(Health::new(parts.clone()));
+        let health = Arc::new(Health::new(parts.clone(), kept.store.clone()));
         let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
         let mut boxes = Vec::new();
         for _ in 0..shards {
@@ -351,6 +359,11 @@ impl Host {
         })
     }
 
+    /// Whether the database was not there when we started, and has not come yet.
+    pub fn lacks_database(&self) -> bool {
+        self.doors.store.trouble().is_some()
+    }
+
     /// Whether every part is ready.
     pub fn ready(&self) -> bool {
         let parts = self.doors.parts.list();
@@ -427,16 +440,43 @@ struct Kept {
 }
 
 impl Kept {
-    fn open(data: &Place, shards: u16) -> Result<Self, Fault> {
-        let at = |name: &str| match data {
+    fn open(resolved: &Resolved) -> Result<Self, Fault> {
+        let at = |name: &str| match &resolved.data {
             Place::Folder(folder) => folder.join(name),
             Place::Memory => PathBuf::from(":memory:"),
         };
-        let (keeper, recovered) = Keeper::open(at(KEEPER_FOLDER), shards).map_err(Fault::Store)?;
-        let store = Store::open(at(DATABASE_FILE), &rooms::migrations()).map_err(Fault::Store)?;
+        let (keeper, recovered) =
+            Keeper::open(at(KEEPER_FOLDER), resolved.shards).map_err(Fault::Store)?;
+        let store = match &resolved.database {
+            Database::Embedded => {
+                Store::open(at(DATABASE_FILE), &rooms::migrations()).map_err(Fault::Store)?
+            }
+            Database::Server(address) => on_server(&resolved.data, address)?,
+        };
         let blobs = Blobs::open(at(BLOBS_FOLDER)).map_err(Fault::Blobs)?;
         Ok(Self { keeper, entries: recovered.entries, store, blobs })
     }
+}
+
+/// The database on a server. A folder whose calls and registrations have rows there starts without it as well: they
+/// go on. Anything else could not be told from a wrong address.
+fn on_server(data: &Place, address: &Address) -> Result<Store, Fault> {
+    let shown = address.to_string();
+    let note = match data {
+        Place::Folder(folder) => Some(folder.join(DATABASE_NOTE)),
+        Place::Memory => None,
+    };
+    let known = note.as_ref().is_some_and(|note| {
+        std::fs::read_to_string(note).is_ok_and(|known| known.trim_end() == shown)
+    });
+    let absent = if known { Absent::Wait } else { Absent::Refuse };
+    let store = Store::open_postgres(address.clone(), &rooms::migrations(), absent)
+        .map_err(Fault::Database)?;
+    if let (Some(note), false) = (&note, known) {
+        let fault = |source| Fault::Data { path: note.clone(), source };
+        std::fs::write(note, format!("{shown}\n")).map_err(fault)?;
+    }
+    Ok(store)
 }
 
 fn push_io_vapid() -> types::Secret<String> {

@@ -142,8 +142,13 @@ async fn live(plan: &Plan, loaded: Loaded, log: &log::Log, begun: Instant) -> Ex
     };
     let code = match until_ready(&host, plan.base).await {
         Ok(()) => {
-            banner::print(plan.base, &loaded, &host, plan.json, begun.elapsed());
-            signals::serve(&mut signals, &host, loaded, log, || plan.load()).await;
+            let shown = loaded.clone();
+            let banner = async {
+                until_database(&host).await;
+                banner::print(plan.base, &shown, &host, plan.json, begun.elapsed());
+            };
+            let served = signals::serve(&mut signals, &host, loaded, log, || plan.load());
+            serve_and(served, banner).await;
             ExitCode::SUCCESS
         }
         Err(why) => failed(&why),
@@ -156,9 +161,33 @@ async fn live(plan: &Plan, loaded: Loaded, log: &log::Log, begun: Instant) -> Ex
     code
 }
 
+/// Waits for `served`; `beside` runs as long as it likes meanwhile.
+async fn serve_and(served: impl Future<Output = ()>, beside: impl Future<Output = ()>) {
+    let beside = async {
+        beside.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = served => (),
+        () = beside => (),
+    }
+}
+
+/// A node that knew its database serves without it, but does not say that it is ready.
+async fn until_database(host: &Host) {
+    while !host.ready() {
+        tokio::time::sleep(READY_LOOK).await;
+    }
+}
+
+/// Every part but those that wait for a database which was there before.
 async fn until_ready(host: &Host, base: Base) -> Result<(), String> {
     let until = Instant::now() + READY_MAX;
     while !host.ready() {
+        if base == Base::Serve && host.lacks_database() {
+            tracing::warn!("started_without_the_database");
+            return Ok(());
+        }
         if Instant::now() > until {
             let faults: Vec<_> =
                 host.faults().iter().map(|(part, why)| format!("{part}: {why}")).collect();

@@ -13,6 +13,7 @@ use crate::support::http::{Answer, Door};
 use crate::support::namespace::Namespace;
 use crate::support::program::{Launch, Program};
 use crate::support::raw::{Ask, Heard, Raw};
+use crate::support::rows;
 use crate::support::{STEP, until};
 
 pub const DOMAIN: &str = "example.com";
@@ -41,7 +42,8 @@ impl Drill {
     pub fn start(node: &str, sip: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
-        Self::start_in(folder, &data, &[], &text(&data, node, sip, more))
+        let rows = if more.contains("[store]") { String::new() } else { rows::section() };
+        Self::start_in(folder, &data, &[], &text(&data, node, sip, &format!("{more}\n{rows}")))
     }
 
     /// The same with its data elsewhere, further words, and this file.
@@ -72,8 +74,26 @@ impl Drill {
     /// SIGKILL, and a start with what was kept.
     #[track_caller]
     pub fn kill_and_restart(&mut self) {
+        self.kill_and_start();
+        self.until_ready();
+    }
+
+    /// A start after it was stopped.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.program = self.launch.start();
+        self.until_ready();
+    }
+
+    /// The same without waiting until it is ready.
+    pub fn kill_and_start(&mut self) {
         self.program.kill();
         self.program = self.launch.start();
+    }
+
+    /// Waits until it says that it is ready.
+    #[track_caller]
+    pub fn until_ready(&mut self) {
         ready(&mut self.program);
     }
 

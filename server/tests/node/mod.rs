@@ -1,6 +1,9 @@
 //! A node as a child process, and just enough of a client to ask it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../support/rows.rs"]
+mod rows;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -34,7 +37,8 @@ pub fn config(folder: &Path, shards: u16) -> PathBuf {
     let data = folder.join("data");
     let text = format!(
         "[node]\ndata = {data:?}\n[sip]\nlisten = [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]\ndigest = [\"MD5\"]\nshards = {shards}\n\
-         [http]\nlisten = \"127.0.0.1:0\"\n"
+         [http]\nlisten = \"127.0.0.1:0\"\n{}",
+        rows::section()
     );
     fs::write(&path, text).unwrap();
     path

@@ -21,6 +21,8 @@ pub struct Door {
 pub struct Answer {
     pub status: u16,
     pub kind: String,
+    /// When to ask again; empty when that is not said.
+    pub retry_after: String,
     pub body: Vec<u8>,
 }
 
@@ -117,7 +119,8 @@ fn read(octets: &[u8]) -> Answer {
     } else {
         body.to_vec()
     };
-    Answer { status: status.parse().expect("a status"), kind: field("content-type"), body }
+    let (kind, retry_after) = (field("content-type"), field("retry-after"));
+    Answer { status: status.parse().expect("a status"), kind, retry_after, body }
 }
 
 /// The octets of all chunks. Spec: RFC 9112 §7.1

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::http::Door;
 use super::namespace::Namespace;
 use super::program::{Launch, Program};
+use super::rows;
 use super::{STEP, until};
 
 /// The password of everybody whom a test makes.
@@ -63,12 +64,13 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let file = folder.path().join("carillon.toml");
         let data = folder.path().join("data");
+        let rows = rows::section();
         let text = format!(
             "[node]\ndata = {data:?}\ndomain = \"{DOMAIN}\"\n\
              [sip]\nlisten = [\"udp://{address}:{SIP}\", \"tcp://{address}:{SIP}\"]\n\
              digest = [\"MD5\"]\n{sip}\n\
              [media]\naddress = \"{address}\"\nports = \"20000-29999\"\n\
-             [http]\nlisten = \"{HTTP}\"\n{more}\n"
+             [http]\nlisten = \"{HTTP}\"\n{more}\n{rows}"
         );
         fs::write(&file, text).expect("the test's folder can be written");
         Self::start(launch(&file.to_string_lossy()).on(host), host, folder)

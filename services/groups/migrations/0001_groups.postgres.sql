@@ -1,9 +1,9 @@
 create table groups_groups (
-  name text primary key not null,
-  kind text not null,
-  display_name text not null,
-  number text not null,
-  body text not null,
+  name text collate "C" primary key not null,
+  kind text collate "C" not null,
+  display_name text collate "C" not null,
+  number text collate "C" not null,
+  body text collate "C" not null,
   created_at bigint not null,
   updated_at bigint not null
 );

@@ -1,1 +1,1 @@
-alter table people_users add column calls text;
+alter table people_users add column calls text collate "C";

@@ -1,17 +1,17 @@
 create table records_calls (
-  call_id text primary key not null,
-  from_uri text not null,
-  to_uri text not null,
-  from_name text not null,
+  call_id text collate "C" primary key not null,
+  from_uri text collate "C" not null,
+  to_uri text collate "C" not null,
+  from_name text collate "C" not null,
   began_at bigint not null,
   rang_at bigint,
   answered_at bigint,
   ended_at bigint not null,
-  outcome text not null,
-  hung_up_by text not null,
+  outcome text collate "C" not null,
+  hung_up_by text collate "C" not null,
   status bigint not null,
-  refusal text not null,
-  sip_call_id text not null
+  refusal text collate "C" not null,
+  sip_call_id text collate "C" not null
 );
 create index records_calls_ended on records_calls (ended_at);
 create view v_calls as

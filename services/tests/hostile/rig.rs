@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 pub use driver::text::*;
-use driver::{House, Wire};
+use driver::{Database, House, Wire};
 use sip::digest::{Algorithm, Challenge, Login, Password, Target, answer};
 use switchboard::directory::Verifier;
 use switchboard::store::{Query, Row, Value};
@@ -86,14 +86,26 @@ impl Rig {
     }
 
     fn housed(house: House, crowd: usize) -> Self {
-        let ports = house.gauge("ports_left");
         let store = move |query: &Query| {
             let users = query.sql.contains("people_users");
             if users { page(query, crowd) } else { vec![] }
         };
-        let wire = Wire::begin(house, store);
-        assert!(wire.gauge("users") >= USERS.len() as u64);
-        let timers = wire.gauge("timers");
+        let rig = Self::around(Wire::begin(house, store));
+        assert!(rig.gauge("users") >= USERS.len() as u64);
+        rig
+    }
+
+    /// On this database, where nobody may live yet; `later` than other houses.
+    pub fn on(database: Box<dyn Database>, later: Duration) -> Self {
+        let config = config(true, vec![Algorithm::Sha256, Algorithm::Md5]);
+        let mut house = House::new(config, || services::open(&services::Config::default()));
+        house.clock.now = house.clock.now + later;
+        house.clock.unix = house.clock.unix + later;
+        Self::around(Wire::on(house, database))
+    }
+
+    fn around(wire: Wire) -> Self {
+        let (ports, timers) = (wire.gauge("ports_left"), wire.gauge("timers"));
         Self { wire, ports, timers, number: 0, last_api: String::new() }
     }
 
@@ -315,13 +327,20 @@ impl Rig {
         self.hangs_up(talk, cseq + 1);
     }
 
+    /// Alice hangs up, and nothing is left.
     #[track_caller]
     pub fn hangs_up(&mut self, talk: &Talk, cseq: u32) {
+        self.bye(talk, cseq);
+        self.is_clean();
+    }
+
+    /// Alice hangs up.
+    #[track_caller]
+    pub fn bye(&mut self, talk: &Talk, cseq: u32) {
         let branch = format!("bye{}x{cseq}", talk.number);
         let answers = self.say(ALICE, &talk.alice("BYE", cseq, &branch, "", ""));
         assert!(answers.iter().any(|answer| status(answer) == 200), "{answers:?}");
         let bye = self.one(BOB, "BYE");
         self.say(BOB, &reply(&bye, "200 OK", BOB, ""));
-        self.is_clean();
     }
 }

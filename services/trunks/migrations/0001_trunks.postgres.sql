@@ -1,7 +1,7 @@
 create table trunks_facts (
-  kind text not null,
-  name text not null,
-  body text not null,
+  kind text collate "C" not null,
+  name text collate "C" not null,
+  body text collate "C" not null,
   sealed bytea not null,
   updated_at bigint not null,
   primary key (kind, name)

@@ -19,6 +19,7 @@ use switchboard::store::{Batch, Migration, Query, Row, Statement, StoreFault, Va
 
 use crate::fault::Fault;
 use crate::projector;
+use crate::transfer::MARK;
 
 /// The place that keeps nothing.
 pub const MEMORY: &str = ":memory:";
@@ -46,7 +47,16 @@ impl Sqlite {
         place: impl AsRef<Path>,
         migrations: &[(&'static str, &'static [Migration])],
     ) -> Result<Self, Fault> {
-        let connection = connect(place.as_ref(), OpenFlags::default())?;
+        Self::open_marked(place.as_ref(), migrations, false)
+    }
+
+    /// The same; `may_be_marked`: it may be the target of a copy that has not ended.
+    pub(crate) fn open_marked(
+        place: &Path,
+        migrations: &[(&'static str, &'static [Migration])],
+        may_be_marked: bool,
+    ) -> Result<Self, Fault> {
+        let connection = connect(place, OpenFlags::default())?;
         let sql = |source| Fault::Sql { doing: "set up the database", source };
         connection.pragma_update(None, "journal_mode", "wal").map_err(sql)?;
         // Acknowledged means forced to the disk; the commits are few because batches are gathered.
@@ -59,11 +69,27 @@ impl Sqlite {
             )
             .map_err(sql)?;
         let mut engine = Self { connection };
+        if !may_be_marked {
+            engine.refuse_half(place).map_err(sql)??;
+        }
         engine.migrate(projector::ROOM, projector::MIGRATIONS)?;
         for (room, steps) in migrations {
             engine.migrate(room, steps)?;
         }
         Ok(engine)
+    }
+
+    fn refuse_half(&self, place: &Path) -> Result<Result<(), Fault>, rusqlite::Error> {
+        let sql = "select name from applied_migration where room = ?1";
+        let mut marks = self.connection.prepare(sql)?;
+        let mut marks = marks.query([MARK])?;
+        Ok(match marks.next()? {
+            Some(mark) => {
+                let place = place.display().to_string();
+                Err(Fault::HalfMoved { place, from: mark.get(0)? })
+            }
+            None => Ok(()),
+        })
     }
 
     /// A connection that only answers queries.
@@ -172,19 +198,44 @@ impl Sqlite {
         })
     }
 
+    /// Hands over the rows of an answer of any size, one by one.
+    pub(crate) fn each(
+        &mut self,
+        query: &Query,
+        take: &mut dyn FnMut(Row),
+    ) -> Result<(), StoreFault> {
+        let mut all = |row| {
+            take(row);
+            true
+        };
+        let whole = self.walk(query, &mut all).map_err(|error| judge(&error, query.sql))?;
+        if whole { Ok(()) } else { Err(StoreFault::Broken) }
+    }
+
     /// `None`: not a question, too many rows, or a value that has no place in [`Value`].
     fn rows(&mut self, query: &Query) -> Result<Option<Vec<Row>>, rusqlite::Error> {
+        let mut rows = Vec::new();
+        let mut take = |row| {
+            let fits = rows.len() < ROWS_MAX;
+            rows.push(row);
+            fits
+        };
+        Ok(self.walk(query, &mut take)?.then_some(rows))
+    }
+
+    /// Gives each row to `take` until it wants no more. Returns: whether it was a question, and is answered to its end.
+    fn walk(
+        &mut self,
+        query: &Query,
+        take: &mut dyn FnMut(Row) -> bool,
+    ) -> Result<bool, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(query.sql)?;
         if !statement.readonly() {
-            return Ok(None);
+            return Ok(false);
         }
         let columns = statement.column_count();
         let mut answer = statement.query(params_from_iter(query.values.iter().map(Bound)))?;
-        let mut rows = Vec::new();
         while let Some(found) = answer.next()? {
-            if rows.len() == ROWS_MAX {
-                return Ok(None);
-            }
             let mut row = Row::with_capacity(columns);
             for column in 0..columns {
                 row.push(match found.get_ref(column)? {
@@ -192,12 +243,14 @@ impl Sqlite {
                     ValueRef::Integer(number) => Value::Int(number),
                     ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
                     ValueRef::Blob(octets) => Value::Blob(octets.to_vec()),
-                    ValueRef::Real(_) => return Ok(None),
+                    ValueRef::Real(_) => return Ok(false),
                 });
             }
-            rows.push(row);
+            if !take(row) {
+                return Ok(false);
+            }
         }
-        Ok(Some(rows))
+        Ok(true)
     }
 }
 
@@ -260,7 +313,7 @@ fn judge(error: &rusqlite::Error, sql: &str) -> StoreFault {
     fault
 }
 
-fn checksum(text: &str) -> String {
+pub(crate) fn checksum(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 

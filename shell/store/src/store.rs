@@ -1,5 +1,6 @@
 //! The threads around the engine: one writer that gathers, readers that answer.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -9,7 +10,11 @@ use std::time::{Duration, Instant};
 
 use switchboard::store::{Batch, Migration, Query, Row, StoreFault};
 
+use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::postgres::Postgres;
+use crate::postgres::address::Address;
+use crate::postgres::server::{Role, Server};
 use crate::sql::{MEMORY, Sqlite};
 
 /// Requests that may wait for each of the two queues; one more is `Unreachable` at once.
@@ -21,8 +26,20 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Batches of one commit.
 const GATHER_MAX: usize = 512;
 
-/// Connections that answer queries.
+/// Connections that answer queries from a file.
 const READERS: usize = 2;
+
+/// Sessions that answer queries on a server, where each waits for the network. With the writer's they are the pool.
+const SERVER_READERS: usize = 4;
+
+/// What to do when the server of the database does not answer at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// Do not start: nobody knows whether it was ever there.
+    Refuse,
+    /// Start without: everything is `Unreachable` until it comes.
+    Wait,
+}
 
 /// Called once with the outcome, on a thread of the store; on the caller's own when the queue is full.
 pub type Done = Box<dyn FnOnce(Result<(), StoreFault>) + Send>;
@@ -41,6 +58,7 @@ struct Threads {
     /// The same queue as the writer's when the database is in memory, where one connection is all there is.
     readers: SyncSender<Job>,
     readers_running: usize,
+    server: Option<Arc<Server>>,
     fail: Arc<AtomicBool>,
     closed: AtomicBool,
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -81,26 +99,62 @@ impl Store {
     ) -> Result<Self, Fault> {
         let place = place.as_ref();
         let engine = Sqlite::open(place, migrations)?;
+        let mut readers = Vec::new();
+        if place != Path::new(MEMORY) {
+            for _ in 0..READERS {
+                readers.push(Engine::Sqlite(Sqlite::open_reader(place)?));
+            }
+        }
+        Self::start(Engine::Sqlite(engine), readers, None)
+    }
+
+    /// Opens the database on a server and starts its threads, each with a session of its own. What the server refuses
+    /// is a fault; what to do when it does not answer says `absent`.
+    pub fn open_postgres(
+        address: Address,
+        migrations: &[(&'static str, &'static [Migration])],
+        absent: Absent,
+    ) -> Result<Self, Fault> {
+        let server = Arc::new(Server::new(address, migrations)?);
+        // Sessions wait on runtimes of their own, which the caller may not while it is on one itself.
+        let opened = thread::scope(|scope| {
+            scope.spawn(|| sessions(&server, absent)).join().map_err(|_| Fault::Thread {
+                source: io::Error::other("the thread that opens the database has panicked"),
+            })
+        });
+        let (writer, readers) = opened??;
+        Self::start(writer, readers, Some(server))
+    }
+
+    /// Without `readers` the writer answers the questions.
+    fn start(
+        engine: Engine,
+        engines: Vec<Engine>,
+        server: Option<Arc<Server>>,
+    ) -> Result<Self, Fault> {
         let fail = Arc::new(AtomicBool::new(false));
         let (writer, jobs) = sync_channel(QUEUE_MAX);
         let mut handles = vec![spawn("sql-writer", writer_loop(engine, jobs, Arc::clone(&fail)))?];
         let mut readers = writer.clone();
-        let mut readers_running = 0;
-        if place != Path::new(MEMORY) {
+        let readers_running = engines.len();
+        if readers_running > 0 {
             let (sender, jobs) = sync_channel(QUEUE_MAX);
             let jobs = Arc::new(Mutex::new(jobs));
             readers = sender;
-            readers_running = READERS;
-            for _ in 0..READERS {
-                let engine = Sqlite::open_reader(place)?;
+            for engine in engines {
                 let work = reader_loop(engine, Arc::clone(&jobs), Arc::clone(&fail));
                 handles.push(spawn("sql-reader", work)?);
             }
         }
         let closed = AtomicBool::new(false);
         let handles = Mutex::new(handles);
-        let threads = Threads { writer, readers, readers_running, fail, closed, handles };
+        let threads = Threads { writer, readers, readers_running, server, fail, closed, handles };
         Ok(Self { threads: Arc::new(threads) })
+    }
+
+    /// What keeps us from a database on a server, for people; `None`: nothing that we know of.
+    pub fn trouble(&self) -> Option<String> {
+        self.threads.server.as_ref()?.trouble()
     }
 
     /// Asks for a change; `done` hears of it after the commit.
@@ -136,6 +190,18 @@ impl Store {
     pub fn shutdown(&self) {
         self.threads.stop();
     }
+}
+
+/// The writer's session, connected unless its server is absent and may be; and those of the readers, to be connected.
+fn sessions(server: &Arc<Server>, absent: Absent) -> Result<(Engine, Vec<Engine>), Fault> {
+    let engine = |role| Postgres::new(Arc::clone(server), role).map(Box::new);
+    let mut writer = engine(Role::Writer)?;
+    match writer.open() {
+        Err(Fault::DatabaseUnreachable { .. }) if absent == Absent::Wait => {}
+        done => done?,
+    }
+    let readers = (0..SERVER_READERS).map(|_| engine(Role::Reader).map(Engine::Postgres));
+    Ok((Engine::Postgres(writer), readers.collect::<Result<_, _>>()?))
 }
 
 impl Threads {
@@ -184,7 +250,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 fn writer_loop(
-    mut engine: Sqlite,
+    mut engine: Engine,
     jobs: Receiver<Job>,
     fail: Arc<AtomicBool>,
 ) -> impl FnOnce() + Send {
@@ -242,7 +308,7 @@ fn gather(jobs: &Receiver<Job>, batches: &mut Vec<Batch>, replies: &mut Vec<Repl
 }
 
 fn reader_loop(
-    mut engine: Sqlite,
+    mut engine: Engine,
     jobs: Arc<Mutex<Receiver<Job>>>,
     fail: Arc<AtomicBool>,
 ) -> impl FnOnce() + Send {
@@ -258,7 +324,7 @@ fn reader_loop(
     }
 }
 
-fn answer(engine: &mut Sqlite, fail: &AtomicBool, query: &Query, reply: Reply<Vec<Row>>) {
+fn answer(engine: &mut Engine, fail: &AtomicBool, query: &Query, reply: Reply<Vec<Row>>) {
     if fail.load(Ordering::Acquire) {
         reply.say(Err(StoreFault::Unreachable));
     } else {

@@ -25,7 +25,7 @@ pub use refusals::{check_refusals, check_refusals_but};
 use switchboard::Reply;
 use switchboard::store::{Row, StoreFault};
 use types::Flow;
-pub use wire::Wire;
+pub use wire::{Database, Wire};
 
 /// The store does not answer.
 pub const UNREACHABLE: StoreFault = StoreFault::Unreachable;

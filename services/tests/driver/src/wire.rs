@@ -1,19 +1,43 @@
-//! SIP text in and out of a house of one shard or several, whose store answers at once.
+//! SIP text in and out of a house of one shard or several, whose store, of the script or of the world, answers at once.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use switchboard::store::{Query, Row};
-use switchboard::{ApiRequest, ApiResponse, Input, Output};
+use switchboard::store::{Batch, Entry, Query, Row, StoreFault};
+use switchboard::{ApiRequest, ApiResponse, Input, Output, Reply};
 use types::Flow;
 
 use crate::text::{crlf, status};
-use crate::{House, Out, rows, written};
+use crate::{House, Out};
 
-/// What the store says to each question.
-type Store = Box<dyn Fn(&Query) -> Vec<Row>>;
+/// What stands behind the house.
+pub trait Database {
+    /// Answers a question.
+    fn query(&mut self, query: &Query) -> Result<Vec<Row>, StoreFault>;
+
+    /// Takes a change.
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreFault>;
+
+    /// Takes what the log keeps.
+    fn save(&mut self, entry: &Entry);
+}
+
+/// Knows an answer to each question, takes everything and keeps nothing.
+struct Script<F>(F);
+
+impl<F: Fn(&Query) -> Vec<Row>> Database for Script<F> {
+    fn query(&mut self, query: &Query) -> Result<Vec<Row>, StoreFault> {
+        Ok((self.0)(query))
+    }
+
+    fn write(&mut self, _: &Batch) -> Result<(), StoreFault> {
+        Ok(())
+    }
+
+    fn save(&mut self, _: &Entry) {}
+}
 
 /// A house, and all that it said until the test looks.
 pub struct Wire {
@@ -24,14 +48,18 @@ pub struct Wire {
     pub others: Vec<Output>,
     /// Every message that was said to the house, in a test that asks for it.
     pub record: Option<Vec<(String, Vec<u8>)>>,
-    store: Store,
+    database: Box<dyn Database>,
 }
 
 impl Wire {
     /// A begun house; `store` gives the rows to each question.
     pub fn begin(house: House, store: impl Fn(&Query) -> Vec<Row> + 'static) -> Self {
-        let store = Box::new(store);
-        let mut wire = Self { house, sent: Vec::new(), others: Vec::new(), record: None, store };
+        Self::on(house, Box::new(Script(store)))
+    }
+
+    /// A begun house on this database.
+    pub fn on(house: House, database: Box<dyn Database>) -> Self {
+        let mut wire = Self { house, sent: Vec::new(), others: Vec::new(), record: None, database };
         wire.handle(Input::Begin);
         wire.forget();
         wire
@@ -55,15 +83,21 @@ impl Wire {
         for output in out.list {
             match output {
                 Output::Load { ticket, query } => {
-                    let reply = rows((self.store)(&query));
+                    let reply = Reply::Rows(self.database.query(&query));
                     follows.push_back((of, Input::Reply { ticket, reply }));
                 }
-                Output::Write { ticket, .. } => {
-                    follows.push_back((of, Input::Reply { ticket, reply: written() }));
+                Output::Write { ticket, batch } => {
+                    let reply = Reply::Written(self.database.write(&batch));
+                    follows.push_back((of, Input::Reply { ticket, reply }));
                 }
                 Output::Mail { shard, mail, .. } => follows.push_back((shard, Input::Mail(mail))),
                 Output::Send { .. } | Output::Crashed { .. } => {}
-                other => self.others.push(other),
+                other => {
+                    if let Output::Save { entry, .. } = &other {
+                        self.database.save(entry);
+                    }
+                    self.others.push(other);
+                }
             }
         }
     }

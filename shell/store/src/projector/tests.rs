@@ -1,6 +1,4 @@
-use std::sync::mpsc::{Receiver, channel};
-
-use types::{Rng, Slot};
+use types::Slot;
 
 use super::*;
 use crate::keeper::{Disk as _, MemoryDisk, Writer};
@@ -54,55 +52,6 @@ fn load(projection: &mut Projection, sql: &mut Sqlite) {
 }
 
 #[test]
-fn crashes_and_lost_answers_neither_lose_nor_double_a_row() {
-    for seed in 0..60 {
-        let mut rng = Rng::from_number(seed);
-        let mut disk = MemoryDisk::new();
-        let mut sql = open_sql(MEMORY);
-        let mut next = 0;
-        let mut sure = Vec::new();
-        for _life in 0..5 {
-            let (keeper, _) = Keeper::on(Arc::new(disk.clone()), 2).unwrap();
-            let mut writers = [keeper.writer(0), keeper.writer(1)];
-            let mut projection = Projection::new(keeper.clone(), project);
-            load(&mut projection, &mut sql);
-            let mut written = Vec::new();
-            for _ in 0..rng.below(60) {
-                let writer = &mut writers[rng.below(2) as usize];
-                match rng.below(10) {
-                    0..5 => {
-                        append(writer, next);
-                        written.push((writer.write().unwrap(), next));
-                        next += 1;
-                    }
-                    5..7 => {
-                        keeper.sync_round();
-                        sure.extend(written.drain(..).map(|(_, number)| number));
-                    }
-                    7 => {
-                        writer.begin_snapshot().unwrap();
-                        writer.finish_snapshot().unwrap();
-                    }
-                    _ => {
-                        step(&mut projection, &mut sql, rng.percent(70));
-                    }
-                }
-            }
-            disk = if rng.percent(50) { disk.crash(&mut rng) } else { disk.kill() };
-        }
-        let (keeper, _) = Keeper::on(Arc::new(disk), 1).unwrap();
-        let mut projection = Projection::new(keeper, project);
-        load(&mut projection, &mut sql);
-        while step(&mut projection, &mut sql, true) {}
-        assert_eq!(projection.refused(), 0, "seed {seed}: doubled");
-        let found = numbers(&sql.query(&Query { sql: CALLS, values: vec![] }).unwrap());
-        for number in sure {
-            assert!(found.contains(&i64::from(number)), "seed {seed}: {number} is lost");
-        }
-    }
-}
-
-#[test]
 fn one_refused_entry_is_passed_over() {
     let (keeper, _) = Keeper::on(Arc::new(MemoryDisk::new()), 1).unwrap();
     let mut writer = keeper.writer(0);
@@ -138,47 +87,6 @@ fn a_log_that_was_deleted_starts_over() {
     }
     let rows = sql.query(&Query { sql: CALLS, values: vec![] }).unwrap();
     assert_eq!(numbers(&rows), [1, 2]);
-}
-
-fn wait(woken: &Receiver<()>, mut done: impl FnMut() -> bool) {
-    while !done() {
-        woken.recv_timeout(Duration::from_secs(20)).unwrap();
-    }
-}
-
-#[test]
-fn the_thread_waits_for_sql_and_catches_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("db");
-    let log = folder.path().join("keeper");
-    let mut expected = 0;
-    for _start in 0..2 {
-        let (keeper, _) = Keeper::open(&log, 1).unwrap();
-        let store = Store::open(&place, &[("calls", ROOM_STEPS)]).unwrap();
-        let mut writer = keeper.writer(0);
-        let (sender, woken) = channel();
-        let wake: Waker = Arc::new(move || {
-            let _ = sender.send(());
-        });
-        let mut projector = Projector::start(&keeper, store.clone(), project, wake).unwrap();
-        append(&mut writer, expected);
-        writer.write().unwrap();
-        wait(&woken, || projector.caught_up());
-        store.fail().store(true, Ordering::Release);
-        append(&mut writer, expected + 1);
-        writer.write().unwrap();
-        wait(&woken, || projector.behind());
-        assert!(!projector.caught_up());
-        store.fail().store(false, Ordering::Release);
-        wait(&woken, || projector.caught_up());
-        expected += 2;
-        let rows = store.query_wait(Query { sql: CALLS, values: vec![] }).unwrap();
-        assert!(numbers(&rows).into_iter().eq(0..i64::from(expected)));
-        assert_eq!(projector.refused(), 0);
-        projector.stop();
-        drop(writer);
-        keeper.stop();
-    }
 }
 
 #[test]
