@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{Count, Show, cargo, locked, run, run_counted, target_folder, test};
+use crate::cargo::{
+    Count, Show, cargo, locked, run, run_counted, target_folder, test, test_on_postgres,
+};
 use crate::finding::judge;
 use crate::install::{Purpose, install};
 use crate::tree::{Tree, root};

@@ -424,3 +424,30 @@ fn every_request_has_the_same_answer_and_every_statement_is_run() {
     assert_eq!(missing, Vec::<String>::new(), "never run");
     println!("{} answers, {} statements", postgres.len(), postgres_asked.len());
 }
+
+#[test]
+fn a_house_without_its_store_turns_no_friend_away_as_a_stranger() {
+    let place = Place::server();
+    let mut day = Day::begin(place);
+    day.fill();
+    day.panel.lost.set(true);
+    let mut day = day.restart();
+    let number = day.rig.next();
+    let register = Ask::new("REGISTER", "alice", ALICE, number)
+        .to("alice")
+        .at("sip:localhost")
+        .with(&format!("Contact: <sip:alice@{ALICE}>\n"));
+    for ask in [&register, &invite("bob", 700), &invite("desk", 701)] {
+        let refused = day.rig.say(ALICE, &ask.text());
+        assert_eq!(status(&refused[0]), 503, "{refused:?}");
+        assert_eq!(header(&refused[0], "Retry-After"), "5");
+    }
+    let ping = Ask::new("OPTIONS", "alice", ALICE, 702).at("sip:localhost");
+    assert_eq!(day.rig.status(ALICE, &ping.text()), 200, "the server itself is there");
+    assert_eq!(day.rig.counted("sip.wrong_password"), 0);
+    day.panel.lost.set(false);
+    // Rooms ask the store again after a while.
+    day.rig.wait(Duration::from_secs(10));
+    day.rig.register("alice", ALICE);
+    assert_eq!(status(&day.rig.proved(ALICE, "alice", &invite("nobody", 703))[0]), 404);
+}
