@@ -342,13 +342,13 @@ fn all_rows_move_to_a_server_and_back_and_every_answer_stays_the_same() {
         .expect("the file");
     drill.start_again();
     assert_eq!(answers(&drill), before);
-    // What comes later is there as well when the rows come back.
+    // Who somebody is has moved with his proofs; what comes later is there as well when the rows come back.
     let (mut alice, mut bob) = (
         Raw::new(&drill.host, "127.0.0.1", drill.sip),
         Raw::new(&drill.host, "127.0.0.1", drill.sip),
     );
     alice.register(DOMAIN, "alice", PASSWORD);
-    bob.register(DOMAIN, "u2999", PASSWORD);
+    bob.register(DOMAIN, "bob", PASSWORD);
     assert_eq!(drill.put_user("zoe").status, 201);
     let before = answers(&drill);
     drill.stop_now();
