@@ -449,5 +449,6 @@ fn a_house_without_its_store_turns_no_friend_away_as_a_stranger() {
     // Rooms ask the store again after a while.
     day.rig.wait(Duration::from_secs(10));
     day.rig.register("alice", ALICE);
-    assert_eq!(status(&day.rig.proved(ALICE, "alice", &invite("nobody", 703))[0]), 404);
+    let answers = day.rig.proved(ALICE, "alice", &invite("nobody", 703));
+    assert_eq!(answers.last().map(|answer| status(answer)), Some(404), "{answers:?}");
 }
