@@ -78,9 +78,7 @@ fn rows_50_to_53_proofs_that_are_none() {
     let fresh = proof_of(&fresh).trim_end().to_owned();
     let odd = [
         plain.replace("nonce=\"", "nonce=\"0"),
-        plain
-            .replace("nonce=\"", "nonce=\"")
-            .replace(param(plain, "nonce").expect("one"), &"0".repeat(48)),
+        plain.replace(param(plain, "nonce").expect("one"), &"0".repeat(48)),
         fresh.replace(&format!("realm=\"{DOMAIN}\""), "realm=\"elsewhere\""),
         fresh.replace("SHA-256", "SHA-512-256"),
         fresh.replace("SHA-256", "SHA-1"),

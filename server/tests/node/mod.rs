@@ -1,9 +1,6 @@
 //! A node as a child process, and just enough of a client to ask it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-#[path = "../support/rows.rs"]
-mod rows;
-
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -13,6 +10,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sip::digest::{Challenge, Login, Password, Target, answer};
+
+use crate::support::rows;
 
 /// How long any one step may take.
 pub const STEP_MAX: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 /// The section of the file: empty, or with a fresh database.
 pub fn section() -> String {
     match env::var(VARIABLE).as_deref() {
-        Ok("postgres") => of(&CLUSTER.get_or_init(|| Cluster::start()).database()),
+        Ok("postgres") => of(&CLUSTER.get_or_init(Cluster::start).database()),
         Ok(other) => panic!("{VARIABLE}: there is no store {other}"),
         Err(_) => String::new(),
     }

@@ -83,7 +83,7 @@ impl Postgres {
     /// changes nothing and does not touch the others. From a loss on all are `Unreachable`.
     pub fn apply(&mut self, batches: &[Batch]) -> Vec<Result<(), StoreFault>> {
         let mut results = Vec::with_capacity(batches.len());
-        let mut ranges = vec![0..batches.len()];
+        let mut ranges = std::iter::once(0..batches.len()).collect::<Vec<_>>();
         while let Some(range) = ranges.pop() {
             let part = batches.get(range.clone()).unwrap_or_default();
             match self.together(part) {

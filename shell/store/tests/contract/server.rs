@@ -52,6 +52,7 @@ fn within<T>(limit: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>
 }
 
 #[test]
+#[allow(clippy::explicit_counter_loop, reason = "writes that fail count as well")]
 fn a_server_that_restarts_or_hangs_is_unreachable_and_comes_back() {
     let cluster = Cluster::start();
     let store = open(&cluster.database(), Absent::Refuse).unwrap();
