@@ -321,7 +321,7 @@ impl Checks {
 
     /// A line of the event log.
     pub fn event(&mut self, line: &EventLine) {
-        *self.events.entry(line.kind.clone()).or_default() += 1;
+        *self.events.entry(line.kind.clone().into_owned()).or_default() += 1;
     }
 
     /// A command to the media pump.

@@ -290,7 +290,7 @@ impl Meet {
             effects.leg(session, leg, LegCommand::Answer { sdp });
         }
         let facts = CallFacts { session, outcome: "answered".into(), ..CallFacts::default() };
-        effects.publish(Notice::CallAnswered(facts));
+        effects.publish(Notice::CallAnswered(facts.into()));
     }
 
     /// A guest left: so does the other.

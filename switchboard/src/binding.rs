@@ -18,9 +18,9 @@ pub(crate) fn binding_key(keys: &Keys, user: &str, binding: &Binding) -> u128 {
 
 /// A binding as tagged fields.
 pub(crate) fn encode_binding(user: &str, binding: &Binding) -> Vec<u8> {
-    let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
+    let mut writer = tagged::Writer::onto(Vec::with_capacity(256));
     writer.text(1, user).text(2, &binding.contact);
-    writer.bytes(3, &crate::leg::encode_flow(binding.flow));
+    writer.nested(3, |writer| crate::leg::encode_flow(binding.flow, writer));
     writer.time(4, binding.until).time(5, binding.seen);
     writer.number(6, binding.q.into()).text(7, &binding.call_id).number(8, binding.cseq.into());
     // An older version knows the instance only together with its flow.

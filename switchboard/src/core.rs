@@ -30,7 +30,7 @@ use crate::subscription::Subscriptions;
 use crate::suspects::Suspects;
 use crate::timers::{Reason, Timers};
 use crate::transactions::{
-    Asker, Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions,
+    Asker, Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions, hex,
 };
 
 /// Where we listen, as SIP messages name it.
@@ -664,7 +664,9 @@ impl Core {
             if matches!(place, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            text.push_str(&format!("{octet:02x}"));
+            let mut digits = [0; 2];
+            hex(&mut digits, u64::from(*octet));
+            text.extend(digits.map(char::from));
         }
         text
     }

@@ -1,6 +1,8 @@
 //! What a room may ask for. Nothing here waits: answers come by ticket, events by the owner's door.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sip::{Framing, Message, Name};
 use types::{
@@ -12,7 +14,7 @@ use crate::binding::binding_key;
 use crate::core::{Core, Keys};
 use crate::directory::{Binding, Device, Directory, User};
 use crate::group::{Deed, Speaker};
-use crate::input::{ApiRequest, ApiResponse, EventLine, Mail, Output, Ticket};
+use crate::input::{ApiRequest, ApiResponse, EventData, EventLine, Mail, Output, Ticket};
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
@@ -247,13 +249,27 @@ impl Effects<'_> {
     }
 
     /// A line of the ordered event log.
-    pub fn event(&mut self, kind: &str, subject: &str, data: &serde_json::Value) {
-        let line = EventLine {
-            kind: kind.to_owned(),
-            subject: subject.to_owned(),
-            time: self.core.clock.unix,
-            data: data.to_string(),
-        };
+    pub fn event(
+        &mut self,
+        kind: impl Into<Cow<'static, str>>,
+        subject: &str,
+        data: &serde_json::Value,
+    ) {
+        self.event_line(kind.into(), subject.to_owned(), EventData::Text(data.to_string()));
+    }
+
+    /// The same, its data made by who reads it: for what happens with every call.
+    pub fn event_later(
+        &mut self,
+        kind: &'static str,
+        subject: String,
+        data: impl Fn() -> serde_json::Value + Send + Sync + 'static,
+    ) {
+        self.event_line(kind.into(), subject, EventData::Later(Arc::new(data)));
+    }
+
+    fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventData) {
+        let line = EventLine { kind, subject, time: self.core.clock.unix, data };
         self.core.out.list.push(Output::Event(line));
     }
 }

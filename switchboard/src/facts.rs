@@ -10,7 +10,13 @@ const MARK: &str = "call";
 impl CallFacts {
     /// As tagged fields, for [`Effects::end`](crate::Effects::end).
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = tagged::Writer::onto(Vec::with_capacity(200));
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(256));
+        self.write(&mut writer);
+        writer.finish()
+    }
+
+    /// The same, behind what is written already.
+    pub fn write(&self, writer: &mut tagged::Writer) {
         writer.text(1, MARK).number(2, self.session.0).time(3, self.began);
         for (tag, time) in [(4, self.rang), (5, self.answered), (6, self.ended)] {
             if let Some(time) = time {
@@ -36,15 +42,14 @@ impl CallFacts {
             writer.number(16, 1);
         }
         for guest in &self.guests {
-            let mut inner = tagged::Writer::new();
-            inner.text(1, &guest.user).number(2, guest.joined.into());
-            inner.time(3, guest.began);
-            if let Some(ended) = guest.ended {
-                inner.time(4, ended);
-            }
-            writer.bytes(17, &inner.finish());
+            writer.nested(17, |inner| {
+                inner.text(1, &guest.user).number(2, guest.joined.into());
+                inner.time(3, guest.began);
+                if let Some(ended) = guest.ended {
+                    inner.time(4, ended);
+                }
+            });
         }
-        writer.finish()
     }
 
     /// Reads what [`encode`](Self::encode) wrote, in this version or another; `None` for any other record.

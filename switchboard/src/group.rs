@@ -412,6 +412,11 @@ impl Groups {
         self.by_name.values().find_map(other)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     /// The groups of a user.
     pub fn of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Group> {
         self.by_name.values().filter(move |group| group.member(user).is_some())

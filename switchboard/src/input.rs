@@ -2,6 +2,9 @@
 //!
 //! Both sides are data. Inputs are recorded as they are and replayed; outputs are hashed.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use types::{CallId, Flow, Instant, SessionId, Slot, UnixTime};
 
@@ -363,16 +366,49 @@ impl ApiResponse {
 }
 
 /// One line of the ordered event log, before the shell gives it its number.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct EventLine {
     /// CloudEvents `type`, such as `call.ended`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// CloudEvents `subject`.
     pub subject: String,
     /// When.
     pub time: UnixTime,
     /// CloudEvents `data`.
-    pub data: String,
+    pub data: EventData,
+}
+
+/// What a line of the event log tells. Most lines are never read, so what is dear to write is written by who reads.
+#[derive(Clone)]
+pub enum EventData {
+    /// Makes it.
+    Later(Arc<dyn Fn() -> serde_json::Value + Send + Sync>),
+    /// JSON.
+    Text(String),
+}
+
+impl EventData {
+    /// Octets that it keeps; a guess where it is not written yet.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Later(_) => 512,
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    /// As JSON.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Later(make) => Cow::Owned(make().to_string()),
+            Self::Text(text) => Cow::Borrowed(text),
+        }
+    }
+}
+
+impl std::fmt::Debug for EventData {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
+    }
 }
 
 /// What shards tell each other.

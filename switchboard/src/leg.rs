@@ -449,10 +449,10 @@ impl Leg {
 
     /// What must be known of it after a restart: `request` is the INVITE that it waits on, or its answer that was
     /// not acknowledged.
-    pub fn encode(&self, request: Option<&[u8]>) -> Vec<u8> {
-        let mut writer = tagged::Writer::new();
+    pub fn encode(&self, request: Option<&[u8]>, writer: &mut tagged::Writer) {
         writer.number(1, self.id.0).number(2, self.owner.0).number(3, self.call.0);
-        writer.number(4, self.version.into()).bytes(5, &encode_flow(self.flow));
+        writer.number(4, self.version.into());
+        writer.nested(5, |writer| encode_flow(self.flow, writer));
         let phase = match self.phase {
             Phase::Calling { .. } => 1,
             Phase::Incoming { .. } => 2,
@@ -465,16 +465,14 @@ impl Leg {
         };
         writer.number(6, phase);
         if let Some(dialog) = &self.dialog {
-            let mut inner = tagged::Writer::new();
-            dialog.encode(&mut inner);
-            writer.bytes(7, &inner.finish());
+            writer.nested(7, |writer| dialog.encode(writer));
         }
         if let Some(request) = request {
             writer.bytes(8, request);
         }
         writer.number(9, self.apart.into()).number(11, self.updates.into());
         if let Some(watch) = &self.watch {
-            writer.bytes(12, &watch.encode());
+            writer.nested(12, |writer| watch.encode(writer));
         }
         if let Some(said) = &self.said {
             writer.bytes(13, said);
@@ -482,7 +480,6 @@ impl Leg {
         if self.early.is_some() {
             writer.number(14, 1);
         }
-        writer.finish()
     }
 }
 
@@ -534,11 +531,9 @@ impl SavedLeg {
 }
 
 /// A flow as tagged fields. The connection of a stream does not outlive the process: its number names nobody then.
-pub(crate) fn encode_flow(flow: Flow) -> Vec<u8> {
-    let mut writer = tagged::Writer::new();
+pub(crate) fn encode_flow(flow: Flow, writer: &mut tagged::Writer) {
     writer.text(1, flow.transport.param()).number(2, flow.listener.into());
-    writer.text(3, &flow.remote.to_string()).number(4, flow.connection.into());
-    writer.finish()
+    writer.socket(3, flow.remote).number(4, flow.connection.into());
 }
 
 pub(crate) fn decode_flow(bytes: &[u8]) -> Option<Flow> {

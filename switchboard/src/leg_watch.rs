@@ -59,15 +59,13 @@ impl Watch {
         Self { manner, interval, until, next: now + Seconds(after).into() }
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, writer: &mut tagged::Writer) {
         let manner = match self.manner {
             Manner::Ask => 1,
             Manner::Ours => 2,
             Manner::Theirs => 3,
         };
-        let mut writer = tagged::Writer::new();
         writer.number(1, manner).number(2, self.interval.0.into()).number(3, self.until.0.into());
-        writer.finish()
     }
 
     pub fn decode(bytes: &[u8]) -> Option<Self> {

@@ -3,6 +3,8 @@
 //! A fact is published by the owner of what it tells of. Rooms read notices with `if let`: each hears
 //! only what it names.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use types::{MessageId, SessionId, UnixTime};
 
@@ -41,11 +43,11 @@ pub enum Notice {
         why: String,
     },
     /// The two sides of a call hear each other.
-    CallAnswered(CallFacts),
+    CallAnswered(#[serde(with = "shared")] Arc<CallFacts>),
     /// Somebody calls.
-    CallBegan(CallFacts),
+    CallBegan(#[serde(with = "shared")] Arc<CallFacts>),
     /// A call is over; this is its record.
-    CallEnded(CallFacts),
+    CallEnded(#[serde(with = "shared")] Arc<CallFacts>),
     /// A provider said that a token is dead: nobody can be woken by it any more.
     DeviceGone {
         /// Whose.
@@ -366,5 +368,25 @@ impl Notice {
             Self::WakeEnded { session, .. } => Reach::Session(*session),
             Self::WakeNeeded(wake) => Reach::Home(&wake.user),
         }
+    }
+}
+
+/// Facts that several hold, written as if each had his own.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        facts: &Arc<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        facts.as_ref().serialize(to)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
     }
 }

@@ -174,7 +174,7 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<(), Refusal> {
-        let aims = self.read(sdp, effects)?;
+        let aims = aims(&described(sdp)?, effects)?;
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
@@ -197,7 +197,8 @@ impl Pair {
     ) -> Result<Vec<u8>, Refusal> {
         let narrowed = if self.plain { sdp::only_plain(sdp).ok() } else { None };
         let sdp = narrowed.as_deref().unwrap_or(sdp);
-        let aims = self.read(sdp, effects)?;
+        let session = described(sdp)?;
+        let aims = aims(&session, effects)?;
         while self.ports.len() < aims.len() {
             self.ports.push(None);
             self.open.push(false);
@@ -214,7 +215,7 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        self.rewrite(from.other(), sdp, &rejected, effects)
+        self.rewrite(from.other(), (sdp, &session), &rejected, effects)
     }
 
     /// Takes the answer of one side; gives the answer for the other, and lets packets pass.
@@ -224,12 +225,13 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let aims = self.read(sdp, effects)?;
+        let session = described(sdp)?;
+        let aims = aims(&session, effects)?;
         let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        let out = self.rewrite(from.other(), sdp, &rejected, effects)?;
+        let out = self.rewrite(from.other(), (sdp, &session), &rejected, effects)?;
         self.aim(effects);
         self.before = None;
         Ok(out)
@@ -259,28 +261,26 @@ impl Pair {
     }
 
     /// As tagged fields.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut writer = tagged::Writer::new();
+    pub fn encode(&self, writer: &mut tagged::Writer) {
         writer.number(1, self.bridge.0);
         for ports in &self.ports {
             let [a, b] = ports.unwrap_or([0, 0]);
             writer.number(2, u128::from(a) << 16 | u128::from(b));
         }
         for (tag, told) in [(3, &self.told[0]), (4, &self.told[1])] {
-            writer.bytes(tag, &encode_told(told));
+            writer.nested(tag, |writer| write_told(told, writer));
         }
         for (tag, aims) in [(5, &self.aims[0]), (6, &self.aims[1])] {
             for aim in aims {
-                let mut inner = tagged::Writer::new();
-                inner.text(1, &aim.rtp.to_string()).text(2, &aim.rtcp.to_string());
                 let flags = u128::from(aim.mux)
                     | u128::from(aim.receives) << 1
                     | u128::from(aim.rejected) << 2;
-                inner.number(3, flags);
-                if let Some(sound) = aim.sound {
-                    inner.number(4, encode_sound(sound));
-                }
-                writer.bytes(tag, &inner.finish());
+                writer.nested(tag, |writer| {
+                    writer.socket(1, aim.rtp).socket(2, aim.rtcp).number(3, flags);
+                    if let Some(sound) = aim.sound {
+                        writer.number(4, encode_sound(sound));
+                    }
+                });
             }
         }
         if self.plain {
@@ -289,7 +289,6 @@ impl Pair {
         if let Some(index) = self.mixed {
             writer.number(8, index.into());
         }
-        writer.finish()
     }
 
     /// What [`encode`](Self::encode) wrote; claims its ports and opens its streams again.
@@ -328,36 +327,11 @@ impl Pair {
         pair
     }
 
-    fn read(&self, sdp: &[u8], effects: &Effects<'_>) -> Result<Vec<Aim>, Refusal> {
-        let session = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
-        if session.media.is_empty() || session.media.len() > SECTIONS_MAX {
-            return Err(Refusal::BadDescription);
-        }
-        let ours = effects.media_address();
-        let aims = sdp::aims(&session).into_iter().zip(&session.media).map(|(aim, section)| {
-            let usable = match sdp::reach(aim.rtp.ip()) {
-                // Only a server on loopback has business with loopback.
-                sdp::Reach::Loopback => ours.is_loopback(),
-                sdp::Reach::One | sdp::Reach::Unspecified => true,
-                sdp::Reach::Unusable => false,
-            };
-            (usable || aim.rejected).then_some(Aim {
-                rtp: aim.rtp,
-                rtcp: aim.rtcp,
-                mux: aim.mux,
-                receives: aim.receives,
-                rejected: aim.rejected || !aim.is_rtp,
-                sound: sdp::plain_sound(section),
-            })
-        });
-        aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
-    }
-
     /// The description of one side as the other gets it, with our ports and our version.
     fn rewrite(
         &mut self,
         to: Side,
-        sdp: &[u8],
+        (sdp, session): (&[u8], &sdp::Session<'_>),
         rejected: &[bool],
         effects: &Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
@@ -372,7 +346,7 @@ impl Pair {
             address: effects.media_address(),
             ports: ports.collect(),
         };
-        let out = sdp::relay(sdp, &plan).map_err(|_| Refusal::BadDescription)?;
+        let out = sdp::relay_decoded(sdp, session, &plan).map_err(|_| Refusal::BadDescription)?;
         let hash = effects.keys().slots.hash_bytes(&out) | 1;
         if told.hash == 0 || told.hash == hash {
             told.hash = hash;
@@ -380,7 +354,7 @@ impl Pair {
         }
         told.version += 1;
         plan.version = told.version;
-        let out = sdp::relay(sdp, &plan).map_err(|_| Refusal::BadDescription)?;
+        let out = sdp::relay_decoded(sdp, session, &plan).map_err(|_| Refusal::BadDescription)?;
         told.hash = effects.keys().slots.hash_bytes(&out) | 1;
         Ok(out)
     }
@@ -433,6 +407,36 @@ fn decode_sound(number: u128) -> sdp::PlainSound {
     sdp::PlainSound { laws: [octet(2), octet(1)], events: octet(0) }
 }
 
+fn described(sdp: &[u8]) -> Result<sdp::Session<'_>, Refusal> {
+    let session = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
+    if session.media.is_empty() || session.media.len() > SECTIONS_MAX {
+        return Err(Refusal::BadDescription);
+    }
+    Ok(session)
+}
+
+/// Where a side wants its packets, section by section.
+fn aims(session: &sdp::Session<'_>, effects: &Effects<'_>) -> Result<Vec<Aim>, Refusal> {
+    let ours = effects.media_address();
+    let aims = sdp::aims(session).into_iter().zip(&session.media).map(|(aim, section)| {
+        let usable = match sdp::reach(aim.rtp.ip()) {
+            // Only a server on loopback has business with loopback.
+            sdp::Reach::Loopback => ours.is_loopback(),
+            sdp::Reach::One | sdp::Reach::Unspecified => true,
+            sdp::Reach::Unusable => false,
+        };
+        (usable || aim.rejected).then_some(Aim {
+            rtp: aim.rtp,
+            rtcp: aim.rtcp,
+            mux: aim.mux,
+            receives: aim.receives,
+            rejected: aim.rejected || !aim.is_rtp,
+            sound: sdp::plain_sound(section),
+        })
+    });
+    aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
+}
+
 /// A description without holds: what somebody heard last, offered to somebody else.
 ///
 /// Spec: RFC 3264 §8.4
@@ -447,9 +451,13 @@ pub fn without_hold(sdp: &[u8]) -> Vec<u8> {
 
 pub(crate) fn encode_told(told: &Told) -> Vec<u8> {
     let mut writer = tagged::Writer::new();
+    write_told(told, &mut writer);
+    writer.finish()
+}
+
+fn write_told(told: &Told, writer: &mut tagged::Writer) {
     writer.number(1, told.session.into()).number(2, told.version.into());
     writer.number(3, told.hash.into());
-    writer.finish()
 }
 
 pub(crate) fn decode_told(bytes: &[u8]) -> Told {

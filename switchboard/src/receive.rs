@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
-use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
+use sip::{Message, Method, Name, Scheme, Start, Uri};
+use types::digits::{push_address, push_number};
 use types::{Flow, LegId, SessionId, Transport};
 
 use crate::core::Core;
@@ -223,7 +224,7 @@ impl Core {
             entry.leg = Some(leg);
         }
         if method == Method::Invite {
-            self.trying(request);
+            self.trying(request, message);
         }
         let way = self.dialog_flow(flow, message);
         self.leg_request(leg, request, way, message);
@@ -361,9 +362,8 @@ impl Core {
         } else {
             ServerMachine::Other(Server::new(reliable, timers))
         };
-        let bytes = message.bytes();
-        let head = bytes.get(..bytes.len() - message.body().len()).unwrap_or(bytes);
-        let request = without_length(head);
+        // It is read again without its body, for which a Content-Length would not hold any more.
+        let request = message.head_without(Name::ContentLength);
         let use_number = self.use_number();
         let id = self.transactions.add_server(
             key,
@@ -374,12 +374,11 @@ impl Core {
     }
 
     /// 100 Trying, at once: it quiets the caller's retransmissions.
-    fn trying(&mut self, request: RequestId) {
+    fn trying(&mut self, request: RequestId, message: &Message<'_>) {
         let Some(entry) = self.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
-        let mut out = Vec::with_capacity(300);
+        let mut out = Vec::with_capacity(400);
         let from = Some(entry.flow.remote);
-        sip::write::response_to(&mut out, &message, 100, None, None, from).end();
+        sip::write::response_to(&mut out, message, 100, None, None, from).end();
         self.respond(request.0, 100, out);
     }
 
@@ -560,7 +559,7 @@ impl Core {
         begun.sdp = sdp;
         self.legs.insert(leg, Box::new(begun));
         self.note_in(leg, flow, message);
-        self.trying(request);
+        self.trying(request, message);
         Some(Admitted::Invite { session, leg, caller, target })
     }
 
@@ -699,7 +698,7 @@ impl Core {
         let target = Target { method: method.as_bytes(), uri };
         let place = self.nonce_place(flow);
         let unix = self.clock.unix;
-        match self.nonces.admit(&credentials, ha1.as_ref(), target, place.as_bytes(), unix) {
+        match self.nonces.admit(&credentials, ha1.as_ref(), target, &place, unix) {
             Admission::Accepted => {
                 self.guard.proved(source, &name);
                 self.suspects.proved(flow);
@@ -723,8 +722,12 @@ impl Core {
     }
 
     /// Whom a nonce is for. Each shard counts its own uses, so a nonce of one is no good at another.
-    fn nonce_place(&self, flow: Flow) -> String {
-        format!("{}#{}", flow.remote.ip(), self.config.index)
+    fn nonce_place(&self, flow: Flow) -> Vec<u8> {
+        let mut place = Vec::with_capacity(48);
+        push_address(&mut place, flow.remote.ip());
+        place.push(b'#');
+        push_number(&mut place, self.config.index as u64);
+        place
     }
 
     fn claimed(&self, message: &Message<'_>) -> Caller {
@@ -769,7 +772,7 @@ impl Core {
             .algorithms(&name)
             .into_iter()
             .map(|algorithm| {
-                let nonce = self.nonces.mint(unix, place.as_bytes());
+                let nonce = self.nonces.mint(unix, &place);
                 digest::challenge_header(&self.config.domain, &nonce, algorithm, stale)
             })
             .collect();
@@ -794,22 +797,4 @@ pub(crate) fn is_near(known: Flow, dialog: &Dialog, flow: Flow) -> bool {
     let names_source =
         |uri: &[u8]| Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical());
     known.remote.ip() == source || names_source(dialog.target()) || names_source(dialog.next_hop())
-}
-
-/// A request without its body, fit to be decoded again: its Content-Length would not hold any more.
-fn without_length(head: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(head.len());
-    let mut length = false;
-    for line in head.split_inclusive(|octet| *octet == b'\n') {
-        // A folded line belongs to the header before it.
-        if !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            let name = line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii();
-            length =
-                name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"l");
-        }
-        if !length {
-            out.extend_from_slice(line);
-        }
-    }
-    out
 }

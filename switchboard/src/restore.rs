@@ -13,6 +13,9 @@ use crate::service::RequestId;
 use crate::store::{Durability, Entry, kinds};
 use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
 
+/// Octets that a leg takes in the keeper, or a little less.
+const LEG_SIZE: usize = 700;
+
 impl Core {
     /// Appends to the keeper. What is put out behind a synced entry, in the same dispatch, waits for it.
     pub(crate) fn keep(&mut self, entry: Entry, durability: Durability) -> Mark {
@@ -51,12 +54,13 @@ impl Core {
     pub(crate) fn session_body(&self, session: SessionId) -> Option<Vec<u8>> {
         let entry = self.sessions.get(&session)?;
         let state = entry.saved.as_deref()?;
-        let mut writer = tagged::Writer::new();
+        // Most are two legs, one with the answer that is said again until it is acknowledged.
+        let legs = entry.legs.len() * LEG_SIZE;
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(state.len() + legs + 32));
         writer.text(1, self.name_of(entry.room)).bytes(2, state);
-        for leg in &entry.legs {
-            if let Some(bytes) = self.encode_leg(*leg, false) {
-                writer.bytes(3, &bytes);
-            }
+        let kept = entry.legs.iter().filter_map(|leg| self.legs.get(leg));
+        for leg in kept.filter(|leg| !leg.apart) {
+            writer.nested(3, |writer| self.encode_leg(leg, writer));
         }
         if let Some(bytes) = self.subscriptions.known.get(&session).and_then(|one| one.encode()) {
             writer.bytes(4, &bytes);
@@ -80,9 +84,12 @@ impl Core {
         self.keep(Entry { slot, kind, key, body: Vec::new(), last: true }, Durability::Written);
     }
 
-    pub(crate) fn leg_entry(&self, leg: LegId) -> Option<Entry> {
-        let body = self.encode_leg(leg, true)?;
-        Some(Entry { slot: leg.slot(), kind: kinds::LEG, key: leg.0, body, last: false })
+    pub(crate) fn leg_entry(&self, id: LegId) -> Option<Entry> {
+        let leg = self.legs.get(&id).filter(|leg| leg.apart)?;
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(LEG_SIZE));
+        self.encode_leg(leg, &mut writer);
+        let body = writer.finish();
+        Some(Entry { slot: id.slot(), kind: kinds::LEG, key: id.0, body, last: false })
     }
 
     pub(crate) fn binding_entry(&self, user: &str, binding: &Binding) -> Entry {
@@ -95,24 +102,23 @@ impl Core {
         }
     }
 
-    /// A leg as the keeper needs it; `apart` says which kind of entry asks.
-    pub(crate) fn encode_leg(&self, id: LegId, apart: bool) -> Option<Vec<u8>> {
-        let leg = self.legs.get(&id).filter(|leg| leg.apart == apart)?;
+    /// A leg as the keeper needs it.
+    fn encode_leg(&self, leg: &Leg, writer: &mut tagged::Writer) {
         let request = match &leg.phase {
             Phase::Incoming { request } => {
                 self.transactions.servers.get(request.0).map(|entry| entry.request.as_slice())
             }
             Phase::Calling { transaction, .. } => {
-                let entry = self.transactions.clients.get(*transaction)?;
-                match &entry.machine {
-                    ClientMachine::Invite(machine) => Some(head(machine.message())),
-                    ClientMachine::Other(_) => None,
+                let entry = self.transactions.clients.get(*transaction);
+                match entry.map(|entry| &entry.machine) {
+                    Some(ClientMachine::Invite(machine)) => Some(head(machine.message())),
+                    Some(ClientMachine::Other(_)) | None => None,
                 }
             }
             Phase::Answered { retransmit, .. } => Some(retransmit.message()),
             Phase::Accepted { .. } | Phase::Ending { .. } | Phase::Established => None,
         };
-        Some(leg.encode(request))
+        leg.encode(request, writer);
     }
 
     /// A leg is back. One that rang here waits for its answer again; one that we called is given up: its

@@ -191,10 +191,10 @@ impl Subscription {
 
     /// What must be known of it after a restart.
     pub fn encode(&self) -> Option<Vec<u8>> {
-        let mut inner = tagged::Writer::new();
-        self.dialog.as_ref()?.encode(&mut inner);
-        let mut writer = tagged::Writer::new();
-        writer.bytes(1, &inner.finish()).bytes(2, &encode_flow(self.flow));
+        let dialog = self.dialog.as_ref()?;
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(512));
+        writer.nested(1, |writer| dialog.encode(writer));
+        writer.nested(2, |writer| encode_flow(self.flow, writer));
         writer.number(3, self.until.0.into()).text(4, &self.watcher).text(5, &self.event);
         writer.number(6, self.bounds.min.0.into()).number(7, self.bounds.default.0.into());
         writer.number(8, self.bounds.max.0.into()).number(9, self.gap.as_micros());
@@ -298,7 +298,9 @@ mod tests {
     #[test]
     fn hostile_octets_never_panic() {
         let mut writer = tagged::Writer::new();
-        writer.bytes(1, &[1, 1, b'a', 2, 1, b'b']).bytes(2, &encode_flow(Flow::NONE));
+        writer
+            .bytes(1, &[1, 1, b'a', 2, 1, b'b'])
+            .nested(2, |writer| encode_flow(Flow::NONE, writer));
         writer.number(3, 9).text(4, "a").text(5, "presence").number(6, u128::MAX).number(9, 5);
         let good = writer.finish();
         let mut rng = types::Rng::from_number(21);

@@ -116,7 +116,7 @@ impl Tag {
 }
 
 /// Fills `out` with the lowest digits of `value`.
-fn hex(out: &mut [u8], value: u64) {
+pub(crate) fn hex(out: &mut [u8], value: u64) {
     for (place, octet) in out.iter_mut().rev().enumerate() {
         *octet = b"0123456789abcdef"[(value >> (place * 4)) as usize & 15];
     }

@@ -23,11 +23,11 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// 128 bits as 26 letters, the highest bits first.
 fn write_base32(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for step in (0..26).rev() {
-        let digit = (value >> (step * 5)) as usize & 31;
-        write!(f, "{}", char::from(ALPHABET[digit]))?;
+    let mut letters = [0; 26];
+    for (step, letter) in letters.iter_mut().rev().enumerate() {
+        *letter = ALPHABET[(value >> (step * 5)) as usize & 31];
     }
-    Ok(())
+    f.write_str(std::str::from_utf8(&letters).unwrap_or_default())
 }
 
 fn read_base32(text: &str) -> Option<u128> {

@@ -8,6 +8,7 @@
 //! Spec        RFC 3339 for times in text.
 #![deny(missing_docs)]
 
+pub mod digits;
 mod flow;
 mod id;
 mod map;

@@ -32,7 +32,7 @@ pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
 pub use decode::DecodeError;
 pub use offer::{Agreed, Codec, Offer, PCMA, PCMU, TELEPHONE_EVENT, agreed, answer};
 pub use plain::{PlainSound, only_plain, plain_sound};
-pub use relay::{Relay, relay};
+pub use relay::{Relay, relay, relay_decoded};
 pub use session::{
     Attribute, Bandwidth, Direction, Kind, Origin, RtcpAttribute, RtpMap, Section, Session,
 };

@@ -47,7 +47,7 @@ impl<'a> Iterator for Lines<'a> {
         if whole.len() > LINE_MAX {
             return Some(Err(DecodeError::LineMax { line: number }));
         }
-        let clean = !whole.iter().any(|octet| matches!(octet, 0 | b'\r'));
+        let clean = memchr::memchr2(0, b'\r', whole).is_none();
         Some(match whole {
             [letter @ b'a'..=b'z', b'=', value @ ..] if clean => {
                 Ok(Line { number, letter: *letter, value, whole })
@@ -59,7 +59,7 @@ impl<'a> Iterator for Lines<'a> {
 
 /// The parts before and behind the first `mark`.
 pub(crate) fn split_once(bytes: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
-    let place = bytes.iter().position(|octet| *octet == mark)?;
+    let place = memchr::memchr(mark, bytes)?;
     Some((bytes.get(..place)?, bytes.get(place + 1..)?))
 }
 
@@ -70,8 +70,13 @@ pub(crate) fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Decimal digits and nothing else.
 pub(crate) fn number(word: &[u8]) -> Option<u64> {
-    let plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    plain.then(|| std::str::from_utf8(word).ok()?.parse().ok())?
+    if word.is_empty() {
+        return None;
+    }
+    word.iter().try_fold(0u64, |number, octet| {
+        let digit = octet.is_ascii_digit().then(|| u64::from(octet - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// A number from 1 to `max`.

@@ -10,6 +10,8 @@
 
 use std::net::IpAddr;
 
+use types::digits::{push_address, push_number};
+
 use crate::line::{Line, Lines, words};
 use crate::{Attribute, DecodeError, Section, Session};
 
@@ -40,47 +42,46 @@ const DROPPED: [&[u8]; 10] = [
     b"rtcp",
 ];
 
-/// What becomes of a line.
-enum Edit {
-    Drop,
-    Keep,
-    Replace(Vec<u8>),
-}
-
 /// Rewrites `input` by `plan`.
 ///
 /// Errors: what [`Session::decode`] refuses.
 pub fn relay(input: &[u8], plan: &Relay) -> Result<Vec<u8>, DecodeError> {
-    let session = Session::decode(input)?;
+    relay_decoded(input, &Session::decode(input)?, plan)
+}
+
+/// The same for a description that was read already: `session` is what `input` reads as.
+///
+/// Errors: none where `session` is that of `input`.
+pub fn relay_decoded(
+    input: &[u8],
+    session: &Session<'_>,
+    plan: &Relay,
+) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::with_capacity(input.len() + 64);
     let (mut section, mut connected) = (None, false);
     for line in Lines::new(input) {
         let line = line?;
-        if line.letter == b'm' {
-            section = Some(section.map_or(0, |place| place + 1));
-            connected = false;
-        }
-        let edit = match line.letter {
-            b'a' if DROPPED.contains(&Attribute::decode(line.value).name) => Edit::Drop,
-            b'c' if connected => Edit::Drop, // One of several, for multicast.
+        match line.letter {
+            b'a' if DROPPED.contains(&Attribute::decode(line.value).name) => continue,
+            b'c' if connected => continue, // One of several, for multicast.
             b'c' => {
                 connected = true;
-                Edit::Replace(connection(plan.address))
+                out.extend_from_slice(b"c=");
+                push_address_words(&mut out, plan.address);
             }
-            b'm' => match section.and_then(|place| Some((place, session.media.get(place)?))) {
-                Some((place, described)) => {
-                    let port = plan.ports.get(place).copied().flatten();
-                    Edit::Replace(media(line, described, port))
+            b'm' => {
+                let place = section.map_or(0, |place: usize| place + 1);
+                (section, connected) = (Some(place), false);
+                match session.media.get(place) {
+                    Some(described) => {
+                        let port = plan.ports.get(place).copied().flatten();
+                        push_media(&mut out, line, described, port);
+                    }
+                    None => out.extend_from_slice(line.whole),
                 }
-                None => Edit::Keep,
-            },
-            b'o' => Edit::Replace(origin(plan)),
-            _ => Edit::Keep,
-        };
-        match edit {
-            Edit::Drop => continue,
-            Edit::Keep => out.extend_from_slice(line.whole),
-            Edit::Replace(line) => out.extend_from_slice(&line),
+            }
+            b'o' => push_origin(&mut out, plan),
+            _ => out.extend_from_slice(line.whole),
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -89,27 +90,38 @@ pub fn relay(input: &[u8], plan: &Relay) -> Result<Vec<u8>, DecodeError> {
 
 /// `IN IP4 192.0.2.1`
 pub(crate) fn address_words(ip: IpAddr) -> String {
+    let mut out = Vec::with_capacity(48);
+    push_address_words(&mut out, ip);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn push_address_words(out: &mut Vec<u8>, ip: IpAddr) {
     let ip = ip.to_canonical();
-    format!("IN {} {ip}", if ip.is_ipv4() { "IP4" } else { "IP6" })
+    out.extend_from_slice(if ip.is_ipv4() { b"IN IP4 " } else { b"IN IP6 " });
+    push_address(out, ip);
 }
 
-fn connection(ip: IpAddr) -> Vec<u8> {
-    format!("c={}", address_words(ip)).into_bytes()
-}
-
-fn origin(plan: &Relay) -> Vec<u8> {
-    format!("o=- {} {} {}", plan.session, plan.version, address_words(plan.address)).into_bytes()
+fn push_origin(out: &mut Vec<u8>, plan: &Relay) {
+    out.extend_from_slice(b"o=- ");
+    push_number(out, plan.session);
+    out.push(b' ');
+    push_number(out, plan.version);
+    out.push(b' ');
+    push_address_words(out, plan.address);
 }
 
 /// The media line with our port; the words behind it stay.
-fn media(line: Line<'_>, section: &Section<'_>, port: Option<u16>) -> Vec<u8> {
-    let port = port.filter(|_| section.port != 0).unwrap_or(0).to_string();
-    let mut out = b"m=".to_vec();
+fn push_media(out: &mut Vec<u8>, line: Line<'_>, section: &Section<'_>, port: Option<u16>) {
+    let port = port.filter(|_| section.port != 0).unwrap_or(0);
+    out.extend_from_slice(b"m=");
     for (place, word) in words(line.value).enumerate() {
         if place > 0 {
             out.push(b' ');
         }
-        out.extend_from_slice(if place == 1 { port.as_bytes() } else { word });
+        if place == 1 {
+            push_number(out, port.into());
+        } else {
+            out.extend_from_slice(word);
+        }
     }
-    out
 }

@@ -225,6 +225,21 @@ impl<'a> Message<'a> {
         self.bytes
     }
 
+    /// The head as a message of its own that has no body: without the lines of this name, such as Content-Length.
+    pub fn head_without(&self, name: Name) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.body_at);
+        let mut kept = 0;
+        for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.name == name) {
+            let next = self.slots.get(place + 1).map(|next| usize::from(next.name_at));
+            // Behind the last line stands the empty one.
+            let end = next.unwrap_or(self.body_at.saturating_sub(2));
+            out.extend_from_slice(self.bytes.get(kept..slot.name_at.into()).unwrap_or_default());
+            kept = end;
+        }
+        out.extend_from_slice(self.bytes.get(kept..self.body_at).unwrap_or_default());
+        out
+    }
+
     /// Judges what deserves a 400 (or what [`DecodeError::status`] says): the headers every message
     /// needs are there once and well-formed, CSeq agrees with the request, the Request-URI can be
     /// read and carries no headers, counts and sizes are within limits. A missing From tag or

@@ -4,34 +4,69 @@
 ///
 /// Spec: RFC 3261 §25.1
 pub(crate) fn is_token(octet: u8) -> bool {
-    TOKEN.get(usize::from(octet)).is_some_and(|token| *token)
+    TOKEN.has(octet)
 }
 
-/// A table, as this is asked of most octets of a name.
-const TOKEN: [bool; 256] = token_table();
+/// A set of octets, as a table: it is asked about most octets of a message.
+pub(crate) struct OctetSet([bool; 256]);
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "runs in the compiler, where a wrong index is an error"
-)]
-const fn token_table() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < table.len() {
-        let octet = at as u8;
-        table[at] = octet.is_ascii_alphanumeric()
-            || matches!(
-                octet,
-                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-            );
-        at += 1;
+impl OctetSet {
+    /// The letters and digits, if wanted, and these.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "runs in the compiler, where a wrong index is an error"
+    )]
+    pub(crate) const fn new(alphanumeric: bool, others: &[u8]) -> Self {
+        let mut table = [false; 256];
+        let mut at = 0;
+        while at < table.len() {
+            table[at] = alphanumeric && (at as u8).is_ascii_alphanumeric();
+            at += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            table[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(table)
     }
-    table
+
+    /// The same with all control characters.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "runs in the compiler, where a wrong index is an error"
+    )]
+    pub(crate) const fn and_controls(mut self) -> Self {
+        let mut at = 0;
+        while at < b' ' as usize {
+            self.0[at] = true;
+            at += 1;
+        }
+        self.0[0x7f] = true;
+        self
+    }
+
+    /// Whether this octet is in it.
+    pub(crate) fn has(&self, octet: u8) -> bool {
+        self.0.get(usize::from(octet)).is_some_and(|has| *has)
+    }
+
+    /// Whether one of these is in it.
+    pub(crate) fn has_any(&self, bytes: &[u8]) -> bool {
+        bytes.iter().any(|octet| self.has(*octet))
+    }
+
+    /// Whether all of these are in it.
+    pub(crate) fn has_all(&self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|octet| self.has(*octet))
+    }
 }
+
+static TOKEN: OctetSet = OctetSet::new(true, b"-.!%*_+`'~");
 
 /// Whether these octets are one token.
 pub(crate) fn is_token_text(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().copied().all(is_token)
+    !bytes.is_empty() && TOKEN.has_all(bytes)
 }
 
 /// Whether an octet is white space; line breaks are, because a value may still be folded.
@@ -117,15 +152,19 @@ pub(crate) fn quoted_end(bytes: &[u8]) -> Option<usize> {
 /// or bracket reaches to the end.
 pub(crate) fn find_outside(bytes: &[u8], separator: u8, angles: bool) -> Option<usize> {
     let mut at = 0;
-    while let Some(octet) = bytes.get(at) {
-        match octet {
-            b'"' => at += quoted_end(skip(bytes, at))?,
-            b'<' if angles => at += memchr::memchr(b'>', skip(bytes, at))? + 1,
-            octet if *octet == separator => return Some(at),
-            _ => at += 1,
+    loop {
+        let rest = skip(bytes, at);
+        at += if angles {
+            memchr::memchr3(b'"', b'<', separator, rest)?
+        } else {
+            memchr::memchr2(b'"', separator, rest)?
+        };
+        match bytes.get(at) {
+            Some(b'"') => at += quoted_end(skip(bytes, at))?,
+            Some(octet) if *octet == separator => return Some(at),
+            _ => at += memchr::memchr(b'>', skip(bytes, at))? + 1,
         }
     }
-    None
 }
 
 /// Whether every quote closes.

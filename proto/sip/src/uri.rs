@@ -7,7 +7,14 @@ mod tel;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::{DecodeError, Params, scan};
+use crate::scan::{self, OctetSet};
+use crate::{DecodeError, Params};
+
+/// What no URI may hold.
+pub(crate) static NOT_IN_URI: OctetSet = OctetSet::new(false, b" <>\"").and_controls();
+
+/// What a host name may hold.
+static HOST_NAME: OctetSet = OctetSet::new(true, b"-._");
 
 /// The scheme of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +65,7 @@ impl<'a> Uri<'a> {
         if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(letter) {
             return Err(DecodeError::UriScheme);
         }
-        let stray = |octet: &u8| *octet <= b' ' || matches!(octet, 0x7f | b'<' | b'>' | b'"');
-        if rest.is_empty() || rest.iter().any(stray) {
+        if rest.is_empty() || NOT_IN_URI.has_any(rest) {
             return Err(DecodeError::UriText);
         }
         if scheme.eq_ignore_ascii_case(b"sip") {
@@ -196,10 +202,9 @@ pub(crate) fn host_and_port(bytes: &[u8]) -> Result<(&[u8], Option<u16>), Decode
     };
     let (host, rest) = scan::split(bytes, end);
     let host = scan::trim_end(host);
-    let letter = |octet: &u8| is_host_octet(*octet) && !matches!(octet, b'[' | b']' | b':');
     let fits = match host.first() {
         Some(b'[') => ip(host).is_some(),
-        Some(_) => host.iter().all(letter),
+        Some(_) => HOST_NAME.has_all(host),
         None => false,
     };
     if !fits {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use types::digits;
+
 use crate::header::{Name, Typed, Via};
 use crate::{Message, reason_phrase, scan, uri};
 
@@ -58,9 +60,7 @@ impl<'b> Writer<'b> {
 
     /// One header line whose value is a number.
     pub fn number(&mut self, name: Name, value: u64) -> &mut Self {
-        let mut digits = [0; 20];
-        let text = decimal(value, &mut digits);
-        self.header_parts(name, &[text])
+        self.header_parts(name, &[digits::decimal(value, &mut [0; 20])])
     }
 
     /// One header line with any name; left out when the name has no character of a token.
@@ -138,7 +138,7 @@ impl<'b> Writer<'b> {
         }
         if via.asks_rport() || via.ip() != Some(address) {
             self.out.extend_from_slice(b";received=");
-            push_address(self.out, address);
+            digits::push_address(self.out, address);
         }
         self.out.extend_from_slice(b"\r\n");
     }
@@ -358,28 +358,7 @@ fn push_escaped(out: &mut Vec<u8>, octet: u8) {
 }
 
 fn push_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    out.extend_from_slice(decimal(number as u64, &mut digits));
-}
-
-fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    use std::io::Write as _;
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{address}");
-}
-
-/// The decimal digits of a number; 20 places hold every one.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut used = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    scan::skip(digits, 20 - used)
+    digits::push_number(out, number as u64);
 }
 
 #[cfg(test)]

@@ -135,9 +135,9 @@ impl Call {
 
     /// As tagged fields. A ringing call is kept only to be ended in order after a restart.
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = tagged::Writer::new();
-        writer.bytes(1, &self.facts.encode()).number(2, self.a.0);
-        writer.bytes(3, &self.pair.encode());
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(512));
+        writer.nested(1, |writer| self.facts.write(writer)).number(2, self.a.0);
+        writer.nested(3, |writer| self.pair.encode(writer));
         if let State::Talking { b } = self.state {
             writer.number(4, b.0);
         }

@@ -26,6 +26,9 @@ impl Identity {
 
     /// The group in whose name he calls, if its instructions say so; its number is then the one to show.
     pub fn acting(self, message: &Message<'_>, effects: &Effects<'_>) -> (Self, Option<Speaker>) {
+        if effects.directory().groups().is_empty() {
+            return (self, None); // Nobody acts for another, and the description need not be read.
+        }
         let deed = deed(message);
         let user = self.user.as_deref();
         let speaker = user.and_then(|user| effects.speaker(user, deed, message));

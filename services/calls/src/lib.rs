@@ -317,7 +317,7 @@ impl Room {
             video: deed == Deed::Video,
             ..CallFacts::default()
         };
-        effects.publish(Notice::CallBegan(facts.clone()));
+        effects.publish(Notice::CallBegan(facts.clone().into()));
         let brief = Brief { plan, stages: decision.stages, gate, private };
         let (hunt, outcome) = Hunt::start(brief, effects);
         let late = offer.is_none().then_some(Side::A);
@@ -442,7 +442,7 @@ impl Room {
         // What is kept shows the leg as answered; the shell writes it before the 200 leaves.
         effects.leg(session, call.a, LegCommand::Answer { sdp: towards_a });
         effects.save(session, call.encode(), Durability::Written);
-        effects.publish(Notice::CallAnswered(call.facts.clone()));
+        effects.publish(Notice::CallAnswered(call.facts.clone().into()));
         effects.count("calls.answered");
         call.show(session, effects);
     }
@@ -464,7 +464,7 @@ impl Room {
         call.facts.status = 200;
         effects.leg(session, call.a, LegCommand::Answer { sdp: Some(towards_a) });
         effects.save(session, call.encode(), Durability::Written);
-        effects.publish(Notice::CallAnswered(call.facts.clone()));
+        effects.publish(Notice::CallAnswered(call.facts.clone().into()));
         effects.count("calls.answered_by_reply");
         let ticket = effects.set_timer(effects.now() + AHEAD_MAX);
         self.ahead.insert(ticket, session);

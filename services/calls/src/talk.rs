@@ -267,6 +267,6 @@ impl Room {
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = end.by.to_owned();
         effects.end(session, Some(call.facts.encode()));
-        effects.publish(Notice::CallEnded(call.facts));
+        effects.publish(Notice::CallEnded(call.facts.into()));
     }
 }

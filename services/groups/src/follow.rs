@@ -18,6 +18,9 @@ impl Room {
     /// Looks whether an instruction speaks of what happened.
     pub(crate) fn follow(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
         match notice {
+            // Most calls are nobody's instruction.
+            Notice::CallBegan(_) | Notice::CallAnswered(_)
+                if effects.directory().groups().is_empty() => {}
             Notice::CallBegan(facts) => began(facts, effects),
             Notice::CallAnswered(facts) => answered(facts, effects),
             Notice::GroupWritten { name, from } => self.note_writer(name, from, effects),

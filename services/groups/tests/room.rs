@@ -196,13 +196,13 @@ fn the_others_are_told_of_an_outgoing_call_and_of_its_answer() {
     let mut house = house();
     put(&mut house, "desk", &shared());
     house.heard();
-    house.notice(Notice::CallBegan(call("ann", "dan")));
+    house.notice(Notice::CallBegan(call("ann", "dan").into()));
     // The listener does not want to hear of calls.
     let words = |words: &str| words.to_owned();
     let told = [(words("bob"), words("<sip:ann@example.org>"), words("ann calls dan"))];
     assert_eq!(letters(&house), told);
     let facts = CallFacts { answered_by: "dan".into(), ..call("ann", "dan") };
-    house.notice(Notice::CallAnswered(facts));
+    house.notice(Notice::CallAnswered(facts.into()));
     let told = [(
         words("bob"),
         words("<sip:dan@example.org>"),
@@ -210,20 +210,20 @@ fn the_others_are_told_of_an_outgoing_call_and_of_its_answer() {
     )];
     assert_eq!(letters(&house), told);
     // Of others' calls nobody is told.
-    house.notice(Notice::CallBegan(call("dan", "ann")));
+    house.notice(Notice::CallBegan(call("dan", "ann").into()));
     assert_eq!(letters(&house), []);
     // A member's own instruction comes first.
     let mut body = shared();
     body["members"][0]["instructions"] = json!({"call": {"others": "none"}});
     put(&mut house, "desk", &body);
     house.heard();
-    house.notice(Notice::CallBegan(call("ann", "dan")));
+    house.notice(Notice::CallBegan(call("ann", "dan").into()));
     assert_eq!(letters(&house), []);
     // May listen in: told at least.
     body["members"][0]["instructions"] = json!({"call": {"others": "join"}});
     put(&mut house, "desk", &body);
     house.heard();
-    house.notice(Notice::CallBegan(call("ann", "dan")));
+    house.notice(Notice::CallBegan(call("ann", "dan").into()));
     assert_eq!(letters(&house).len(), 1);
 }
 
@@ -233,7 +233,7 @@ fn the_answer_to_a_call_of_the_group_is_shown_to_the_others() {
     put(&mut house, "desk", &shared());
     house.heard();
     let facts = CallFacts { answered_by: "ann".into(), ..call("dan", "desk") };
-    house.notice(Notice::CallAnswered(facts.clone()));
+    house.notice(Notice::CallAnswered(facts.clone().into()));
     let told = letters(&house);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(
@@ -244,7 +244,7 @@ fn the_answer_to_a_call_of_the_group_is_shown_to_the_others() {
     hidden["instructions"] = json!({"call": {"result": "hidden"}});
     put(&mut house, "desk", &hidden);
     house.heard();
-    house.notice(Notice::CallAnswered(facts));
+    house.notice(Notice::CallAnswered(facts.into()));
     assert_eq!(letters(&house), []);
 }
 
@@ -254,7 +254,7 @@ fn a_call_to_the_group_turns_its_round() {
     put(&mut house, "desk", &shared());
     house.heard();
     for expected in ["bob", "ann"] {
-        house.notice(Notice::CallBegan(call("dan", "+15550111")));
+        house.notice(Notice::CallBegan(call("dan", "+15550111").into()));
         let first = house.heard().into_iter().find_map(|notice| match notice {
             Notice::GroupTurned { first, .. } => Some(first),
             _ => None,

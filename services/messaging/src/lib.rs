@@ -396,7 +396,7 @@ fn known(user: &str, effects: &Effects<'_>) -> Result<(), Refusal> {
 }
 
 /// A line of the event log about a letter; never its text.
-fn event(kind: &str, letter: &Letter, why: &str, effects: &mut Effects<'_>) {
+fn event(kind: &'static str, letter: &Letter, why: &str, effects: &mut Effects<'_>) {
     let data = json!({
         "id": letter.id().to_string(),
         "from": letter.from_uri,

@@ -245,14 +245,16 @@ impl Service for Room {
                 self.reach_changed(user, Some((contact, why)), effects);
             }
             Notice::CallBegan(facts) => {
-                call_changed(facts, [LineState::Trying, LineState::Early], effects);
+                self.call_changed(facts, [LineState::Trying, LineState::Early], effects);
             }
             Notice::CallAnswered(facts) => {
-                call_changed(facts, [LineState::Confirmed; 2], effects);
+                self.call_changed(facts, [LineState::Confirmed; 2], effects);
             }
-            Notice::CallEnded(facts) => call_changed(facts, [LineState::Terminated; 2], effects),
+            Notice::CallEnded(facts) => {
+                self.call_changed(facts, [LineState::Terminated; 2], effects);
+            }
             Notice::ConferenceChanged(facts) => self.conference_changed(facts, effects),
-            Notice::LineChanged { user, line } => self.line_changed(user, line, effects),
+            Notice::LineChanged { user, line } => self.line_changed(user, line.clone(), effects),
             Notice::MessagesWaiting { user, count } => {
                 self.people.entry(user.clone()).or_default().waiting = *count;
                 self.tell_all(user, Package::MessageSummary, None, effects);
@@ -322,32 +324,42 @@ impl Room {
         }
         effects.respond(request, refusal.verdict().sip, &headers);
     }
-}
 
-/// Tells the homes of both sides how far a call is: the caller's state, then the callee's. Whoever was called and did
-/// not answer himself has the call no more.
-fn call_changed(facts: &CallFacts, states: [LineState; 2], effects: &mut Effects<'_>) {
-    let [caller, called] = [&facts.from, &facts.to].map(|address| user_of(address, effects));
-    let answered = Some(facts.answered_by.clone()).filter(|user| !user.is_empty());
-    let over = answered.is_some() && answered != called;
-    let called_state = if over { LineState::Terminated } else { states[1] };
-    let answered = answered.filter(|_| over);
-    let sides = [
-        (caller, true, &facts.to, "", states[0]),
-        (called, false, &facts.from, facts.from_name.as_str(), called_state),
-        (answered, false, &facts.from, facts.from_name.as_str(), states[1]),
-    ];
-    for (user, calls, remote, remote_name, state) in sides {
-        let Some(user) = user else { continue };
-        let line = LineFacts {
-            call: facts.session,
-            call_id: facts.call_id.clone(),
-            calls,
-            remote: remote.clone(),
-            remote_name: remote_name.to_owned(),
-            state,
-        };
-        effects.publish(Notice::LineChanged { user, line });
+    /// Tells the homes of both sides how far a call is: the caller's state, then the callee's. Whoever was called and
+    /// did not answer himself has the call no more.
+    fn call_changed(
+        &mut self,
+        facts: &CallFacts,
+        states: [LineState; 2],
+        effects: &mut Effects<'_>,
+    ) {
+        let [caller, called] = [&facts.from, &facts.to].map(|address| user_of(address, effects));
+        let answered = Some(facts.answered_by.clone()).filter(|user| !user.is_empty());
+        let over = answered.is_some() && answered != called;
+        let called_state = if over { LineState::Terminated } else { states[1] };
+        let answered = answered.filter(|_| over);
+        let sides = [
+            (caller, true, &facts.to, "", states[0]),
+            (called, false, &facts.from, facts.from_name.as_str(), called_state),
+            (answered, false, &facts.from, facts.from_name.as_str(), states[1]),
+        ];
+        for (user, calls, remote, remote_name, state) in sides {
+            let Some(user) = user else { continue };
+            let line = LineFacts {
+                call: facts.session,
+                call_id: facts.call_id.clone(),
+                calls,
+                remote: remote.clone(),
+                remote_name: remote_name.to_owned(),
+                state,
+            };
+            // No other room has use for it.
+            if effects.hosts(effects.home(&user)) {
+                self.line_changed(&user, line, effects);
+            } else {
+                effects.publish(Notice::LineChanged { user, line });
+            }
+        }
     }
 }
 

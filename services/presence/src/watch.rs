@@ -187,7 +187,7 @@ impl Room {
     }
 
     /// A call on a line of a user changed.
-    pub(crate) fn line_changed(&mut self, user: &str, line: &LineFacts, effects: &mut Effects<'_>) {
+    pub(crate) fn line_changed(&mut self, user: &str, line: LineFacts, effects: &mut Effects<'_>) {
         let over = line.state == LineState::Terminated;
         if let (true, Some(ended)) = (over, &mut self.ended) {
             ended.insert(line.call);
@@ -197,13 +197,13 @@ impl Room {
         }
         let person = self.people.entry(user.to_owned()).or_default();
         match person.lines.iter_mut().find(|known| known.call == line.call) {
-            Some(known) => *known = line.clone(),
+            Some(known) => *known = line,
             None if over => return, // It was over already.
             None => {
                 if person.lines.len() >= LINES_MAX {
                     person.lines.remove(0);
                 }
-                person.lines.push(line.clone());
+                person.lines.push(line);
             }
         }
         self.tell_all(user, Package::Dialog, None, effects);

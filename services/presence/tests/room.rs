@@ -199,9 +199,9 @@ fn a_lamp_follows_the_calls_of_a_line_rfc_4235() {
     assert_eq!(header(&first, "Content-Type"), "application/dialog-info+xml");
     assert!(body(&first).contains("version=\"0\" state=\"full\" entity=\"sip:bob@example.org\"/>"));
     let states = [
-        (Notice::CallBegan(facts("carol", "bob")), "<state>early</state>"),
-        (Notice::CallAnswered(facts("carol", "bob")), "<state>confirmed</state>"),
-        (Notice::CallEnded(facts("carol", "bob")), "<state>terminated</state>"),
+        (Notice::CallBegan(facts("carol", "bob").into()), "<state>early</state>"),
+        (Notice::CallAnswered(facts("carol", "bob").into()), "<state>confirmed</state>"),
+        (Notice::CallEnded(facts("carol", "bob").into()), "<state>terminated</state>"),
     ];
     for (place, (notice, state)) in states.into_iter().enumerate() {
         house.seconds(FAST_GAP.as_secs());
@@ -217,7 +217,7 @@ fn a_lamp_follows_the_calls_of_a_line_rfc_4235() {
     // The caller's side, and nothing of the call that is over.
     house.seconds(1);
     let call = CallFacts { session: SessionId(78), ..facts("bob", "carol") };
-    let out = house.notice(Notice::CallBegan(call));
+    let out = house.notice(Notice::CallBegan(call.into()));
     let text = news(&mut house, &out);
     assert!(body(&text).contains("direction=\"initiator\"><state>trying</state>"));
     assert_eq!(body(&text).matches("<dialog ").count(), 1);
@@ -226,14 +226,14 @@ fn a_lamp_follows_the_calls_of_a_line_rfc_4235() {
 #[test]
 fn a_call_that_is_there_already_is_seen_and_a_restart_keeps_the_lamp() {
     let mut house = house();
-    house.notice(Notice::CallAnswered(facts("carol", "bob")));
+    house.notice(Notice::CallAnswered(facts("carol", "bob").into()));
     let (_, first) = watch(&mut house, "bob", "dialog");
     assert!(body(&first).contains("<state>confirmed</state>"));
     let mut house = Phones::with_log(room, house.shard.snapshot(), 5);
     let out = house.seconds(15);
     assert!(body(&news(&mut house, &out)).contains("<state>confirmed</state>"));
     house.seconds(1);
-    let out = house.notice(Notice::CallEnded(facts("carol", "bob")));
+    let out = house.notice(Notice::CallEnded(facts("carol", "bob").into()));
     assert!(body(&news(&mut house, &out)).contains("<state>terminated</state>"));
 }
 
@@ -242,16 +242,16 @@ fn a_call_that_another_answered_is_on_his_line_only() {
     let mut house = house();
     watch(&mut house, "bob", "dialog");
     house.seconds(1);
-    let out = house.notice(Notice::CallBegan(facts("alice", "bob")));
+    let out = house.notice(Notice::CallBegan(facts("alice", "bob").into()));
     news(&mut house, &out);
     house.seconds(1);
     let call = CallFacts { answered_by: "carol".into(), ..facts("alice", "bob") };
-    let out = house.notice(Notice::CallAnswered(call.clone()));
+    let out = house.notice(Notice::CallAnswered(call.clone().into()));
     assert!(body(&news(&mut house, &out)).contains("<state>terminated</state>"));
     let (_, first) = watch(&mut house, "carol", "dialog");
     assert!(body(&first).contains("<state>confirmed</state>"));
     house.seconds(1);
-    let out = house.notice(Notice::CallEnded(call));
+    let out = house.notice(Notice::CallEnded(call.into()));
     assert!(body(&news(&mut house, &out)).contains("<state>terminated</state>"));
 }
 
@@ -261,7 +261,7 @@ fn with_whom_somebody_talks_may_be_hidden() {
         Box::new(Room::new(Config { watch_parties: false, ..Config::default() }))
     }
     let mut house = Phones::new(discreet);
-    house.notice(Notice::CallAnswered(facts("carol", "bob")));
+    house.notice(Notice::CallAnswered(facts("carol", "bob").into()));
     let (_, first) = watch(&mut house, "bob", "dialog");
     assert!(body(&first).contains("confirmed") && !body(&first).contains("carol"));
     fn closed() -> Box<dyn Service> {
@@ -353,7 +353,9 @@ fn a_watcher_that_forgot_is_forgotten() {
     house.say(1, &reply_to(&first, "481 Subscription Does Not Exist", ""));
     assert_eq!((house.gauge("subscriptions"), house.sessions_kept()), (0, 0));
     house.seconds(10);
-    assert!(house.notice(Notice::CallBegan(facts("carol", "bob"))).requests("NOTIFY").is_empty());
+    assert!(
+        house.notice(Notice::CallBegan(facts("carol", "bob").into())).requests("NOTIFY").is_empty()
+    );
 }
 
 #[test]
@@ -403,7 +405,7 @@ fn who_is_deleted_is_watched_no_more() {
 fn the_api_shows_what_is_seen_and_by_whom() {
     let mut house = house();
     watch(&mut house, "bob", "dialog");
-    house.notice(Notice::CallAnswered(facts("carol", "bob")));
+    house.notice(Notice::CallAnswered(facts("carol", "bob").into()));
     let out = house.api("GET /v1/presence", &[("user", "bob")], "");
     let item = &out.answer().1["items"][0];
     assert_eq!(item["watchers"], json!([{"watcher": "alice", "package": "dialog"}]));

@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchboard::notice::CallFacts;
@@ -124,8 +125,9 @@ impl Service for Room {
             call_event("call.ended", facts, effects);
         }
         if let Notice::BindingArrived { user, binding } = notice {
-            let data = json!({"user": user, "contact": bare(&binding.contact)});
-            effects.event("binding.arrived", user, &data);
+            let (whose, contact) = (user.clone(), bare(&binding.contact).to_owned());
+            let data = move || json!({"user": whose, "contact": contact});
+            effects.event_later("binding.arrived", user.clone(), data);
         }
         if let Notice::BindingGone { user, contact, why } = notice {
             let data = json!({"user": user, "contact": bare(contact), "why": why});
@@ -148,11 +150,17 @@ impl Service for Room {
     }
 }
 
-fn call_event(kind: &str, facts: &CallFacts, effects: &mut Effects<'_>) {
+fn call_event(kind: &'static str, facts: &Arc<CallFacts>, effects: &mut Effects<'_>) {
     let id = CallId(facts.session.0).to_string();
+    let facts = Arc::clone(facts);
+    effects.event_later(kind, id, move || shown(&facts));
+}
+
+/// A call as its events show it.
+fn shown(facts: &CallFacts) -> Value {
     let time = |time: UnixTime| time.to_string();
     let mut data = json!({
-        "id": id,
+        "id": CallId(facts.session.0).to_string(),
         "from": facts.from,
         "to": facts.to,
         "from_name": facts.from_name,
@@ -170,7 +178,7 @@ fn call_event(kind: &str, facts: &CallFacts, effects: &mut Effects<'_>) {
         data["status"] = json!(facts.status);
         data["refusal"] = json!(facts.refusal);
     }
-    effects.event(kind, &id, &data);
+    data
 }
 
 /// A contact without its parameters, which may hold a push token.

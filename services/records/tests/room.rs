@@ -132,10 +132,10 @@ fn questions_are_bounded() {
 #[test]
 fn facts_become_events_without_tokens() {
     let mut house = house();
-    let out = house.notice(Notice::CallBegan(CallFacts { ended: None, ..facts() }));
+    let out = house.notice(Notice::CallBegan(CallFacts { ended: None, ..facts() }.into()));
     assert_eq!(out.events()[0].0, "call.began");
     assert!(out.events()[0].1.get("outcome").is_none());
-    let out = house.notice(Notice::CallEnded(facts()));
+    let out = house.notice(Notice::CallEnded(facts().into()));
     let (kind, data) = &out.events()[0];
     assert_eq!((kind.as_str(), &data["talk_seconds"]), ("call.ended", &json!(12)));
     let binding = Binding {

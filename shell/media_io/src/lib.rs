@@ -105,12 +105,27 @@ impl Pump {
     /// Hands over one command; whether it was taken. Never waits. A command is refused only when
     /// [`COMMANDS_MAX`] others wait, or when the pump has ended.
     pub fn send(&self, command: Command) -> bool {
-        let taken = match self.commands.try_send(command) {
-            Ok(()) => true,
-            Err(TrySendError::Disconnected(_) | TrySendError::Full(_)) => false,
-        };
-        self.doorbell.ring();
+        let taken = self.queue(command);
+        self.wake();
         taken
+    }
+
+    /// The same without waking the pump: for who has more than one command and calls [`wake`](Self::wake) behind the
+    /// last. A woken thread on a busy core costs more than its commands.
+    pub fn queue(&self, command: Command) -> bool {
+        match self.commands.try_send(command) {
+            Ok(()) => true,
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(_)) => {
+                self.wake();
+                false
+            }
+        }
+    }
+
+    /// Wakes the pump for what was queued.
+    pub fn wake(&self) {
+        self.doorbell.ring();
     }
 
     /// Ends the thread and waits until it has ended. Commands that still wait are not obeyed.

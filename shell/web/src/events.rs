@@ -35,6 +35,8 @@ pub const EVENT_MAX: usize = 64 * 1024;
 pub const STREAMS_MAX: usize = 256;
 /// Octets that are handed to a connection at once, plus one line.
 const CHUNK_MAX: usize = 16 * 1024;
+/// Lines that are looked at for one chunk: none is shorter than a hundred octets.
+const BATCH_MAX: usize = CHUNK_MAX / 100;
 /// Chunks that wait for one connection.
 const CHUNKS_MAX: usize = 4;
 /// How long a reader may leave them waiting.
@@ -44,19 +46,20 @@ pub struct Events {
     ring: Arc<Ring>,
     streams: Arc<Semaphore>,
     streams_max: usize,
-    source: String,
     heartbeat: Duration,
     stopped: watch::Receiver<Option<Duration>>,
 }
 
 struct Ring {
+    source: String,
     lines: Mutex<Lines>,
     kept_max: usize,
     newest: watch::Sender<u64>,
 }
 
 struct Lines {
-    kept: VecDeque<(u64, Bytes)>,
+    /// By number; written out when they are read.
+    kept: VecDeque<Arc<EventLine>>,
     octets: usize,
     next: u64,
 }
@@ -71,38 +74,20 @@ impl Events {
         // Room for a million events a second, and exact in a double.
         let next = now.as_seconds() * 1_000_000 + 1;
         let lines = Mutex::new(Lines { kept: VecDeque::new(), octets: 0, next });
-        let ring = Ring { lines, kept_max: limits.events_kept, newest: watch::Sender::new(0) };
+        let source = if public.is_empty() { "/".into() } else { public.into() };
+        let (kept_max, newest) = (limits.events_kept, watch::Sender::new(0));
+        let ring = Ring { source, lines, kept_max, newest };
         Self {
             ring: Arc::new(ring),
             streams: Arc::new(Semaphore::new(limits.streams)),
             streams_max: limits.streams,
-            source: if public.is_empty() { "/".into() } else { public.into() },
             heartbeat: limits.heartbeat,
             stopped,
         }
     }
 
     pub fn push(&self, line: EventLine) {
-        let kind: String = line.kind.chars().filter(|letter| !letter.is_control()).collect();
-        let data = (line.data.len() <= EVENT_MAX)
-            .then(|| serde_json::from_str::<Value>(&line.data).unwrap_or(Value::String(line.data)));
-        let mut event = json!({
-            "specversion": "1.0",
-            "source": self.source,
-            "type": kind,
-            "time": line.time.to_string(),
-        });
-        if !line.subject.is_empty() {
-            event["subject"] = line.subject.into();
-        }
-        match data {
-            Some(data) => {
-                event["datacontenttype"] = "application/json".into();
-                event["data"] = data;
-            }
-            None => event["datadropped"] = true.into(),
-        }
-        self.ring.push(&kind, event);
+        self.ring.push(line);
     }
 
     /// Readers that are there now.
@@ -138,17 +123,15 @@ struct Batch {
 }
 
 impl Ring {
-    fn push(&self, kind: &str, mut event: Value) {
+    fn push(&self, line: EventLine) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let number = lines.next;
         lines.next += 1;
-        event["id"] = number.to_string().into();
-        let line = Bytes::from(format!("id: {number}\nevent: {kind}\ndata: {event}\n\n"));
-        lines.octets += line.len();
-        lines.kept.push_back((number, line));
+        lines.octets += size(&line);
+        lines.kept.push_back(Arc::new(line));
         while lines.kept.len() > self.kept_max || lines.octets > EVENTS_MEMORY {
-            let Some((_, oldest)) = lines.kept.pop_front() else { break };
-            lines.octets -= oldest.len();
+            let Some(oldest) = lines.kept.pop_front() else { break };
+            lines.octets -= size(&oldest);
         }
         drop(lines);
         self.newest.send_replace(number);
@@ -161,7 +144,7 @@ impl Ring {
 
     fn after(&self, last: u64) -> Batch {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = lines.kept.front().map_or(lines.next, |(number, _)| *number);
+        let oldest = lines.next - lines.kept.len() as u64;
         // A number from the future was given by a clock that went back: nothing is known about it.
         let missed = (last + 1 < oldest || last >= lines.next).then_some(oldest);
         let mut batch = Batch {
@@ -170,15 +153,46 @@ impl Ring {
             missed,
         };
         let from = usize::try_from(batch.last + 1 - oldest).unwrap_or(usize::MAX);
-        for (number, line) in lines.kept.iter().skip(from) {
+        let next: Vec<_> = lines.kept.iter().skip(from).take(BATCH_MAX).cloned().collect();
+        // Whoever adds a line shall not wait until these are written out.
+        drop(lines);
+        for line in next {
             if batch.octets.len() >= CHUNK_MAX {
                 break;
             }
-            batch.octets.extend_from_slice(line);
-            batch.last = *number;
+            batch.last += 1;
+            write(&self.source, batch.last, &line, &mut batch.octets);
         }
         batch
     }
+}
+
+/// Octets that a kept line counts for.
+fn size(line: &EventLine) -> usize {
+    line.kind.len() + line.subject.len() + line.data.size() + size_of::<EventLine>()
+}
+
+/// One line as it is sent.
+fn write(source: &str, number: u64, line: &EventLine, out: &mut Vec<u8>) {
+    let kind: String = line.kind.chars().filter(|letter| !letter.is_control()).collect();
+    let mut event = json!({
+        "specversion": "1.0",
+        "id": number.to_string(),
+        "source": source,
+        "type": kind,
+        "time": line.time.to_string(),
+    });
+    if !line.subject.is_empty() {
+        event["subject"] = line.subject.as_str().into();
+    }
+    let data = line.data.text();
+    if data.len() <= EVENT_MAX {
+        event["datacontenttype"] = "application/json".into();
+        event["data"] = serde_json::from_str(&data).unwrap_or(Value::String(data.into_owned()));
+    } else {
+        event["datadropped"] = true.into();
+    }
+    out.extend_from_slice(format!("id: {number}\nevent: {kind}\ndata: {event}\n\n").as_bytes());
 }
 
 /// One connection's place in the ring.
@@ -252,6 +266,8 @@ fn gap(last: u64, oldest: u64) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use switchboard::input::EventData;
+
     use super::*;
 
     fn events(kept: usize) -> (Events, watch::Sender<Option<Duration>>) {
@@ -265,7 +281,7 @@ mod tests {
             kind: "a\nb".into(),
             subject: n.to_string(),
             time: UnixTime(0),
-            data: data.into(),
+            data: EventData::Text(data.into()),
         }
     }
 

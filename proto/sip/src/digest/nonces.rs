@@ -10,7 +10,7 @@ use std::time::Duration;
 use hmac::digest::{Key, KeyInit};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use types::{Rng, Secret, UnixTime};
+use types::{Rng, UnixTime};
 
 use super::{Credentials, Ha1, Qop, Target, digit, from_hex};
 
@@ -29,7 +29,8 @@ const TAG: usize = 12;
 /// other. The key may be shared, so that a nonce survives a restart and counts on every shard.
 #[derive(Debug)]
 pub struct Nonces {
-    key: Secret<[u8; 32]>,
+    /// With the key in it: each tag begins with a copy.
+    keyed: Hmac<Sha256>,
     counter: u32,
     used: BTreeMap<Stamp, Uses>,
     used_max: usize,
@@ -75,8 +76,11 @@ pub enum Admission {
 impl Nonces {
     /// `rng` gives the counter its start, so that two holders of one key do not mint the same.
     pub fn new(key: [u8; 32], rng: &mut Rng) -> Self {
+        // HMAC takes a key of any length: a block of its hash is one that needs no check.
+        let mut block = Key::<Hmac<Sha256>>::default();
+        block.iter_mut().zip(key).for_each(|(octet, byte)| *octet = byte);
         Self {
-            key: Secret::new(key),
+            keyed: <Hmac<Sha256> as KeyInit>::new(&block),
             counter: rng.next_u64() as u32,
             used: BTreeMap::new(),
             used_max: NONCES_MAX,
@@ -90,16 +94,23 @@ impl Nonces {
         let stamp = (now, self.counter);
         let head = stamp_octets(stamp);
         let tag = self.tag(stamp, source).finalize().into_bytes();
-        head.iter()
-            .chain(tag.iter().take(TAG))
-            .flat_map(|octet| [digit(octet >> 4), digit(octet & 15)])
-            .map(char::from)
-            .collect()
+        let mut nonce = String::with_capacity((head.len() + TAG) * 2);
+        for octet in head.iter().chain(tag.iter().take(TAG)) {
+            nonce.push(char::from(digit(octet >> 4)));
+            nonce.push(char::from(digit(octet & 15)));
+        }
+        nonce
     }
 
     /// Judges a nonce without spending it.
     pub fn check(&self, nonce: &[u8], nc: u32, now: UnixTime, source: &[u8]) -> NonceVerdict {
-        let Some(stamp) = self.recognise(nonce, source) else { return NonceVerdict::Forged };
+        match self.recognise(nonce, source) {
+            Some(stamp) => self.judge(stamp, nc, now),
+            None => NonceVerdict::Forged,
+        }
+    }
+
+    fn judge(&self, stamp: Stamp, nc: u32, now: UnixTime) -> NonceVerdict {
         let (minted, _) = stamp;
         // A nonce from the future was minted before our clock was set back.
         if now.since(minted) > NONCE_LIFE || minted.since(now) > NONCE_LIFE || nc == 0 {
@@ -116,7 +127,12 @@ impl Nonces {
     /// Marks one use of a nonce. Only for proofs that fitted, or strangers would push out the
     /// others.
     pub fn spend(&mut self, nonce: &[u8], nc: u32, now: UnixTime, source: &[u8]) {
-        let Some(stamp) = self.recognise(nonce, source) else { return };
+        if let Some(stamp) = self.recognise(nonce, source) {
+            self.mark(stamp, nc, now);
+        }
+    }
+
+    fn mark(&mut self, stamp: Stamp, nc: u32, now: UnixTime) {
         self.used.entry(stamp).or_insert(Uses { highest: 0, seen: 0 }).add(nc);
         while let Some(oldest) = self.used.first_entry() {
             let (minted, _) = *oldest.key();
@@ -142,17 +158,17 @@ impl Nonces {
         now: UnixTime,
     ) -> Admission {
         let Qop::Auth { nc, .. } = credentials.qop else { return Admission::Wrong };
-        let verdict = self.check(&credentials.nonce, nc, now, source);
-        if verdict == NonceVerdict::Forged {
+        let Some(stamp) = self.recognise(&credentials.nonce, source) else {
             return Admission::Forged;
-        }
+        };
+        let verdict = self.judge(stamp, nc, now);
         if !credentials.verify(ha1, target) {
             return Admission::Wrong;
         }
         if verdict == NonceVerdict::Stale {
             return Admission::Stale;
         }
-        self.spend(&credentials.nonce, nc, now, source);
+        self.mark(stamp, nc, now);
         Admission::Accepted
     }
 
@@ -172,10 +188,7 @@ impl Nonces {
     }
 
     fn tag(&self, stamp: Stamp, source: &[u8]) -> Hmac<Sha256> {
-        // HMAC takes a key of any length: a block of its hash is one that needs no check.
-        let mut block = Key::<Hmac<Sha256>>::default();
-        block.iter_mut().zip(self.key.reveal()).for_each(|(octet, byte)| *octet = *byte);
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&block);
+        let mut mac = self.keyed.clone();
         mac.update(&stamp_octets(stamp));
         mac.update(source);
         mac

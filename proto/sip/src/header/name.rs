@@ -125,54 +125,59 @@ names! {
 /// How many names there are, `Other` included.
 pub(crate) const COUNT: usize = Name::ALL.len() + 1;
 
-/// Octets of the longest name.
-const LENGTH_MAX: usize = 32;
+/// Places of the table of names: more than twice as many as there are names.
+const PLACES: usize = 512;
 
-/// Most names of one length.
-const SAME_LENGTH_MAX: usize = 16;
+/// The names by their mark, those that share one behind each other; `Other` where there is none.
+static BY_MARK: [Name; PLACES] = by_mark();
 
-/// The names of one length, each behind its first letter in lower case; filled up with zeros.
-type Candidates = [(u8, Name); SAME_LENGTH_MAX];
-
-/// For each length, the names that long.
-const BY_LENGTH: [Candidates; LENGTH_MAX] = by_length();
+/// What tells most names apart: length, first and last letter, and the one in the middle.
+const fn mark(length: usize, first: u8, middle: u8, last: u8) -> usize {
+    let letters =
+        (first | 0x20) as usize * 5 + (middle | 0x20) as usize * 31 + (last | 0x20) as usize;
+    (letters + length * 67) % PLACES
+}
 
 #[expect(
     clippy::indexing_slicing,
     reason = "runs in the compiler, where a wrong index is an error"
 )]
-const fn by_length() -> [Candidates; LENGTH_MAX] {
-    let mut table = [[(0, Name::Other); SAME_LENGTH_MAX]; LENGTH_MAX];
-    let mut used = [0; LENGTH_MAX];
+const fn by_mark() -> [Name; PLACES] {
+    let mut table = [Name::Other; PLACES];
     let mut at = 0;
     while at < Name::ALL.len() {
         let text = Name::ALL[at].as_str().as_bytes();
-        let letter = text[0].to_ascii_lowercase();
-        table[text.len()][used[text.len()]] = (letter, Name::ALL[at]);
-        used[text.len()] += 1;
+        let mut place = mark(text.len(), text[0], text[text.len() / 2], text[text.len() - 1]);
+        while !matches!(table[place], Name::Other) {
+            place = (place + 1) % PLACES;
+        }
+        table[place] = Name::ALL[at];
         at += 1;
     }
     table
 }
 
 impl Name {
-    /// The name of these octets, in any case, long or compact; `Other` when there is none. The
-    /// length leaves a handful of candidates and the first letter mostly one.
+    /// The name of these octets, in any case, long or compact; `Other` when there is none.
     ///
     /// Spec: RFC 3261 §7.3.3
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let Some(first) = bytes.first() else { return Self::Other };
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return Self::Other };
         if bytes.len() == 1 {
             return Self::compact(*first);
         }
-        let letter = first.to_ascii_lowercase();
-        let candidates = BY_LENGTH.get(bytes.len()).map_or(&[][..], |names| names);
-        for (_, name) in candidates.iter().filter(|(first, _)| *first == letter) {
-            if name.as_str().as_bytes().eq_ignore_ascii_case(bytes) {
-                return *name;
+        let middle = bytes.get(bytes.len() / 2).copied().unwrap_or_default();
+        let mut place = mark(bytes.len(), *first, middle, *last);
+        // The table has free places, so this ends.
+        loop {
+            let name = BY_MARK.get(place).copied().unwrap_or(Self::Other);
+            let text = name.as_str().as_bytes();
+            // Most spell it as the standard does.
+            if name == Self::Other || text == bytes || text.eq_ignore_ascii_case(bytes) {
+                return name;
             }
+            place = (place + 1) % PLACES;
         }
-        Self::Other
     }
 }
 

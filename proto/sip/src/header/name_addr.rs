@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::typed::text;
-use crate::{DecodeError, Params, Uri, scan};
+use crate::{DecodeError, Params, Uri, scan, uri};
 
 /// `"Name" <uri>;params` or `uri;params`.
 ///
@@ -25,7 +25,7 @@ impl<'a> NameAddr<'a> {
         let value = scan::trim(value);
         let name_end = match value.first() {
             Some(b'"') => scan::quoted_end(value).ok_or(DecodeError::NameAddr)?,
-            _ => match value.iter().position(|octet| matches!(octet, b'<' | b'"')) {
+            _ => match memchr::memchr2(b'<', b'"', value) {
                 Some(at) if value.get(at) == Some(&b'<') => at,
                 // A quote before any bracket: it can only be the value of a parameter.
                 _ => return Self::decode_plain(value),
@@ -58,10 +58,9 @@ impl<'a> NameAddr<'a> {
     }
 
     fn build(display: &'a [u8], uri: &'a [u8], params: &'a [u8]) -> Result<Self, DecodeError> {
-        let in_uri = |octet: &u8| *octet <= b' ' || matches!(octet, b'<' | b'>' | b'"' | 0x7f);
         let params = scan::trim(params);
         if uri.is_empty()
-            || uri.iter().any(in_uri)
+            || uri::NOT_IN_URI.has_any(uri)
             || !matches!(params.first(), None | Some(b';'))
             || !scan::quotes_close(params)
         {

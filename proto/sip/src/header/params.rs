@@ -1,7 +1,11 @@
 //! Parameters behind a semicolon, of headers and of URIs.
 
 use super::typed;
-use crate::{scan, uri};
+use crate::scan::{self, OctetSet};
+use crate::uri;
+
+/// What ends the value of a parameter, unless it stands in quotes.
+static SEPARATORS: OctetSet = OctetSet::new(false, b" \t\r\n\"<>,");
 
 /// `;name=value;flag` and so on, read when asked for.
 ///
@@ -64,9 +68,7 @@ impl<'a> Params<'a> {
                 Some(value) if value.first() == Some(&b'"') => {
                     scan::quoted_end(value) == Some(value.len())
                 }
-                Some(value) => !value.iter().any(|octet| {
-                    scan::is_space(*octet) || matches!(octet, b'"' | b'<' | b'>' | b',')
-                }),
+                Some(value) => !SEPARATORS.has_any(value),
             };
             if !fits || !scan::is_token_text(name) {
                 return false;

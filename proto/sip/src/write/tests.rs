@@ -157,6 +157,6 @@ fn text_for_quotes_users_hosts_and_numbers() {
     assert_eq!(host("::ffff:1.2.3.4".parse().unwrap()), "1.2.3.4");
     assert_eq!(uri(Some(b"a@b"), b"h>\r\n", Some(5070)), "sip:a%40b@h:5070");
     for number in [0, 9, 10, u64::MAX] {
-        assert_eq!(text(decimal(number, &mut [0; 20])), number.to_string());
+        assert_eq!(text(types::digits::decimal(number, &mut [0; 20])), number.to_string());
     }
 }

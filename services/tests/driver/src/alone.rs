@@ -35,7 +35,7 @@ impl Service for Witness {
                 let (callee, caller, until) = ("1002", Some("1001"), UnixTime::seconds(START + 60));
                 let plan = LegPlan { session, call, callee, caller, until };
                 for Attachment::Header(name, value) in effects.attachments(&plan) {
-                    effects.event(&name, "", &value.into());
+                    effects.event(name, "", &value.into());
                 }
             }
             _ => {}

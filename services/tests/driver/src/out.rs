@@ -88,8 +88,8 @@ impl Out {
     pub fn events(&self) -> Vec<(String, serde_json::Value)> {
         self.each(|output| match output {
             Output::Event(line) => Some((
-                line.kind.clone(),
-                serde_json::from_str(&line.data).expect("events are JSON"),
+                line.kind.clone().into_owned(),
+                serde_json::from_str(&line.data.text()).expect("events are JSON"),
             )),
             _ => None,
         })

@@ -155,7 +155,7 @@ impl Wire {
         let of_kind =
             |output: &mut Output| matches!(output, Output::Event(line) if line.kind == kind);
         let found = self.others.extract_if(.., of_kind).filter_map(|output| match output {
-            Output::Event(line) => serde_json::from_str(&line.data).ok(),
+            Output::Event(line) => serde_json::from_str(&line.data.text()).ok(),
             _ => None,
         });
         found.collect()
