@@ -116,6 +116,13 @@ const PACKAGES: &[Package] = &[
         service: None,
         purposes: &[Purpose::Test],
     },
+    Package {
+        name: "valgrind",
+        why: "counts the instructions of a call, which no busy machine changes",
+        check: Check::Program("valgrind"),
+        service: None,
+        purposes: &[Purpose::Bench],
+    },
 ];
 
 const NPM: Package = Package {

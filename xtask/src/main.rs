@@ -12,7 +12,7 @@ const USAGE: &str = "cargo xtask COMMAND
   dev [-- WORDS]      install what is missing, build, start `carillon dev WORDS`
   test [WORDS]        install what is missing, run every test (WORDS go to cargo test)
   ci                  every check and every test, as before a merge
-  bench NAME [WORDS]  measure beside a peer: sip (media, voice, cache and ptt are to come)
+  bench NAME [WORDS]  measure: sip beside a peer, instructions alone (media, voice, cache and ptt are to come)
   floors              manifests against the tables of ARCHITECTURE.md
   licences            outside crates against deny.toml
   new-service NAME    write the folder of a new room and its lines in the corridor

@@ -512,7 +512,8 @@ fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
     let tell = move |event: media::Event| {
         let bridge: BridgeId = match &event {
-            media::Event::Closed { bridge, .. } => *bridge,
+            // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
+            media::Event::Closed { .. } => return,
             media::Event::Failed { stream, .. } | media::Event::Latched { stream, .. } => {
                 stream.bridge
             }

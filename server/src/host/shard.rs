@@ -35,6 +35,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const WRITE_RETRY: Duration = Duration::from_millis(200);
 /// Octets of a snapshot between two writes: below what the log's buffer takes.
 const SNAPSHOT_STEP: usize = 4 << 20;
+/// How long the pump may hear later that streams have ended: it then hears of many at once.
+const CLOSE_WAIT: Duration = Duration::from_millis(20);
 /// How long the end waits for the log to be synced.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -103,6 +105,9 @@ pub struct Loop {
     told: Log,
     /// Whether the media pump refused the last command.
     media_stuck: bool,
+    /// When the media pump is woken for the commands that it has got: once for a turn, or for a little while when they
+    /// only end streams.
+    media_wake: Option<Instant>,
     next_housekeeping: Instant,
     stopping: bool,
 }
@@ -158,6 +163,7 @@ impl Loop {
             log: Log::Writable,
             told: Log::Writable,
             media_stuck: false,
+            media_wake: None,
             next_housekeeping,
             stopping: false,
         })
@@ -207,6 +213,7 @@ impl Loop {
         let mut at = self.next_housekeeping;
         at = self.shard.deadline().map_or(at, |deadline| deadline.min(at));
         at = self.retry.map_or(at, |retry| retry.min(at));
+        at = self.media_wake.map_or(at, |wake| wake.min(at));
         at.since(now)
     }
 
@@ -372,6 +379,10 @@ impl Loop {
         for place in 0..self.sockets.len() {
             self.flush(place);
         }
+        if self.media_wake.is_some_and(|at| at <= self.clock.read().now) {
+            self.media_wake = None;
+            self.doors.pump.wake();
+        }
         self.tell_log(unsaved, reached);
     }
 
@@ -501,7 +512,13 @@ impl Loop {
                 }
             }
             Output::Media(command) => {
-                let taken = self.doors.pump.send(command);
+                let soon = match &command {
+                    media::Command::Close { .. } => CLOSE_WAIT,
+                    media::Command::Aim { .. } | media::Command::Open { .. } => Duration::ZERO,
+                };
+                let wake = self.clock.read().now + soon;
+                self.media_wake = Some(self.media_wake.map_or(wake, |known| known.min(wake)));
+                let taken = self.doors.pump.queue(command);
                 if !taken {
                     self.count("media.commands_dropped", 1);
                 }
