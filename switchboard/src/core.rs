@@ -186,6 +186,8 @@ pub struct Core {
     /// Bindings as they were before their newest saves, at most `UNDO_MAX`.
     pub(crate) undo: VecDeque<Undo>,
     pub(crate) draining: bool,
+    /// More comes than can be done.
+    pub(crate) crowded: bool,
     pub(crate) room_names: Vec<&'static str>,
     next_mark: u64,
     next_ticket: u64,
@@ -229,6 +231,7 @@ impl Core {
             reading: BTreeSet::new(),
             undo: VecDeque::new(),
             draining: false,
+            crowded: false,
             room_names: Vec::new(),
             next_mark: 0,
             next_ticket: 0,

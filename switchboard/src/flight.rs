@@ -117,6 +117,7 @@ impl Flight {
             }
             other @ (Input::Api(_)
             | Input::Begin
+            | Input::Crowded(_)
             | Input::Drain
             | Input::FlowClosed { .. }
             | Input::LogBack
@@ -259,6 +260,7 @@ fn without_secrets(mut input: Input<'_>) -> Input<'_> {
         Input::Undelivered { bytes, .. } => *bytes = without_proofs(bytes),
         Input::Adopt(_)
         | Input::Begin
+        | Input::Crowded(_)
         | Input::Drain
         | Input::FlowClosed { .. }
         | Input::LogBack

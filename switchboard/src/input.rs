@@ -92,6 +92,9 @@ pub enum Input<'a> {
     },
     /// No new sessions from now on.
     Drain,
+    // Behind the others: what was recorded before knows variants by their place.
+    /// More comes than can be done (true): new requests are refused until that is over (false).
+    Crowded(bool),
 }
 
 /// What a shard wants done, in order.

@@ -463,6 +463,10 @@ impl Core {
             self.refuse_early(flow, message, &Refusal::Overloaded);
             return None;
         }
+        if self.crowded {
+            self.shed(flow, method, message);
+            return None;
+        }
         if self.log_failed || self.log_paused {
             self.refuse_early(flow, message, &Refusal::LogUnwritable);
             return None;
@@ -780,6 +784,22 @@ impl Core {
             challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
         self.count("sip.challenged");
         self.stateless(flow, message, 401, &headers);
+    }
+
+    /// More comes than can be done: our people and trunks are told at once, before anything is made of the request, so
+    /// that they do not ask again; others are not worth the answer. What has begun goes on.
+    ///
+    /// Spec: RFC 3261 §21.5.4
+    fn shed(&mut self, flow: Flow, method: Method<'_>, message: &Message<'_>) {
+        let from = message.from().ok().and_then(|from| from.uri().ok());
+        let user = from.and_then(|uri| uri.user_unescaped());
+        let user = user.as_deref().and_then(|user| std::str::from_utf8(user).ok());
+        let known = user.is_some_and(|user| self.directory.user(user).is_some());
+        if known || self.trunk(flow, method, message).is_some() {
+            self.refuse_early(flow, message, &Refusal::Overloaded);
+        } else {
+            self.count("sip.stranger_shed");
+        }
     }
 
     fn refuse_early(&mut self, flow: Flow, message: &Message<'_>, refusal: &Refusal) {

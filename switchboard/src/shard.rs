@@ -72,6 +72,7 @@ impl Shard {
             Input::Adopt(entry) => self.adopt(entry),
             Input::Api(request) => self.api(request),
             Input::Begin => self.begin(),
+            Input::Crowded(crowded) => self.core.crowded = crowded,
             Input::Drain => self.core.draining = true,
             Input::FlowClosed { flow } => {
                 let Self { core, rooms, .. } = self;

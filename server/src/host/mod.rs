@@ -10,6 +10,7 @@
 mod clock;
 mod crashes;
 mod credentials;
+mod crowd;
 mod doors;
 mod flows;
 mod health;

@@ -23,6 +23,7 @@ use types::{Flow, Instant, Rng, Transport};
 use super::clock::Ticker;
 use super::crashes::Crashes;
 use super::credentials::random;
+use super::crowd::Crowd;
 use super::doors::Doors;
 use super::held::{Gate, HELD_MAX, Held, Item, Marks, Reached};
 use super::meters::{Meters, Reading, counter_of};
@@ -103,6 +104,7 @@ pub struct Loop {
     log: Log,
     /// What the switchboard was told of it last.
     told: Log,
+    crowd: Crowd,
     /// Whether the media pump refused the last command.
     media_stuck: bool,
     /// When the media pump is woken for the commands that it has got: once for a turn, or for a little while when they
@@ -162,6 +164,7 @@ impl Loop {
             retry: None,
             log: Log::Writable,
             told: Log::Writable,
+            crowd: Crowd::default(),
             media_stuck: false,
             media_wake: None,
             next_housekeeping,
@@ -238,9 +241,17 @@ impl Loop {
         let Some(socket) = self.sockets.get_mut(token as usize) else { return };
         let listener = socket.listener;
         let Some(mut batch) = self.batch.take() else { return };
-        if let Err(error) = socket.udp.recv_batch(&mut batch) {
-            tracing::warn!(%error, listener, "sip_receive_failed");
-            self.count("sip.receive_failed", 1);
+        match socket.udp.recv_batch(&mut batch) {
+            Ok(count) => {
+                let now = self.clock.read().now;
+                if let Some(crowded) = self.crowd.note(count, now) {
+                    self.feed(Input::Crowded(crowded));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, listener, "sip_receive_failed");
+                self.count("sip.receive_failed", 1);
+            }
         }
         let shards = self.doors.shards.len();
         for (remote, bytes) in batch.iter() {

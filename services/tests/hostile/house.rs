@@ -194,6 +194,36 @@ fn while_the_log_cannot_grow_new_work_is_refused_and_calls_can_end() {
 }
 
 #[test]
+fn in_a_crowd_new_work_is_refused_at_once_and_what_has_begun_goes_on() {
+    let mut rig = Rig::new(false);
+    rig.all_register();
+    let talk = rig.talk();
+    rig.forget();
+    rig.handle(Input::Crowded(true));
+    let kept = rig.gauge("server_transactions");
+    for ask in [Ask::new("REGISTER", "carol", CAROL, 71).to("carol"), invite("bob", 72)] {
+        let who = if ask.method == "REGISTER" { CAROL } else { ALICE };
+        let refused = rig.say(who, &ask.text());
+        assert_eq!(status(&refused[0]), 503, "{refused:?}");
+        assert_eq!(header(&refused[0], "Retry-After"), "5");
+    }
+    // Whom nobody knows is not worth an answer.
+    let stranger = Ask::new("INVITE", "nobody", MALLORY, 73)
+        .to("bob")
+        .with(&format!("Contact: <sip:nobody@{MALLORY}>\n"))
+        .body("application/sdp", &sdp(MALLORY, 4_000));
+    assert!(rig.say(MALLORY, &stranger.text()).is_empty());
+    assert_eq!(rig.gauge("server_transactions"), kept, "nothing is kept of what is refused");
+    assert_eq!((rig.counted("switchboard.overloaded"), rig.counted("sip.stranger_shed")), (2, 1));
+    assert!(rig.seen(BOB).is_empty());
+    rig.hangs_up(&talk, 5);
+
+    rig.handle(Input::Crowded(false));
+    let talk = rig.talk();
+    rig.hangs_up(&talk, 5);
+}
+
+#[test]
 fn a_registration_that_was_not_kept_is_taken_back() {
     let mut rig = Rig::new(true);
     rig.register("bob", BOB);
