@@ -525,7 +525,11 @@ impl Loop {
             Output::Media(command) => {
                 let soon = match &command {
                     media::Command::Close { .. } => CLOSE_WAIT,
-                    media::Command::Aim { .. } | media::Command::Open { .. } => Duration::ZERO,
+                    media::Command::Admit { .. }
+                    | media::Command::Aim { .. }
+                    | media::Command::Leave { .. }
+                    | media::Command::Open { .. }
+                    | media::Command::Take { .. } => Duration::ZERO,
                 };
                 let wake = self.clock.read().now + soon;
                 self.media_wake = Some(self.media_wake.map_or(wake, |known| known.min(wake)));

@@ -159,7 +159,8 @@ impl Load {
                 | Output::Part { .. }
                 | Output::Render { .. }
                 | Output::Resolve { .. }
-                | Output::Save { .. } => (),
+                | Output::Save { .. }
+                | Output::Suspect { .. } => (),
             }
         }
         outputs.clear();
