@@ -326,7 +326,7 @@ fn row_44_a_flood_of_calls_that_is_reset_leaves_nothing() {
     assert!(siege_holds(&siege, 1), "calls are being set up");
     reset(stream);
     drop((alice, bob));
-    siege.empties("a flood that was reset");
+    siege.forgets("a flood that was reset");
     siege.stands("a flood that was reset", &["sip.challenged"]);
 }
 

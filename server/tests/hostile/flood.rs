@@ -61,7 +61,7 @@ fn row_62_a_stranger_gets_three_times_his_octets_at_most() {
     let got: usize = stranger.heard().iter().map(|heard| heard.text.len()).sum();
     assert!(got <= 3 * request.len());
     drop(stranger);
-    siege.empties("short requests");
+    siege.forgets("short requests");
     siege.stands("short requests", &["sip.answer_too_long", "sip.challenged"]);
 }
 
@@ -154,7 +154,7 @@ fn row_65_floods_of_seven_methods_leave_nothing() {
     println!("{statuses:?}");
     assert!(statuses.keys().all(|status| matches!(status, 401 | 481)), "{statuses:?}");
     drop(strangers);
-    siege.empties("floods");
+    siege.forgets("floods");
     siege.stands("floods", &["sip.challenged"]);
 }
 

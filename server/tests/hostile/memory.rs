@@ -24,10 +24,10 @@ fn rows_1_to_72_memory_is_back_behind_the_storm() {
     let mut siege = Siege::lay();
     let mut rng = Rng::from_number(72);
     storm(&siege, &mut rng);
-    siege.empties("the first storm");
+    siege.forgets("the first storm");
     let before = settled(&siege);
     storm(&siege, &mut rng);
-    siege.empties("the second storm");
+    siege.forgets("the second storm");
     let mut after = 0;
     until(STEP * 2, "memory is given back", || {
         after = settled(&siege);

@@ -262,10 +262,21 @@ impl Siege {
         all
     }
 
-    /// Waits until nothing of calls and transactions is left.
+    /// Waits until no call is left.
     #[track_caller]
     pub fn empties(&self, what: &str) {
-        for name in ["legs", "sessions", "server_transactions", "client_transactions"] {
+        self.until_none(what, &["legs", "sessions"]);
+    }
+
+    /// Waits until nothing is left at all. What was said by datagrams stays for 32 seconds, by the rules of SIP.
+    #[track_caller]
+    pub fn forgets(&self, what: &str) {
+        self.until_none(what, &["legs", "sessions", "server_transactions", "client_transactions"]);
+    }
+
+    #[track_caller]
+    fn until_none(&self, what: &str, names: &[&str]) {
+        for name in names {
             until(PATIENCE, &format!("{what}: {name} are gone"), || {
                 (self.kept(name) == 0).then_some(())
             });
