@@ -11,13 +11,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
+use cluster::{Cluster, rows};
 use drill::{Call, DOMAIN, Drill, OPEN, PASSWORD};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use support::http::Answer;
 use support::raw::{Ask, Raw, credentials};
-use support::{STEP, rows, until};
+use support::{STEP, until};
 
 /// The longest time that the API takes for an answer.
 const API_MAX: Duration = Duration::from_secs(30);

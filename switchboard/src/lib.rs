@@ -52,6 +52,7 @@ pub mod service;
 mod shard;
 mod slab;
 pub mod store;
+mod strangers;
 pub mod subscription;
 mod subscription_run;
 mod suspects;

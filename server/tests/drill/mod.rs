@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cluster::rows;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +14,6 @@ use crate::support::http::{Answer, Door};
 use crate::support::namespace::Namespace;
 use crate::support::program::{Launch, Program};
 use crate::support::raw::{Ask, Heard, Raw};
-use crate::support::rows;
 use crate::support::{STEP, until};
 
 pub const DOMAIN: &str = "example.com";

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use cluster::rows;
 use sip::digest::{Challenge, Login, Password, Target, answer};
 
 use crate::support::rows;

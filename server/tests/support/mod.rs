@@ -19,7 +19,6 @@ pub mod phone;
 pub mod pjsua;
 pub mod program;
 pub mod raw;
-pub mod rows;
 pub mod server;
 pub mod wave;
 

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cluster::rows;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::Door;
 use super::namespace::Namespace;
 use super::program::{Launch, Program};
-use super::rows;
 use super::{STEP, until};
 
 /// The password of everybody whom a test makes.

@@ -8,6 +8,8 @@
 //! Spec        none
 #![deny(missing_docs)]
 
+pub mod rows;
+
 use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -158,7 +160,7 @@ impl Cluster {
         let until = Instant::now() + READY_MAX;
         while server.try_wait().expect("our child").is_none() {
             assert!(Instant::now() < until, "postgres does not end");
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
     }
 
@@ -174,7 +176,7 @@ impl Cluster {
             let log = fs::read_to_string(self.log()).unwrap_or_default();
             assert!(Instant::now() < until, "postgres is not ready: {log}");
             self.another_port();
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::sync::OnceLock;
 
-use cluster::Cluster;
+use crate::Cluster;
 
 /// Says `postgres` when the tests shall run on PostgreSQL.
 const VARIABLE: &str = "CARILLON_TEST_STORE";
