@@ -1,8 +1,6 @@
 //! Nothing that was acknowledged is lost when the process is killed.
 
 mod node;
-#[allow(dead_code, reason = "each test program uses a part of what they share")]
-mod support;
 
 use node::{Node, Registrant, config};
 

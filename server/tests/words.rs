@@ -1,8 +1,6 @@
 //! The command line and the file: what is said, and with which exit code.
 
 mod node;
-#[allow(dead_code, reason = "each test program uses a part of what they share")]
-mod support;
 
 use std::fs;
 use std::net::UdpSocket;

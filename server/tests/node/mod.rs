@@ -12,8 +12,6 @@ use std::time::Duration;
 use cluster::rows;
 use sip::digest::{Challenge, Login, Password, Target, answer};
 
-use crate::support::rows;
-
 /// How long any one step may take.
 pub const STEP_MAX: Duration = Duration::from_secs(30);
 
