@@ -621,14 +621,6 @@ impl Core {
         Ok(String::from_utf8_lossy(&user).into_owned())
     }
 
-    /// The user that an address names; `None`: none at all, or nobody's name.
-    pub(crate) fn user_in(&self, uri: &Uri<'_>) -> Option<String> {
-        match Gruu::read(&self.keys, uri) {
-            Some(gruu) => Some(gruu.user().to_owned()),
-            None => String::from_utf8(uri.user_unescaped()?.into_owned()).ok(),
-        }
-    }
-
     /// Answers an OPTIONS to a user that no room took: whether there is one, and what we take.
     ///
     /// Spec: RFC 3261 §11.2

@@ -1,4 +1,4 @@
-alter table records_calls add column guests text not null default '[]';
+alter table records_calls add column guests text collate "C" not null default '[]';
 drop view v_calls;
 create view v_calls as
   select call_id, from_uri, to_uri, from_name, began_at, rang_at, answered_at, ended_at,
