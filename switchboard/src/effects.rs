@@ -14,7 +14,7 @@ use crate::binding::binding_key;
 use crate::core::{Core, Keys};
 use crate::directory::{Binding, Device, Directory, User};
 use crate::group::{Deed, Speaker};
-use crate::input::{ApiRequest, ApiResponse, EventData, EventLine, Mail, Output, Ticket};
+use crate::input::{ApiRequest, ApiResponse, EventLine, EventText, Mail, Output, Ticket};
 use crate::ladder::Lane;
 use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
@@ -255,7 +255,7 @@ impl Effects<'_> {
         subject: &str,
         data: &serde_json::Value,
     ) {
-        self.event_line(kind.into(), subject.to_owned(), EventData::Text(data.to_string()));
+        self.event_line(kind.into(), subject.to_owned(), EventText::Text(data.to_string()));
     }
 
     /// The same, its data made by who reads it: for what happens with every call.
@@ -265,10 +265,10 @@ impl Effects<'_> {
         subject: String,
         data: impl Fn() -> serde_json::Value + Send + Sync + 'static,
     ) {
-        self.event_line(kind.into(), subject, EventData::Later(Arc::new(data)));
+        self.event_line(kind.into(), subject, EventText::Later(Arc::new(data)));
     }
 
-    fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventData) {
+    fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventText) {
         let line = EventLine { kind, subject, time: self.core.clock.unix, data };
         self.core.out.list.push(Output::Event(line));
     }

@@ -378,19 +378,19 @@ pub struct EventLine {
     /// When.
     pub time: UnixTime,
     /// CloudEvents `data`.
-    pub data: EventData,
+    pub data: EventText,
 }
 
 /// What a line of the event log tells. Most lines are never read, so what is dear to write is written by who reads.
 #[derive(Clone)]
-pub enum EventData {
+pub enum EventText {
     /// Makes it.
     Later(Arc<dyn Fn() -> serde_json::Value + Send + Sync>),
     /// JSON.
     Text(String),
 }
 
-impl EventData {
+impl EventText {
     /// Octets that it keeps; a guess where it is not written yet.
     pub fn size(&self) -> usize {
         match self {
@@ -408,7 +408,7 @@ impl EventData {
     }
 }
 
-impl std::fmt::Debug for EventData {
+impl std::fmt::Debug for EventText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text())
     }

@@ -266,7 +266,7 @@ fn gap(last: u64, oldest: u64) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use switchboard::input::EventData;
+    use switchboard::input::EventText;
 
     use super::*;
 
@@ -281,7 +281,7 @@ mod tests {
             kind: "a\nb".into(),
             subject: n.to_string(),
             time: UnixTime(0),
-            data: EventData::Text(data.into()),
+            data: EventText::Text(data.into()),
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) fn rust(source: &Source<'_>, report: &mut Report) {
             && text.contains("clippy::disallowed")
             && !source.may_wait
             && !in_binary
+            // A bench holds the stopwatch, and is no part of the house.
+            && !source.path.contains("/benches/")
             && source.path != STAND_IN
         {
             find(

@@ -1,6 +1,6 @@
 //! The event stream: resumed, bounded, cut off.
 
-use switchboard::input::EventData;
+use switchboard::input::EventText;
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn line(n: u64) -> EventLine {
         kind: "call.ended".into(),
         subject: format!("call_{n}"),
         time: UnixTime::seconds(n),
-        data: EventData::Text(json!({"n": n}).to_string()),
+        data: EventText::Text(json!({"n": n}).to_string()),
     }
 }
 
@@ -108,7 +108,7 @@ fn a_reader_that_reads_nothing_is_cut_off() {
         // More than the buffers of both ends hold.
         let big = "x".repeat(60_000);
         for n in 0..400 {
-            let data = EventData::Text(json!(big).to_string());
+            let data = EventText::Text(json!(big).to_string());
             house.web.event(EventLine { data, ..line(n) });
         }
         let mut probe = tokio::time::interval(Duration::from_millis(20));
