@@ -82,6 +82,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "openssl",
+        why: "a foreign client of TLS, which asks for what we refuse",
+        check: Check::Program("openssl"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "postgresql",
         why: "the database server that the tests keep rows on, in clusters of their own",
         check: Check::Succeeds(&["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"]),
@@ -92,13 +99,6 @@ const PACKAGES: &[Package] = &[
         name: "python3-venv",
         why: "runs public push senders and other foreign programs against the server",
         check: Check::Succeeds(&["python3", "-c", "import ensurepip, venv"]),
-        service: None,
-        purposes: &[Purpose::Test],
-    },
-    Package {
-        name: "openssl",
-        why: "a foreign client of TLS, which asks for what we refuse",
-        check: Check::Program("openssl"),
         service: None,
         purposes: &[Purpose::Test],
     },

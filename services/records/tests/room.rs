@@ -101,6 +101,7 @@ fn records_are_asked_for_and_shown() {
         200.into(),
         "".into(),
         "abc".into(),
+        "[]".into(),
     ];
     let out = house.reply(ticket, rows(vec![row]));
     let (response, shown) = out.answer();
