@@ -57,7 +57,7 @@ const INVITE: &str = "INVITE sip:bob@example.org SIP/2.0\r\n\
     Allow-Events: talk, hold, conference, refer\r\n\
     Date: Sun, 22 Nov 2026 10:00:00 GMT\r\n\
     Content-Type: application/sdp\r\n\
-    Content-Length: 234\r\n\r\n\
+    Content-Length: 230\r\n\r\n\
     v=0\r\no=- 13760799956958020 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n";

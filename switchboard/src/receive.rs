@@ -494,7 +494,7 @@ impl Core {
             return None;
         }
         if method != Method::Options && self.may_become_known(message, &target) {
-            self.refuse_early(flow, message, &Refusal::Reading);
+            self.refuse_reading(flow, key, message);
             return None;
         }
         let must = self.config.require_auth || method == Method::Register;

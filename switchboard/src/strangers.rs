@@ -1,9 +1,12 @@
 //! Who somebody is, and who is a stranger while not everybody has been read from the store.
 
 use sip::{Message, Uri};
+use types::{Flow, Refuse};
 
 use crate::core::Core;
 use crate::gruu::Gruu;
+use crate::refusal::Refusal;
+use crate::transactions::Tag;
 
 impl Core {
     /// The user that an address names; `None`: none at all, or nobody's name.
@@ -24,5 +27,16 @@ impl Core {
         let caller = own.and_then(|uri| self.user_in(&uri));
         let is_stranger = |name: &str| !name.is_empty() && self.directory.user(name).is_none();
         is_stranger(target) || caller.is_some_and(|caller| is_stranger(&caller))
+    }
+
+    /// Asks somebody of whom it is not known yet who he is to come again.
+    ///
+    /// By a transaction: a copy of an INVITE that comes when all are known must hear the same as the first.
+    pub(crate) fn refuse_reading(&mut self, flow: Flow, key: u64, message: &Message<'_>) {
+        let verdict = Refusal::Reading.verdict();
+        self.count(verdict.code);
+        let request = self.begin(flow, key, message, Tag::default());
+        let delay = Refusal::Reading.retry_after().unwrap_or_default().0.to_string();
+        self.answer_plainly(request, verdict.sip, &[("Retry-After", &delay)]);
     }
 }
