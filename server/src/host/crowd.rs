@@ -13,7 +13,7 @@ use net::udp::BATCH;
 use types::Instant;
 
 /// How long the queue must not have been empty.
-const CROWDED_AFTER: Duration = Duration::from_millis(20);
+const CROWDED_AFTER: Duration = Duration::from_millis(40);
 
 /// One shard's view.
 #[derive(Debug, Default)]
@@ -112,10 +112,10 @@ mod tests {
         assert_eq!(crowd.note(BATCH, Instant::millis(10)), None);
         assert_eq!(crowd.note(BATCH - 1, Instant::millis(19)), None);
         assert_eq!(crowd.note(BATCH, Instant::millis(30)), None);
-        assert_eq!(crowd.note(BATCH, Instant::millis(50)), Some(true));
-        assert_eq!(crowd.note(BATCH, Instant::millis(70)), None);
-        assert_eq!(crowd.note(BATCH - 1, Instant::millis(71)), None);
-        assert_eq!(crowd.note(3, Instant::millis(72)), Some(false));
-        assert_eq!(crowd.note(3, Instant::millis(73)), None);
+        assert_eq!(crowd.note(BATCH, Instant::millis(70)), Some(true));
+        assert_eq!(crowd.note(BATCH, Instant::millis(80)), None);
+        assert_eq!(crowd.note(BATCH - 1, Instant::millis(81)), None);
+        assert_eq!(crowd.note(3, Instant::millis(82)), Some(false));
+        assert_eq!(crowd.note(3, Instant::millis(83)), None);
     }
 }
