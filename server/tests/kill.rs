@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crowd::{Crowd, End, Manner, State};
+use crowd::{Crowd, Manner, State};
 use drill::{DOMAIN, Drill, OPEN, PASSWORD};
 use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
@@ -136,14 +136,6 @@ fn registered(drill: &Drill) -> usize {
     (0..USERS).map(|user| drill.door.items(&format!("/v1/bindings?user=u{user}")).len()).sum()
 }
 
-/// By the end that called: the end that was called.
-fn callees(crowd: &Crowd) -> BTreeMap<usize, usize> {
-    let caller = |end: &End| crowd.caller(&end.topic).expect("one of them called");
-    let all = crowd.ends.iter().enumerate();
-    let called = all.filter(|(place, end)| caller(end) != *place);
-    called.map(|(place, end)| (caller(end), place)).collect()
-}
-
 /// One row of what is asked of the records.
 fn count(drill: &Drill, question: &str) -> usize {
     let database = drill.folder.path().join("data/carillon.sqlite");
@@ -230,10 +222,10 @@ fn ten_thousand_calls_survive_a_kill() {
     took("calls");
     let callers: Vec<usize> =
         topics.iter().map(|topic| crowd.caller(topic).expect("it called")).collect();
-    let callee_of = callees(&crowd);
+    let callee_of = |crowd: &Crowd, caller: usize| crowd.callee(caller).expect("he was called");
     for (number, caller) in callers.iter().take(CALLS_WITH_SOUND).enumerate() {
         sound.ears[2 * number].end = *caller;
-        sound.ears[2 * number + 1].end = callee_of[caller];
+        sound.ears[2 * number + 1].end = callee_of(&crowd, *caller);
     }
     sound.until_all_hear(server, &mut crowd);
     // Three more that only ring.
@@ -266,7 +258,7 @@ fn ten_thousand_calls_survive_a_kill() {
     let all: Vec<(usize, usize, usize)> = callers
         .iter()
         .enumerate()
-        .map(|(number, caller)| (number, *caller, callee_of[caller]))
+        .map(|(number, caller)| (number, *caller, callee_of(&crowd, *caller)))
         .collect();
     let asks = |number: usize, caller: usize, callee: usize| match number % 4 {
         0 => Some((caller, true)),
@@ -389,8 +381,7 @@ impl Busy {
 
     /// One of both hangs up; a call is hung up once.
     fn hang_up(&mut self, crowd: &mut Crowd, caller: usize) {
-        let callees = callees(crowd);
-        let Some(callee) = callees.get(&caller).copied() else { return };
+        let Some(callee) = crowd.callee(caller) else { return };
         if self.ended.contains_key(&caller) || crowd.ends[callee].state != State::Up {
             return;
         }
@@ -428,9 +419,8 @@ impl Busy {
             assert!(done || status == 200, "{status} to the BYE in {topic}");
         }
         // The other side of those may not have been told: who hangs up then is told that the call is over.
-        let callees = callees(crowd);
         let other = |(caller, who): (&usize, &usize)| {
-            let callee = callees[caller];
+            let callee = crowd.callee(*caller).expect("he was up");
             if *who == *caller { callee } else { *caller }
         };
         let others: Vec<_> = self.ended.iter().map(|pair| (*pair.0, other(pair))).collect();

@@ -8,11 +8,11 @@ mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 
 use drill::{DOMAIN, Drill, PASSWORD};
 use nix::sys::signal::Signal;
 use rustls::pki_types::CertificateDer;
+use support::certificate::certify;
 use support::line::{Line, secured};
 use support::namespace::Namespace;
 use support::raw::{Ask, Heard};
@@ -29,21 +29,6 @@ const LISTEN_SIX: &str = "\"udp://[::1]:5060\", \"tcp://[::1]:5060\", \"tls://[:
 
 const TRANSPORTS: [(&str, u16); 5] =
     [("UDP", 5060), ("TCP", 5060), ("TLS", 5061), ("WS", 5062), ("WSS", 5063)];
-
-/// An authority that signed a certificate for `localhost`, in files of the folder. Gives the authority.
-fn certify(folder: &Path) -> CertificateDer<'static> {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_key = rcgen::KeyPair::generate().expect("a key");
-    let authority = params.self_signed(&authority_key).expect("an authority");
-    let issuer = rcgen::Issuer::new(params, authority_key);
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    fs::write(folder.join("certificate.pem"), certificate.pem()).expect("the test's folder");
-    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the test's folder");
-    authority.der().clone()
-}
 
 struct House {
     drill: Drill,

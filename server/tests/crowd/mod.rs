@@ -100,6 +100,8 @@ pub struct Crowd {
     pub ends: Vec<End>,
     /// By Call-ID: a call's two ends have one each.
     by_call: BTreeMap<String, usize>,
+    /// By topic: who was called about it last.
+    called: BTreeMap<String, usize>,
     /// By branch of a request; by Call-ID of an answer that waits for its ACK.
     flights: BTreeMap<String, Flight>,
     /// Statuses of requests outside of calls, by Call-ID.
@@ -130,6 +132,7 @@ impl Crowd {
             ports: BTreeMap::new(),
             ends: Vec::new(),
             by_call: BTreeMap::new(),
+            called: BTreeMap::new(),
             flights: BTreeMap::new(),
             said: BTreeMap::new(),
             texts: Vec::new(),
@@ -176,6 +179,11 @@ impl Crowd {
     /// BYE.
     pub fn bye(&mut self, end: usize) {
         self.request(end, "BYE", "", "");
+    }
+
+    /// Who was called by this one.
+    pub fn callee(&self, caller: usize) -> Option<usize> {
+        self.called.get(&self.ends[caller].topic).copied()
     }
 
     /// Forgets an INVITE that has no final answer.
@@ -503,6 +511,7 @@ impl Crowd {
             self.fly(call_id.clone(), end.answer.clone(), self.ends.len(), "200");
         }
         self.by_call.insert(call_id, self.ends.len());
+        self.called.insert(end.topic.clone(), self.ends.len());
         self.ends.push(end);
     }
 

@@ -13,6 +13,7 @@ use sip::digest::{Challenge, Login, Password, Target, answer};
 
 use crate::drill::{DOMAIN, Drill, PASSWORD};
 use crate::letter::{Letter, number};
+use crate::support::certificate::certify;
 use crate::support::line::Line;
 use crate::support::raw::Heard;
 use crate::support::{STEP, until};
@@ -563,21 +564,6 @@ pub fn on_stream(stream: &mut TcpStream, octets: &[u8]) -> (Vec<Heard>, bool) {
         heard.filter(|heard| heard.field("Call-ID") != Some(&*barrier.call_id)).collect();
     assert!(heard.iter().all(|heard| heard.status() != 500), "{heard:?}");
     (heard, closed)
-}
-
-/// An authority that signed a certificate for `localhost`, in files of the folder. Gives the authority.
-fn certify(folder: &std::path::Path) -> CertificateDer<'static> {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_key = rcgen::KeyPair::generate().expect("a key");
-    let authority = params.self_signed(&authority_key).expect("an authority");
-    let issuer = rcgen::Issuer::new(params, authority_key);
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    fs::write(folder.join("certificate.pem"), certificate.pem()).expect("the test's folder");
-    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("the test's folder");
-    authority.der().clone()
 }
 
 /// A word that nobody has said before.

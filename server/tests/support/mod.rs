@@ -9,6 +9,7 @@
 
 pub mod baresip;
 pub mod capture;
+pub mod certificate;
 pub mod http;
 pub mod line;
 pub mod linphone;

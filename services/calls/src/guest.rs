@@ -48,7 +48,7 @@ pub struct Guest {
 #[derive(Debug)]
 pub struct Arriving {
     leg: LegId,
-    ticket: Ticket,
+    pub ticket: Ticket,
 }
 
 impl Guest {
@@ -118,39 +118,6 @@ impl Room {
         let note = note(part, &user);
         effects.leg(session, leg, LegCommand::Hand { to: call, note });
         Ok(())
-    }
-
-    /// The leg of one who comes, before the call has it.
-    pub(crate) fn arriving_leg(
-        &mut self,
-        session: SessionId,
-        leg: LegId,
-        event: LegEvent,
-        effects: &mut Effects<'_>,
-    ) {
-        match event {
-            LegEvent::Declined { .. } => self.not_arrived(session, effects),
-            LegEvent::Cancelled | LegEvent::Ended { .. } | LegEvent::Handed { .. } => {
-                if let Some(arriving) = self.arriving.remove(&session) {
-                    self.tickets.remove(&arriving.ticket);
-                }
-                effects.end(session, None);
-            }
-            LegEvent::Request { request, .. } => {
-                let response = Passed::status(480);
-                effects.leg(session, leg, LegCommand::Respond { request, response });
-            }
-            LegEvent::Answered { .. }
-            | LegEvent::Changed { .. }
-            | LegEvent::ChangeAnswered { .. }
-            | LegEvent::Confirmed { .. }
-            | LegEvent::Failed { .. }
-            | LegEvent::Offered { .. }
-            | LegEvent::Provisional { .. }
-            | LegEvent::Reason { .. }
-            | LegEvent::Response(_)
-            | LegEvent::Restored => (),
-        }
     }
 
     /// Nobody took the leg: there is no such call.

@@ -19,12 +19,8 @@ impl Room {
         event: LegEvent,
         effects: &mut Effects<'_>,
     ) {
-        if self.replacing.contains_key(&session) {
-            self.replacing_leg(session, leg, event, effects);
-            return;
-        }
-        if self.arriving.contains_key(&session) {
-            self.arriving_leg(session, leg, event, effects);
+        if self.replacing.contains_key(&session) || self.arriving.contains_key(&session) {
+            self.leg_between_calls(session, leg, event, effects);
             return;
         }
         let Some(call) = self.calls.get_mut(&session) else { return };

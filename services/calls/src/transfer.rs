@@ -573,22 +573,28 @@ impl Room {
         effects.end(session, None);
     }
 
-    /// The leg of an INVITE with Replaces.
-    pub(crate) fn replacing_leg(
+    /// The leg of an INVITE that another call shall have: one with Replaces, or one to the address of a call.
+    pub(crate) fn leg_between_calls(
         &mut self,
         session: SessionId,
         leg: LegId,
         event: LegEvent,
         effects: &mut Effects<'_>,
     ) {
-        if self.replacing.get(&session).is_none_or(|replacing| replacing.leg != leg) {
+        if self.replacing.get(&session).is_some_and(|replacing| replacing.leg != leg) {
             return;
         }
         match event {
-            LegEvent::Declined { .. } => self.not_replaced(session, 481, effects),
+            // It is one of both.
+            LegEvent::Declined { .. } => {
+                self.not_replaced(session, 481, effects);
+                self.not_arrived(session, effects);
+            }
             LegEvent::Cancelled | LegEvent::Ended { .. } | LegEvent::Handed { .. } => {
-                if let Some(replacing) = self.replacing.remove(&session) {
-                    self.tickets.remove(&replacing.ticket);
+                let replacing = self.replacing.remove(&session).map(|one| one.ticket);
+                let arriving = self.arriving.remove(&session).map(|one| one.ticket);
+                if let Some(ticket) = replacing.or(arriving) {
+                    self.tickets.remove(&ticket);
                 }
                 effects.end(session, None);
             }
