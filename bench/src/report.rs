@@ -99,6 +99,27 @@ pub fn tables(figures: &[Figures]) -> String {
     for of in figures {
         let idle = of.idle_memory as f64 / 1e6;
         let _ = writeln!(text, "{:<14}{:>26.1}{idle:>16.1}", of.name, of.bindings_memory / 1e6);
+        if let Some((bindings, octets)) = of.crowd_memory {
+            let among = format!("among {bindings}");
+            let _ = writeln!(text, "  {among:<12}{:>26.1}", octets / 1e6);
+        }
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<14}{:>10}{:>12}{:>12}{:>14}",
+        "beyond", "times", "offered/s", "done/s", "of its knee"
+    );
+    for of in figures {
+        let knee = of.calls.knee.as_ref().map_or(0.0, |step| step.rate);
+        for (times, step) in &of.beyond {
+            let done = step.tally.per_second();
+            let share = done / knee.max(1.0) * 100.0;
+            let _ = writeln!(
+                text,
+                "{:<14}{times:>10.0}{:>12.0}{done:>12.0}{share:>12.0} %",
+                of.name, step.rate
+            );
+        }
     }
     text
 }
@@ -142,6 +163,29 @@ pub fn ratios(figures: &[Figures]) -> String {
     }
     let memory = |of: &Figures| Some(of.bindings_memory);
     row("resident octets per 100,000 bindings", memory(ours), memory(peer), "lower");
+    let crowd = |of: &Figures| of.crowd_memory.map(|(_, octets)| octets);
+    if let Some((bindings, _)) = ours.crowd_memory {
+        let what = format!("resident octets per 100,000 of {bindings} bindings");
+        row(&what, crowd(ours), crowd(peer), "lower");
+    }
+    for (place, (times, _)) in ours.beyond.iter().enumerate() {
+        let share = |of: &Figures| {
+            let done = of.beyond.get(place)?.1.tally.per_second();
+            Some(done / of.calls.knee.as_ref()?.rate)
+        };
+        let what = format!("share of the knee's calls at {times:.0} times the knee");
+        row(&what, share(ours), share(peer), "higher");
+    }
+    if let Some(two) = median(&ours.two_shards, Step::cpu_per_thousand)
+        && let Some(one) = median(&ours.calls.same, Step::cpu_per_thousand)
+    {
+        let ratio = two / one.max(1e-9);
+        let _ = writeln!(
+            text,
+            "cpu per call with two shards: ratio {ratio:.2} to {} with one ({two:.4} / {one:.4}; lower is better)",
+            ours.name
+        );
+    }
     text
 }
 
@@ -160,7 +204,16 @@ mod tests {
             closed: vec![step.clone()],
             same: vec![step.clone()],
         };
-        Figures { name, calls: series(), registers: series(), bindings_memory: 5e7, idle_memory: 1 }
+        Figures {
+            name,
+            calls: series(),
+            registers: series(),
+            bindings_memory: 5e7,
+            idle_memory: 1,
+            crowd_memory: Some((500_000, 4e7)),
+            beyond: vec![(2.0, step.clone())],
+            two_shards: vec![step],
+        }
     }
 
     #[test]
@@ -169,9 +222,11 @@ mod tests {
         let text = ratios(&both);
         assert!(text.contains("cpu per call: ratio 0.50 to kamailio (0.0600 / 0.1200;"), "{text}");
         assert!(
-            text.lines().all(|row| row.contains("ratio") && row.contains("kamailio")),
+            text.lines().all(|row| row.contains("ratio")
+                && (row.contains("kamailio") || row.contains("to carillon with one"))),
             "{text}"
         );
+        assert!(text.contains("with two shards: ratio 1.00 to carillon with one"), "{text}");
         assert_eq!(ratios(&both[..1]), "");
         assert!(
             tables(&both).lines().any(|row| row.starts_with("carillon") && row.contains("0.0600"))

@@ -1,7 +1,9 @@
 //! `bench sip`: calls and registrations, ours beside Kamailio.
 //!
 //! Picture     generator alone -> each server: bindings, closed loop, knee -> rounds: each server at one same rate
-//! Rules       One server runs at a time, fresh for each visit. The same rate is half the lowest knee, so that neither
+//!             -> ours with two shards -> each server at two and four times its own knee
+//! Rules       One server runs at a time, fresh for each visit. Memory of bindings is read when the transactions that
+//!             brought them have ended. The same rate is half the lowest knee, so that neither
 //!             server is in trouble and processor time per unit can be compared. Rounds alternate, medians count.
 //! Limits      Those of the plan: every step has its span, every search its number of steps.
 //! Not here    How a load is made (generator, calls, registers).
@@ -46,6 +48,8 @@ struct Plan {
     steps_max: usize,
     rounds: usize,
     people: People,
+    /// Bindings of the visit that only looks at memory; none in a short run.
+    crowd: Option<People>,
     hold: Duration,
 }
 
@@ -55,10 +59,11 @@ impl Plan {
         let people = |users, contacts| People { prefix: "r", users, contacts };
         if config.quick {
             let step = Duration::from_millis(1_500);
-            Self { step, steps_max: 5, rounds: 1, people: people(5_000, 2), hold }
+            Self { step, steps_max: 5, rounds: 1, people: people(5_000, 2), crowd: None, hold }
         } else {
             let step = Duration::from_secs(4);
-            Self { step, steps_max: 9, rounds: 3, people: people(20_000, 5), hold }
+            let crowd = Some(people(100_000, 5));
+            Self { step, steps_max: 9, rounds: 3, people: people(20_000, 5), crowd, hold }
         }
     }
 }
@@ -73,7 +78,12 @@ const IN_FLIGHT: usize = 32;
 /// the time; they still fit a socket's buffer of the usual size.
 const REGISTERS_IN_FLIGHT: usize = 96;
 /// The longest that registering all bindings may take.
-const REGISTER_MAX: Duration = Duration::from_secs(90);
+const REGISTER_MAX: Duration = Duration::from_secs(300);
+/// How long answers to registrations are kept for a repeated request, and a little: what bindings cost is read behind
+/// it. Spec: RFC 3261 §17.2.2, timer J.
+const SETTLE: Duration = Duration::from_secs(36);
+/// How much more than its knee a server is offered.
+const OVERLOADS: [f64; 2] = [2.0, 4.0];
 
 /// Stands for the knee of a server that has none.
 const RATE_UNKNOWN: f64 = 200.0;
@@ -89,6 +99,12 @@ pub struct Figures {
     pub registers: Series,
     /// Octets that a hundred thousand bindings add.
     pub bindings_memory: f64,
+    /// The same of the visit with the most bindings, and their number.
+    pub crowd_memory: Option<(usize, f64)>,
+    /// Steps beyond the knee: how many times the knee, and what came of it.
+    pub beyond: Vec<(f64, Step)>,
+    /// Calls at the same rate with two shards; ours only.
+    pub two_shards: Vec<Step>,
     /// Octets of the idle server.
     pub idle_memory: u64,
 }
@@ -125,7 +141,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         for (peer, figures) in &mut all {
             println!("round {round} of {}: {} at the same load", plan.rounds, peer.name());
             bench.same_load(peer, figures, rates, &plan)?;
+            bench.two_shards(peer, figures, rates.0, &plan)?;
         }
+    }
+    for (peer, figures) in &mut all {
+        println!("{}: beyond its knee", peer.name());
+        bench.beyond(peer, figures, &plan)?;
     }
     let figures: Vec<Figures> = all.into_iter().map(|(_, figures)| figures).collect();
     println!("{}", report::tables(&figures));
@@ -142,7 +163,7 @@ fn peers(config: &Config) -> anyhow::Result<Vec<Peer>> {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("carillon"),
     };
-    let ours = Peer::Carillon { program, extra };
+    let ours = Peer::Carillon { program, extra, shards: 1 };
     Ok(match config.only.as_deref() {
         Some("kamailio") => vec![Peer::Kamailio],
         Some(_) => vec![ours],
@@ -280,15 +301,17 @@ impl Bench {
         let mut running = self.visit(peer, &plan.people)?;
         let mut figures =
             Figures { name: peer.name(), idle_memory: running.memory(), ..Figures::default() };
-        let bindings = plan.people.bindings() as f64;
-        let step = self.register_all(&mut running, plan.people.clone())?;
-        report::print_step("  first registrations", &step);
-        let grown = running.memory().saturating_sub(figures.idle_memory);
-        figures.bindings_memory = grown as f64 / bindings * 100_000.0;
+        let (step, each) = self.memory_of(&mut running, &plan.people)?;
+        figures.bindings_memory = each * 100_000.0;
         figures.registers.knee = knee::search(step.rate, plan.steps_max, |rate| {
             self.registers(&mut running, Pace::Open(rate), plan.step, &plan.people)
         })?;
         drop(running);
+        if let Some(crowd) = &plan.crowd {
+            let mut running = self.visit(peer, crowd)?;
+            let (_, each) = self.memory_of(&mut running, crowd)?;
+            figures.crowd_memory = Some((crowd.bindings(), each * 100_000.0));
+        }
         let mut running = self.visit(peer, &CALLED)?;
         self.register_all(&mut running, CALLED).context("registering who is called")?;
         let closed = self.calls(&mut running, Pace::Closed(IN_FLIGHT), plan.step, plan)?;
@@ -297,6 +320,51 @@ impl Bench {
             self.calls(&mut running, Pace::Open(rate), plan.step, plan)
         })?;
         Ok(figures)
+    }
+
+    /// Registers all of them, and says what one binding takes when their transactions have ended.
+    fn memory_of(&mut self, running: &mut Running, people: &People) -> anyhow::Result<(Step, f64)> {
+        let (idle, bindings) = (running.memory(), people.bindings());
+        let step = self.register_all(running, people.clone())?;
+        report::print_step("  first registrations", &step);
+        let each = |now: u64| now.saturating_sub(idle) as f64 / bindings as f64;
+        let at_once = each(running.memory());
+        std::thread::sleep(SETTLE);
+        let settled = each(running.memory());
+        println!(
+            "  {bindings} bindings: {at_once:.0} octets each at once, {settled:.0} after {} s",
+            SETTLE.as_secs()
+        );
+        Ok((step, settled))
+    }
+
+    /// Ours at the rate of the round with a second shard: what the hand-over between shards costs.
+    fn two_shards(
+        &mut self,
+        peer: &Peer,
+        figures: &mut Figures,
+        rate: f64,
+        plan: &Plan,
+    ) -> anyhow::Result<()> {
+        let Peer::Carillon { program, extra, .. } = peer else { return Ok(()) };
+        let two = Peer::Carillon { program: program.clone(), extra: extra.clone(), shards: 2 };
+        let mut running = self.visit(&two, &CALLED)?;
+        self.register_all(&mut running, CALLED).context("registering who is called")?;
+        println!("  with two shards:");
+        figures.two_shards.push(self.calls(&mut running, Pace::Open(rate), plan.step * 2, plan)?);
+        Ok(())
+    }
+
+    /// More than the server can do: how much of its best it still does.
+    fn beyond(&mut self, peer: &Peer, figures: &mut Figures, plan: &Plan) -> anyhow::Result<()> {
+        let Some(knee) = figures.calls.knee.as_ref().map(|step| step.rate) else { return Ok(()) };
+        for times in OVERLOADS {
+            let mut running = self.visit(peer, &CALLED)?;
+            self.register_all(&mut running, CALLED).context("registering who is called")?;
+            let step = self.calls(&mut running, Pace::Open(knee * times), plan.step * 2, plan)?;
+            figures.beyond.push((times, step));
+        }
+        Ok(())
     }
 
     /// One server at the rates that are the same for all, and then at its own best.

@@ -409,7 +409,8 @@ fn decode_sound(number: u128) -> sdp::PlainSound {
 
 fn described(sdp: &[u8]) -> Result<sdp::Session<'_>, Refusal> {
     let session = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
-    if session.media.is_empty() || session.media.len() > SECTIONS_MAX {
+    // None at all is a description too: somebody who will add streams later. Spec: RFC 3264 §5.
+    if session.media.len() > SECTIONS_MAX {
         return Err(Refusal::BadDescription);
     }
     Ok(session)

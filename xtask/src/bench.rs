@@ -7,10 +7,11 @@ use crate::install::{Purpose, install};
 use crate::tree::root;
 
 /// What will be measured; only those marked are there.
-const BENCHES: [(&str, bool); 6] = [
+const BENCHES: [(&str, bool); 7] = [
     ("cache", false),
     ("instructions", true),
     ("media", false),
+    ("parser", true),
     ("ptt", false),
     ("sip", true),
     ("voice", false),
@@ -35,6 +36,11 @@ pub fn bench(name: &str, words: &[String]) -> Result<()> {
     install(Purpose::Bench)?;
     if name == "instructions" {
         return instructions();
+    }
+    if name == "parser" {
+        return run(
+            cargo(["bench", "--quiet", "--package", "sip", "--bench", "parser"]).args(locked())
+        );
     }
     run(cargo(["build", "--release", "--package", "server", "--package", "bench"]).args(locked()))?;
     let mut command = cargo(["run", "--release", "--quiet", "--package", "bench", "--", name]);

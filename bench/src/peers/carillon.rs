@@ -12,7 +12,7 @@ use anyhow::Context;
 use super::{Folder, READY_MAX, Running, free_port};
 use crate::caller::DOMAIN;
 
-pub fn start(program: &Path, extra: &str) -> anyhow::Result<Running> {
+pub fn start(program: &Path, extra: &str, shards: u16) -> anyhow::Result<Running> {
     let folder = Folder::make("carillon")?;
     let config = folder.path().join("carillon.toml");
     let data = folder.path().join("data");
@@ -20,7 +20,8 @@ pub fn start(program: &Path, extra: &str) -> anyhow::Result<Running> {
     // Everything else as shipped: ladder, recorder, records and keeper are on.
     let text = format!(
         "[node]\ndata = {data:?}\ndomain = \"{DOMAIN}\"\n\n\
-         [sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\nrequire_auth = false\ndigest = [\"MD5\"]\n\n\
+         [sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\nrequire_auth = false\ndigest = [\"MD5\"]\n\
+         shards = {shards}\n\n\
          [media]\nports = \"10000-31999\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n{extra}\n"
     );
     fs::write(&config, text)?;

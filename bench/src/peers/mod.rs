@@ -29,6 +29,8 @@ pub enum Peer {
         program: PathBuf,
         /// Lines added to the configuration that the bench writes.
         extra: String,
+        /// `sip.shards`.
+        shards: u16,
     },
     /// The peer, from Debian.
     Kamailio,
@@ -48,7 +50,7 @@ impl Peer {
         // What a thread starts inherits its cores.
         pin(cores)?;
         let started = match self {
-            Self::Carillon { program, extra } => carillon::start(program, extra),
+            Self::Carillon { program, extra, shards } => carillon::start(program, extra, *shards),
             Self::Kamailio => kamailio::start(),
         };
         pin(generator_cores)?;

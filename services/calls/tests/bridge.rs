@@ -57,6 +57,29 @@ fn a_call_is_two_legs_and_ends_with_either() {
     }
 }
 
+/// RFC 3264 §5: an offer may hold no stream at all; the two add them later. It takes no ports.
+#[test]
+fn a_call_may_begin_without_any_stream() {
+    let mut rig = Rig::new();
+    let sections = |text: &str| text.lines().filter(|line| line.starts_with("m=")).count();
+    let without = |text: &str| {
+        let at = text.find("m=audio").expect("a section");
+        text[..at].to_owned()
+    };
+    let nothing = without(&sdp(4_000));
+    rig.from(ALICE, &phones::invite_with("bob", "", &nothing));
+    let at_bob = rig.seen(BOB).remove(0);
+    assert!(at_bob.starts_with("INVITE ") && sections(&at_bob) == 0, "{at_bob}");
+    rig.from(BOB, &answer(&at_bob, "200 OK", &nothing));
+    rig.seen(BOB);
+    let ok = rig.seen(ALICE).pop().expect("an answer");
+    assert!(ok.starts_with("SIP/2.0 200") && sections(&ok) == 0, "{ok}");
+    rig.from(ALICE, &in_dialog("ACK", &ok, 1, "a2"));
+    assert_eq!(rig.gauge("ports_left"), 50);
+    let (_, calls) = rig.api(0, "");
+    assert_eq!(calls["items"][0]["state"], "talking");
+}
+
 #[test]
 fn the_callee_may_hang_up() {
     let mut rig = Rig::new();
