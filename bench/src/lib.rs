@@ -2,10 +2,11 @@
 //!
 //! Picture     sip: start a server -> register -> closed loop -> knee -> same load for all -> table, ratios
 //!             generator: callers --INVITE--> server --INVITE--> callees, all in one thread on its own core
+//!             media: start a relay -> calls with sound through it -> processor time, delay, loss -> ratios
 //! Rules       The generator knows nothing of our SIP stack: it writes its messages by hand and scans what it gets, so it
 //!             judges both servers alike. It runs on loopback and ends only what it started. It never waits without end.
 //! Limits      GIVE_UP per transaction, IN_FLIGHT_MAX calls, RATE_MAX, and a span for each step.
-//! Not here    Conformance (sipp, baresip: the tests of `server`), media.
+//! Not here    Conformance (sipp, baresip: the tests of `server`).
 //! Spec        RFC 3261 §17 (timers of the load), RFC 7616 (digest of the load).
 #![deny(missing_docs)]
 
@@ -16,6 +17,7 @@ mod digest;
 mod generator;
 mod http;
 mod knee;
+pub mod media;
 mod peers;
 mod process;
 mod registers;

@@ -6,12 +6,15 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "bench")]
 enum Bench {
+    /// Packets between two phones, beside rtpengine
+    Media(bench::media::Config),
     /// Calls and registrations, beside Kamailio
     Sip(bench::sip::Config),
 }
 
 fn main() -> anyhow::Result<()> {
     match Bench::parse() {
+        Bench::Media(config) => bench::media::run(&config),
         Bench::Sip(config) => bench::sip::run(&config),
     }
 }

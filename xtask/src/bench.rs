@@ -10,7 +10,7 @@ use crate::tree::root;
 const BENCHES: [(&str, bool); 7] = [
     ("cache", false),
     ("instructions", true),
-    ("media", false),
+    ("media", true),
     ("parser", true),
     ("ptt", false),
     ("sip", true),

@@ -103,6 +103,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "rtpengine-daemon",
+        why: "the media relay that ours is measured beside",
+        check: Check::Program("rtpengine"),
+        service: Some("rtpengine-daemon"),
+        purposes: &[Purpose::Bench],
+    },
+    Package {
         name: "sip-tester",
         why: "sipp: a foreign load of thousands of calls",
         check: Check::Program("sipp"),

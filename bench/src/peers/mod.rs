@@ -2,6 +2,7 @@
 
 mod carillon;
 mod kamailio;
+mod rtpengine;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -32,8 +33,10 @@ pub enum Peer {
         /// `sip.shards`.
         shards: u16,
     },
-    /// The peer, from Debian.
+    /// The peer for calls, from Debian.
     Kamailio,
+    /// The peer for media, from Debian.
+    Rtpengine,
 }
 
 impl Peer {
@@ -42,6 +45,7 @@ impl Peer {
         match self {
             Self::Carillon { .. } => "carillon",
             Self::Kamailio => "kamailio",
+            Self::Rtpengine => "rtpengine",
         }
     }
 
@@ -52,6 +56,7 @@ impl Peer {
         let started = match self {
             Self::Carillon { program, extra, shards } => carillon::start(program, extra, *shards),
             Self::Kamailio => kamailio::start(),
+            Self::Rtpengine => rtpengine::start(),
         };
         pin(generator_cores)?;
         started.with_context(|| format!("starting {}", self.name()))
@@ -66,7 +71,7 @@ fn pin(cores: &[usize]) -> anyhow::Result<()> {
 pub struct Running {
     child: Child,
     folder: Folder,
-    /// Its UDP listener.
+    /// Its UDP listener: of SIP, or of its control protocol.
     pub sip: SocketAddr,
     /// Where users are made, and the token; `None` when every user exists.
     pub admin: Option<(SocketAddr, String)>,
