@@ -30,7 +30,6 @@ fn register(rig: &mut Rig, who: &str, params: &str, lines: &str) -> String {
 fn call(rig: &mut Rig, uri: &str) -> u16 {
     let number = rig.next();
     let answers = rig.proved(ALICE, "alice", &invite("bob", number).at(uri));
-    assert_eq!(status(&answers[0]), 100, "{answers:?}");
     answers.last().map_or(0, |answer| status(answer))
 }
 

@@ -372,7 +372,8 @@ impl Agent {
                     Some(
                         server_invite::Action::Acked
                         | server_invite::Action::Failed
-                        | server_invite::Action::TimedOut,
+                        | server_invite::Action::TimedOut
+                        | server_invite::Action::Try,
                     ) => (),
                     None => return,
                 },
@@ -417,7 +418,7 @@ impl Agent {
             return;
         }
         let machine = if method == Method::Invite {
-            ServerMachine::Invite(ServerInvite::new(false, self.timers))
+            ServerMachine::Invite(ServerInvite::new(false, self.timers, now))
         } else {
             ServerMachine::Other(Server::new(false, self.timers))
         };

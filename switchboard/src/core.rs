@@ -137,10 +137,25 @@ pub(crate) const UNDO_MAX: usize = 512;
 /// Something for a room, when its turn comes.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Event { session: SessionId, event: Event },
+    Event {
+        session: SessionId,
+        event: Event,
+    },
     Notice(Notice),
-    Open { session: SessionId, key: String, why: String },
-    Reply { room: usize, ticket: Ticket, reply: Reply },
+    Open {
+        session: SessionId,
+        key: String,
+        why: String,
+    },
+    Reply {
+        room: usize,
+        ticket: Ticket,
+        reply: Reply,
+    },
+    /// A caller has waited for his first answer: he gets 100 once his call is kept.
+    Trying {
+        transaction: u64,
+    },
 }
 
 /// See the head of this file.
@@ -592,6 +607,9 @@ impl Core {
                 server_invite::Action::Terminated => {
                     self.transactions.remove_server(id);
                     return;
+                }
+                server_invite::Action::Try => {
+                    self.queue.push_back(Work::Trying { transaction: id });
                 }
                 server_invite::Action::Transmit => {
                     let Some(entry) = self.transactions.servers.get(id) else { return };

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
-use sip::{Message, Method, Name, Scheme, Start, Uri};
+use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
 use types::digits::{push_address, push_number};
 use types::{Flow, LegId, SessionId, Transport};
 
@@ -224,7 +224,7 @@ impl Core {
             entry.leg = Some(leg);
         }
         if method == Method::Invite {
-            self.trying(request, message);
+            self.drive_server(request.0, None); // 100 will be due.
         }
         let way = self.dialog_flow(flow, message);
         self.leg_request(leg, request, way, message);
@@ -358,7 +358,7 @@ impl Core {
         };
         let (reliable, timers) = (flow.transport.reliable(), self.config.timers);
         let machine = if message.method() == Method::Invite {
-            ServerMachine::Invite(ServerInvite::new(reliable, timers))
+            ServerMachine::Invite(ServerInvite::new(reliable, timers, self.clock.now))
         } else {
             ServerMachine::Other(Server::new(reliable, timers))
         };
@@ -373,13 +373,21 @@ impl Core {
         RequestId(id)
     }
 
-    /// 100 Trying, at once: it quiets the caller's retransmissions.
-    fn trying(&mut self, request: RequestId, message: &Message<'_>) {
-        let Some(entry) = self.transactions.servers.get(request.0) else { return };
+    /// The session of an INVITE that waits for its first answer and that no room has kept so far.
+    pub(crate) fn unkept(&self, transaction: u64) -> Option<SessionId> {
+        let leg = self.legs.get(&self.transactions.servers.get(transaction)?.leg?)?;
+        let entry = self.sessions.get(&leg.owner)?;
+        entry.saved.is_none().then_some(leg.owner)
+    }
+
+    /// 100 Trying: it quiets the caller's retransmissions.
+    pub(crate) fn trying(&mut self, transaction: u64) {
+        let Some(entry) = self.transactions.servers.get(transaction) else { return };
+        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
         let mut out = Vec::with_capacity(400);
         let from = Some(entry.flow.remote);
-        sip::write::response_to(&mut out, message, 100, None, None, from).end();
-        self.respond(request.0, 100, out);
+        sip::write::response_to(&mut out, &message, 100, None, None, from).end();
+        self.respond(transaction, 100, out);
     }
 
     /// Where answers to a datagram go: to the address that it came from, at the port that it came from
@@ -563,7 +571,7 @@ impl Core {
         begun.sdp = sdp;
         self.legs.insert(leg, Box::new(begun));
         self.note_in(leg, flow, message);
-        self.trying(request, message);
+        self.drive_server(request.0, None); // 100 will be due.
         Some(Admitted::Invite { session, leg, caller, target })
     }
 

@@ -1,5 +1,7 @@
 //! Legs that come back after a restart.
 
+use std::borrow::Cow;
+
 use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Message, Method, Name};
 use types::{Flow, LegId, SessionId, Transport, tagged};
@@ -106,19 +108,20 @@ impl Core {
     fn encode_leg(&self, leg: &Leg, writer: &mut tagged::Writer) {
         let request = match &leg.phase {
             Phase::Incoming { request } => {
-                self.transactions.servers.get(request.0).map(|entry| entry.request.as_slice())
+                let entry = self.transactions.servers.get(request.0);
+                entry.map(|entry| Cow::Borrowed(entry.request.as_slice()))
             }
             Phase::Calling { transaction, .. } => {
                 let entry = self.transactions.clients.get(*transaction);
                 match entry.map(|entry| &entry.machine) {
-                    Some(ClientMachine::Invite(machine)) => Some(head(machine.message())),
+                    Some(ClientMachine::Invite(machine)) => head(machine.message()).map(Cow::Owned),
                     Some(ClientMachine::Other(_)) | None => None,
                 }
             }
-            Phase::Answered { retransmit, .. } => Some(retransmit.message()),
+            Phase::Answered { retransmit, .. } => Some(Cow::Borrowed(retransmit.message())),
             Phase::Accepted { .. } | Phase::Ending { .. } | Phase::Established => None,
         };
-        leg.encode(request, writer);
+        leg.encode(request.as_deref(), writer);
     }
 
     /// A leg is back. One that rang here waits for its answer again; one that we called is given up: its
@@ -195,7 +198,8 @@ impl Core {
         let Ok(message) = Message::decode(answer, Framing::Datagram) else { return };
         let key = self.transactions.key(&message, Method::Invite, flow.remote.ip());
         let tag = message.to().ok().and_then(|to| to.tag()).and_then(|tag| tag.try_into().ok());
-        let mut machine = ServerInvite::new(flow.transport.reliable(), self.config.timers);
+        let mut machine =
+            ServerInvite::new(flow.transport.reliable(), self.config.timers, self.clock.now);
         let event = server_invite::Event::Respond { status: 200, message: answer.to_vec() };
         machine.handle(event, self.clock.now);
         // The leg repeats it.
@@ -224,9 +228,8 @@ impl Core {
             let message = Message::decode(&request, Framing::Datagram).ok()?;
             self.transactions.key(&message, Method::Invite, flow.remote.ip())
         };
-        let mut machine = ServerInvite::new(flow.transport.reliable(), self.config.timers);
-        // It was answered with 100 before; a repeated INVITE is quieted by the final answer to come.
-        while machine.poll().is_some() {}
+        let machine =
+            ServerInvite::new(flow.transport.reliable(), self.config.timers, self.clock.now);
         let new =
             NewServer { machine: ServerMachine::Invite(machine), flow, request, tag: Tag(tag) };
         let use_number = self.use_number();
@@ -234,6 +237,7 @@ impl Core {
         if let Some(entry) = self.transactions.servers.get_mut(id) {
             entry.leg = Some(leg);
         }
+        self.drive_server(id, None); // 100 will be due: what it heard before has no place in the log.
         Some(RequestId(id))
     }
 
@@ -249,8 +253,8 @@ impl Core {
     }
 }
 
-/// A message without its body.
-fn head(message: &[u8]) -> &[u8] {
-    let end = message.windows(4).position(|four| four == b"\r\n\r\n");
-    end.and_then(|end| message.get(..end + 4)).unwrap_or(message)
+/// A message without its body, and without the Content-Length that would make it one cut short.
+fn head(message: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::decode(message, Framing::Datagram).ok()?;
+    Some(message.head_without(Name::ContentLength))
 }

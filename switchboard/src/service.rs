@@ -36,7 +36,8 @@ pub trait Service {
     /// A timer this room set has come.
     fn on_timer(&mut self, _ticket: Ticket, _effects: &mut Effects<'_>) {}
 
-    /// The state of a session as tagged fields, for the keeper; `None` when it need not last.
+    /// The state of a session as tagged fields, asked for when its caller gets 100 and nothing was kept of it;
+    /// `None` when it need not last.
     fn save(&self, _session: SessionId) -> Option<Vec<u8>> {
         None
     }

@@ -24,7 +24,7 @@ use crate::notice::Notice;
 use crate::receive::Admitted;
 use crate::refusal::Refusal;
 use crate::service::{Event, Service, Session};
-use crate::store::{Entry, kinds};
+use crate::store::{Durability, Entry, kinds};
 use crate::timers::Reason;
 
 /// Dispatches that one input may cause, beside those that its handling left in the queue.
@@ -448,7 +448,22 @@ impl Shard {
             Work::Reply { room, ticket, reply } => {
                 self.visit(room, None, |room, effects| room.on_reply(ticket, reply, effects));
             }
+            Work::Trying { transaction } => self.trying(transaction),
         }
+    }
+
+    /// Who hears 100 does not say his INVITE again, so from then on his call must outlive the process: it is kept as
+    /// one that rings is, and ends with a final answer after a restart.
+    fn trying(&mut self, transaction: u64) {
+        if let Some(session) = self.core.unkept(transaction) {
+            let place = self.core.sessions.get(&session).map_or(usize::MAX, |entry| entry.room);
+            self.visit(place, Some(session), |room, effects| {
+                if let Some(state) = room.save(session) {
+                    effects.save(session, state, Durability::Written);
+                }
+            });
+        }
+        self.core.trying(transaction);
     }
 
     /// An event for a session that is over: its leg ends too, or it would live for ever.

@@ -166,7 +166,7 @@ impl Phone {
         status: u16,
         now: Instant,
     ) {
-        let Some(key) = self.offer(request, from) else { return };
+        let Some(key) = self.offer(request, from, now) else { return };
         let tag = wire::tag(&mut self.rng);
         let require = request.values(Name::Require).fold(Vec::new(), |mut all, one| {
             all.extend_from_slice(if all.is_empty() { b"" } else { b", " });
@@ -182,9 +182,14 @@ impl Phone {
     }
 
     /// Begins the transaction of an INVITE. `None`: there are too many; the peer tries again.
-    pub(crate) fn offer(&mut self, request: &Message<'_>, from: SocketAddr) -> Option<Key> {
+    pub(crate) fn offer(
+        &mut self,
+        request: &Message<'_>,
+        from: SocketAddr,
+        now: Instant,
+    ) -> Option<Key> {
         let key = key(request).filter(|_| self.offered.len() < TRANSACTIONS_MAX)?;
-        let machine = ServerInvite::new(self.reliable(), self.config.timers);
+        let machine = ServerInvite::new(self.reliable(), self.config.timers, now);
         self.offered.push(Offered { key: key.clone(), to: from, machine });
         Some(key)
     }
@@ -257,6 +262,8 @@ impl Phone {
                 }
                 // The ACK of a success has a branch of its own and comes by `acknowledged`.
                 server_invite::Action::Acked => (),
+                // It rings, or it has answered: more than 100 was said.
+                server_invite::Action::Try => (),
                 server_invite::Action::Failed
                 | server_invite::Action::TimedOut
                 | server_invite::Action::Terminated => over = true,
@@ -320,7 +327,7 @@ impl Phone {
                 return None;
             }
         }
-        let (key, contact) = (self.offer(request, from)?, self.contact(false));
+        let (key, contact) = (self.offer(request, from, now)?, self.contact(false));
         self.respond(&key, request, 180, &tag, now, |writer| {
             writer.header(Name::Contact, contact).end();
         });

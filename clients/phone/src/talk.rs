@@ -123,7 +123,7 @@ impl Phone {
         (offer, body): (Side, &[u8]),
         now: Instant,
     ) {
-        let Some(key) = self.offer(request, from) else { return };
+        let Some(key) = self.offer(request, from, now) else { return };
         let Stage::Talking { dialog, answering } = &mut call.stage else { return };
         dialog.refresh_target(request);
         let contact = self.contact(false);

@@ -186,12 +186,6 @@ impl Crowd {
         self.called.get(&self.ends[caller].topic).copied()
     }
 
-    /// Forgets an INVITE that has no final answer.
-    pub fn give_up(&mut self, end: usize) {
-        self.flights.retain(|_, flight| flight.end != end);
-        self.ends[end].state = State::Refused(0);
-    }
-
     /// Whether anything of this end's waits for an answer.
     pub fn waits(&self, end: usize) -> bool {
         self.flights.values().any(|flight| flight.end == end)

@@ -22,8 +22,8 @@ fn talk(rig: &mut Rig) -> (String, String) {
     assert!(to_bob[0].starts_with("ACK "), "{to_bob:?}");
     let to_alice = rig.seen(ALICE);
     let first_lines: Vec<_> = to_alice.iter().map(|text| text.lines().next().unwrap()).collect();
-    assert_eq!(first_lines, ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]);
-    let ok = to_alice[2].clone();
+    assert_eq!(first_lines, ["SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]);
+    let ok = to_alice[1].clone();
     rig.from(ALICE, &in_dialog("ACK", &ok, 1, "a2"));
     (ok, at_bob)
 }
@@ -98,6 +98,28 @@ fn the_callee_may_hang_up() {
 }
 
 #[test]
+fn who_hears_nothing_for_200_ms_gets_100_once_and_for_each_copy() {
+    // RFC 3261 §17.2.1
+    let mut rig = Rig::new();
+    rig.from(ALICE, &invite("bob"));
+    let at_bob = rig.seen(BOB).remove(0);
+    rig.wait(Duration::from_millis(199));
+    rig.from(ALICE, &invite("bob"));
+    assert!(rig.seen(ALICE).is_empty());
+    rig.wait(Duration::from_millis(1));
+    let seen = rig.seen(ALICE);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].starts_with("SIP/2.0 100 Trying\r\n"), "{seen:?}");
+    assert_eq!(header(&seen[0], "To"), "<sip:bob@localhost>", "without a tag");
+    rig.from(ALICE, &invite("bob"));
+    assert_eq!(rig.seen(ALICE), seen);
+    rig.from(BOB, &answer(&at_bob, "180 Ringing", ""));
+    assert!(rig.seen(ALICE)[0].starts_with("SIP/2.0 180"));
+    rig.wait(Duration::from_secs(1));
+    assert!(rig.seen(ALICE).is_empty());
+}
+
+#[test]
 fn a_cancelled_call_stops_ringing_everywhere() {
     let mut rig = Rig::new();
     rig.from(ALICE, &invite("bob"));
@@ -127,8 +149,8 @@ fn nobody_reachable_is_said_at_once_with_what_was_tried() {
     let mut rig = Rig::new();
     rig.from(ALICE, &invite("carol"));
     let to_alice = rig.seen(ALICE);
-    assert!(to_alice[1].starts_with("SIP/2.0 480"), "{to_alice:?}");
-    assert!(header(&to_alice[1], "Warning").contains("calls.nobody_reachable CAR-1303"));
+    assert!(to_alice[0].starts_with("SIP/2.0 480"), "{to_alice:?}");
+    assert!(header(&to_alice[0], "Warning").contains("calls.nobody_reachable CAR-1303"));
     let record = rig.others.iter().find_map(|output| match output {
         Output::Save { entry, .. } if entry.last => Some(entry.key),
         _ => None,
@@ -142,7 +164,7 @@ fn nobody_reachable_is_said_at_once_with_what_was_tried() {
 fn an_unknown_user_is_404_and_a_foreign_domain_403() {
     let mut rig = Rig::new();
     rig.from(ALICE, &invite("nobody"));
-    assert!(rig.seen(ALICE)[1].starts_with("SIP/2.0 404"));
+    assert!(rig.seen(ALICE)[0].starts_with("SIP/2.0 404"));
     let foreign = invite("bob")
         .replace("INVITE sip:bob@localhost", "INVITE sip:bob@example.com")
         .replace("z9hG4bKa1", "z9hG4bKa9");
@@ -177,6 +199,34 @@ fn a_killed_process_keeps_its_call() {
     assert!(next.seen(BOB)[0].starts_with("BYE "));
 }
 
+#[test]
+fn who_was_told_100_gets_a_final_answer_after_a_kill() {
+    let mut rig = Rig::new();
+    let kept = |rig: &Rig| {
+        let saved = |output: &Output| match output {
+            Output::Save { entry, .. } => Some(entry.clone()),
+            _ => None,
+        };
+        rig.others.iter().filter_map(saved).collect::<Vec<_>>()
+    };
+    rig.from(ALICE, &invite("bob"));
+    assert!(rig.seen(BOB)[0].starts_with("INVITE "));
+    rig.wait(Duration::from_millis(199));
+    assert!(kept(&rig).is_empty(), "before that she asks again, and gets a new call");
+    rig.wait(Duration::from_millis(1));
+    assert!(rig.seen(ALICE)[0].starts_with("SIP/2.0 100"));
+    let entry = kept(&rig).remove(0);
+
+    let mut next = Rig::new();
+    next.handle(Input::Adopt(entry));
+    next.handle(Input::Begin);
+    let seen = next.seen(ALICE);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].starts_with("SIP/2.0 480"), "{seen:?}");
+    assert!(next.seen(BOB)[0].starts_with("CANCEL "), "and the phone stops ringing");
+    assert_eq!(kept(&next).iter().filter(|entry| entry.last).count(), 1, "one record");
+}
+
 /// The lines of one lane of a ladder, each with its number.
 fn lane<'a>(ladder: &'a serde_json::Value, lane: &str) -> Vec<(u64, &'a str)> {
     let items = ladder["items"].as_array().unwrap().iter().filter(|item| item["lane"] == lane);
@@ -193,8 +243,10 @@ fn the_ladder_shows_all_and_no_secret() {
     rig.from(ALICE, &ask);
     rig.from(ALICE, &ask);
     let at_bob = rig.seen(BOB).remove(0);
+    rig.wait(Duration::from_millis(300));
+    rig.from(ALICE, &ask);
     // Bob's phone is silent for a while: the INVITE goes out again.
-    rig.wait(Duration::from_millis(1_600));
+    rig.wait(Duration::from_millis(1_300));
     rig.from(BOB, &answer(&at_bob, "180 Ringing", ""));
     let (_, calls) = rig.api(0, "");
     let id = calls["items"][0]["id"].as_str().unwrap().to_owned();
@@ -235,6 +287,7 @@ fn the_ladder_shows_all_and_no_secret() {
         [
             "127.0.0.1:5071 INVITE",
             "127.0.0.1:5071 again INVITE",
+            "127.0.0.1:5071 again INVITE",
             "127.0.0.1:5072 SIP/2.0 180 Ringing",
             "127.0.0.1:5071 CANCEL",
             "127.0.0.1:5072 SIP/2.0 200 OK",
@@ -246,8 +299,8 @@ fn the_ladder_shows_all_and_no_secret() {
     assert_eq!(
         left,
         [
-            "127.0.0.1:5071 SIP/2.0 100 Trying",
             "127.0.0.1:5072 INVITE",
+            "127.0.0.1:5071 SIP/2.0 100 Trying",
             "127.0.0.1:5071 again SIP/2.0 100 Trying",
             "127.0.0.1:5072 again INVITE",
             "127.0.0.1:5072 again INVITE",

@@ -19,7 +19,7 @@ fn wake(rig: &mut Rig) -> (String, String, String) {
     assert_ne!(wakes[0]["token"], wakes[1]["token"]);
     assert_eq!(wakes[0]["name"], "Alice");
     let to_alice = rig.seen(ALICE);
-    assert!(to_alice[1].starts_with("SIP/2.0 180") && to_alice[1].contains("waking"));
+    assert!(to_alice[0].starts_with("SIP/2.0 180") && to_alice[0].contains("waking"));
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     (text(&wakes[0]["call_id"]), text(&wakes[0]["token"]), text(&wakes[1]["token"]))
 }

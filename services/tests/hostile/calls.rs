@@ -363,7 +363,7 @@ fn a_change_that_is_refused_changes_nothing() {
     let answers =
         rig.say(ALICE, &talk.alice("INVITE", 12, "r3", "Require: x\n", &sdp(ALICE, 4_000)));
     assert_eq!(status(&answers[0]), 420, "{answers:?}");
-    assert_eq!(rig.status(ALICE, &talk.alice("INVITE", 9, "r4", "", &sdp(ALICE, 4_000))), 100);
+    assert_eq!(rig.status(ALICE, &talk.alice("INVITE", 9, "r4", "", &sdp(ALICE, 4_000))), 500);
     assert_eq!(rig.status(ALICE, &talk.alice("PUBLISH", 14, "r5", "", "")), 405);
     rig.still_talks(&talk, 20);
 }

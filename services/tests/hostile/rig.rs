@@ -297,7 +297,7 @@ impl Rig {
     pub fn ring(&mut self) -> (u32, String) {
         let number = self.next();
         let answers = self.proved(ALICE, "alice", &invite("bob", number));
-        assert_eq!(status(&answers[0]), 100, "{answers:?}");
+        assert!(answers.is_empty(), "{answers:?}");
         (number, self.one(BOB, "INVITE"))
     }
 

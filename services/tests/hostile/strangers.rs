@@ -190,11 +190,11 @@ fn nothing_is_relayed() {
         let rows: [(&str, &str, &str, &[u16]); 11] = [
             ("INVITE", "sip:bob@evil.example", "", &[401, 403]),
             ("INVITE", "sip:10.9.9.9", "", &[401, 403]),
-            ("INVITE", "sip:bob@localhost", "Route: <sip:10.9.9.9;lr>\n", &[401, 100]),
-            ("INVITE", "sip:bob@localhost;maddr=10.9.9.9", "", &[401, 100]),
+            ("INVITE", "sip:bob@localhost", "Route: <sip:10.9.9.9;lr>\n", &[401, 0]),
+            ("INVITE", "sip:bob@localhost;maddr=10.9.9.9", "", &[401, 0]),
             ("INVITE", "sip:x@evil.example", "Route: <sip:10.0.0.100:5060;lr>\n", &[403]),
             ("INVITE", "sip:bob@localhost?Route=%3Csip:10.9.9.9%3E", "", &[400]),
-            ("INVITE", "tel:+4990012345", "", &[401, 100, 404]),
+            ("INVITE", "tel:+4990012345", "", &[401, 404]),
             ("MESSAGE", "sip:x@evil.example", "", &[403]),
             ("REFER", "sip:bob@localhost", "Refer-To: <sip:x@evil.example>\n", &[401, 405]),
             ("INVITE", "mailto:bob@localhost", "", &[400, 416]),
@@ -243,7 +243,7 @@ fn odd_requests_get_their_answers() {
         ("an unknown scheme", base("INVITE").at("im:bob@localhost"), &[400, 416]),
         ("no contact", Ask::new("INVITE", "alice", ALICE, 1).to("bob"), &[400]),
         ("two froms", base("INVITE").with("From: <sip:x@localhost>;tag=2\n"), &[400]),
-        ("no such user", base("INVITE").to("nobody"), &[100, 404]),
+        ("no such user", base("INVITE").to("nobody"), &[404]),
         ("a body of another kind", base("INVITE").body("text/plain", "hello\n"), &[415]),
         ("many parts", base("INVITE").body("multipart/mixed;boundary=x", "--x\n\n--x--\n"), &[415]),
         (
@@ -259,7 +259,7 @@ fn odd_requests_get_their_answers() {
         ("a call taken back that is not", base("CANCEL"), &[481]),
         ("the domain itself", base("OPTIONS").at("sip:localhost"), &[200]),
         ("CSeq beyond all", Ask { cseq: 2_147_483_648, ..base("INVITE") }, &[400]),
-        ("a foreign user with NUL", base("INVITE").at("sip:bob%00x@localhost"), &[100, 404]),
+        ("a foreign user with NUL", base("INVITE").at("sip:bob%00x@localhost"), &[404]),
     ];
     for (place, (what, ask, wants)) in rows.into_iter().enumerate() {
         let ask =

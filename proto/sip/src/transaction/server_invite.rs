@@ -3,14 +3,16 @@
 //! Picture     Proceeding --2xx--> Accepted --L--> Terminated
 //!             Proceeding --3xx..6xx--> Completed --ACK--> Confirmed --I--> Terminated
 //!                                      Completed --H (no ACK)--> Terminated
-//! Rules       The caller answers 100 at once. A repeated INVITE gets the last provisional or the
-//!             failure again; behind a success it is absorbed. A failure is repeated by us (timer
-//!             G, UDP only) until its ACK. A success is repeated by the dialog's user, end to end,
-//!             on every transport: [`AnswerRetransmit`].
+//! Rules       100 is asked for when nothing was answered for TRYING_AFTER: most calls ring before
+//!             that. A repeated INVITE gets the last provisional or the failure again; behind a
+//!             success it is absorbed. A failure is repeated by us (timer G, UDP only) until its ACK. A success is
+//!             repeated by the dialog's user, end to end, on every transport: [`AnswerRetransmit`].
 //! Limits      64*T1 in Accepted (timer L) and Completed (timer H), T4 in Confirmed (timer I, UDP
 //!             only).
 //! Not here    How long it may ring. CANCEL, which is a `server` transaction of its own.
 //! Spec        RFC 3261 §17.2.1, §13.3.1.4; RFC 6026 §7.1, §8.5
+
+use std::time::Duration;
 
 use types::Instant;
 
@@ -47,9 +49,17 @@ pub enum Action {
     Terminated,
     /// Tell the user that no ACK came for its failure.
     TimedOut,
+    /// Respond with 100: the user takes his time.
+    Try,
     /// Send [`ServerInvite::message`] now.
     Transmit,
 }
+
+/// How long the user may be silent before the peer gets 100. Until then the peer may repeat its INVITE, so that one
+/// which a crash made us forget begins anew.
+///
+/// Spec: RFC 3261 §17.2.1
+pub const TRYING_AFTER: Duration = Duration::from_millis(200);
 
 /// One server transaction for INVITE.
 #[derive(Clone, Debug)]
@@ -63,7 +73,10 @@ pub struct ServerInvite {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Proceeding,
+    /// `trying`: when 100 is due.
+    Proceeding {
+        trying: Option<Instant>,
+    },
     /// `until`: timer L.
     Accepted {
         until: Instant,
@@ -82,16 +95,17 @@ enum State {
 
 impl ServerInvite {
     /// Begins when the INVITE has come. `reliable`: not UDP.
-    pub fn new(reliable: bool, timers: Timers) -> Self {
+    pub fn new(reliable: bool, timers: Timers, now: Instant) -> Self {
         let (response, actions) = (Vec::new(), Queue::new());
-        Self { response, state: State::Proceeding, timers, reliable, actions }
+        let state = State::Proceeding { trying: Some(now + TRYING_AFTER) };
+        Self { response, state, timers, reliable, actions }
     }
 
     /// Applies one event. `now` never goes backwards. Drain [`poll`](Self::poll) after each call.
     pub fn handle(&mut self, event: Event, now: Instant) {
         match (self.state, event) {
-            (State::Proceeding, Event::Request) if self.response.is_empty() => (),
-            (State::Proceeding | State::Completed { .. }, Event::Request) => {
+            (State::Proceeding { .. }, Event::Request) if self.response.is_empty() => (),
+            (State::Proceeding { .. } | State::Completed { .. }, Event::Request) => {
                 self.actions.push(Action::Transmit);
             }
             // Absorbed: the user repeats the success itself; behind an ACK the INVITE is only late.
@@ -100,7 +114,7 @@ impl ServerInvite {
                 Event::Request,
             ) => (),
 
-            (State::Proceeding, Event::Respond { status, message }) => {
+            (State::Proceeding { .. }, Event::Respond { status, message }) => {
                 self.answer(status, message, now);
             }
             (State::Accepted { .. }, Event::Respond { status, message }) => {
@@ -126,7 +140,15 @@ impl ServerInvite {
                 }
             }
             // There is nothing yet to acknowledge, or it has been.
-            (State::Proceeding | State::Confirmed { .. } | State::Terminated, Event::Ack) => (),
+            (
+                State::Proceeding { .. } | State::Confirmed { .. } | State::Terminated,
+                Event::Ack,
+            ) => (),
+
+            (State::Proceeding { trying: Some(at) }, Event::Deadline) if at <= now => {
+                self.state = State::Proceeding { trying: None };
+                self.actions.push(Action::Try);
+            }
 
             (State::Accepted { until } | State::Confirmed { until }, Event::Deadline)
                 if until <= now =>
@@ -144,7 +166,7 @@ impl ServerInvite {
                 self.actions.push(Action::Transmit); // Timer G.
             }
             (
-                State::Proceeding
+                State::Proceeding { .. }
                 | State::Accepted { .. }
                 | State::Completed { .. }
                 | State::Confirmed { .. }
@@ -152,7 +174,7 @@ impl ServerInvite {
                 Event::Deadline,
             ) => (), // Woken early: harmless.
 
-            (State::Proceeding | State::Completed { .. }, Event::TransportFailed) => {
+            (State::Proceeding { .. } | State::Completed { .. }, Event::TransportFailed) => {
                 self.end(Some(Action::Failed));
             }
             // Stays, to absorb what is under way (RFC 6026 §7.1): the user hears and decides.
@@ -173,7 +195,8 @@ impl ServerInvite {
                 Some(resend.map_or(until, |resend| resend.at.min(until)))
             }
             State::Accepted { until } | State::Confirmed { until } => Some(until),
-            State::Proceeding | State::Terminated => None,
+            State::Proceeding { trying } => trying,
+            State::Terminated => None,
         }
     }
 
@@ -187,7 +210,7 @@ impl ServerInvite {
     pub fn take_message(&mut self) -> Option<Vec<u8>> {
         match self.state {
             State::Accepted { .. } => Some(std::mem::take(&mut self.response)),
-            State::Proceeding
+            State::Proceeding { .. }
             | State::Completed { .. }
             | State::Confirmed { .. }
             | State::Terminated => None,
@@ -199,7 +222,7 @@ impl ServerInvite {
         self.actions.push(Action::Transmit);
         let until = now + self.timers.give_up();
         match Class::of(status) {
-            Class::Provisional => (),
+            Class::Provisional => self.state = State::Proceeding { trying: None },
             Class::Success => self.state = State::Accepted { until },
             Class::Failure => {
                 let resend = (!self.reliable).then(|| Resend::first(self.timers.t1(), now));
@@ -317,7 +340,7 @@ mod tests {
     /// A script goes in (milliseconds, event), actions come out; a transmission shows what is sent.
     #[track_caller]
     fn check(reliable: bool, script: Vec<(u64, Event)>, expected: &[(u64, Action, &str)]) {
-        let mut server = ServerInvite::new(reliable, Timers::default());
+        let mut server = ServerInvite::new(reliable, Timers::default(), Instant::default());
         let mut seen = Vec::new();
         for (at, event) in script {
             server.handle(event, Instant::millis(at));
@@ -395,7 +418,7 @@ mod tests {
     #[test]
     fn a_failure_without_ack_gives_up() {
         for (reliable, times) in [(false, 11), (true, 1)] {
-            let mut server = ServerInvite::new(reliable, Timers::default());
+            let mut server = ServerInvite::new(reliable, Timers::default(), Instant::default());
             server.handle(answer(600), Instant::default());
             let mut seen = Vec::new();
             seen.extend(std::iter::from_fn(|| server.poll()));
@@ -432,7 +455,7 @@ mod tests {
         for (road, row) in roads.iter().zip(expected) {
             for (event, actions) in events().into_iter().zip(row) {
                 let now = Instant::default();
-                let mut server = ServerInvite::new(false, Timers::default());
+                let mut server = ServerInvite::new(false, Timers::default(), Instant::default());
                 for event in road {
                     server.handle(event.clone(), now);
                     while server.poll().is_some() {}
@@ -446,13 +469,23 @@ mod tests {
     }
 
     #[test]
-    fn before_the_100_a_repeated_invite_gets_nothing() {
-        check(false, vec![(0, Request), (1, Ack), (2, Deadline)], &[]);
+    fn who_is_silent_is_asked_for_100_and_before_that_a_repeated_invite_gets_nothing() {
+        let quiet = || vec![(0, Request), (1, Ack), (199, Deadline)];
+        check(false, quiet(), &[]);
+        for reliable in [false, true] {
+            let more = vec![(200, Deadline), (201, answer(100)), (500, Request), (900, Deadline)];
+            check(
+                reliable,
+                [quiet(), more].concat(),
+                &[(200, Try, ""), (201, Transmit, "100"), (500, Transmit, "100")],
+            );
+            check(reliable, vec![(100, answer(180)), (200, Deadline)], &[(100, Transmit, "180")]);
+        }
     }
 
     #[test]
     fn a_success_moves_to_the_retransmitter() {
-        let mut server = ServerInvite::new(false, Timers::default());
+        let mut server = ServerInvite::new(false, Timers::default(), Instant::default());
         server.handle(answer(180), Instant::default());
         assert_eq!(server.take_message(), None);
         server.handle(answer(200), Instant::default());

@@ -122,14 +122,9 @@ fn call(seed: u64, loss: u8, status: u16) -> (usize, bool) {
                 }
             }
             Some((End::Callee, wire)) => {
-                let fresh = callee.is_none();
                 let callee =
-                    callee.get_or_insert_with(|| ServerInvite::new(false, Timers::default()));
-                let trying = Event::Respond { status: 100, message: b"100".to_vec() };
+                    callee.get_or_insert_with(|| ServerInvite::new(false, Timers::default(), now));
                 callee.handle(if wire == Wire::Ack { Event::Ack } else { Event::Request }, now);
-                if fresh {
-                    callee.handle(trying, now);
-                }
             }
             Some((End::Caller, wire)) => panic!("{wire:?} at the caller"),
             None => caller.handle(In::Deadline, now),
@@ -156,6 +151,10 @@ fn call(seed: u64, loss: u8, status: u16) -> (usize, bool) {
                     }
                     Action::Acked => {
                         repeat.as_mut().unwrap().handle(AnswerEvent::Ack, now);
+                    }
+                    Action::Try => {
+                        callee
+                            .handle(Event::Respond { status: 100, message: b"100".to_vec() }, now);
                     }
                     Action::Failed => panic!("nothing failed"),
                     Action::Terminated | Action::TimedOut => (),
