@@ -19,13 +19,17 @@ use types::{BridgeId, Instant, Rng};
 
 use crate::codec::PACKET_MAX;
 use crate::mixer::Mixer;
+use crate::outbox::Outbox;
+use crate::rtcp;
 use crate::rtp::{self, Header, Kind};
 use crate::source::{Admission, Source};
 use crate::trail::Trail;
+use crate::webrtc::{Arrival, Browsers};
 use crate::words::{GUESTS_MAX, Seat};
 use crate::{Command, Count, Event, Side, Sound, StreamKey, Voice};
 
 mod mix;
+mod shield;
 
 use mix::Mix;
 pub use mix::REPORT_EVERY;
@@ -52,6 +56,8 @@ pub struct Engine {
     mixer: Mixer,
     /// Where packets are decoded.
     room: Box<[i16; PACKET_MAX]>,
+    browsers: Browsers,
+    outbox: Outbox,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +89,19 @@ struct Leg {
     sound: Option<Sound>,
     voice: Voice,
     chance: u64,
+    cover: Cover,
+}
+
+/// What a leg's packets must have been through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cover {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// Its keys are gone: nothing passes.
+    Lost,
+    /// Its path to a browser.
+    Web,
 }
 
 #[derive(Debug)]
@@ -134,6 +153,8 @@ impl Default for Engine {
             due: None,
             mixer: Mixer::default(),
             room: Box::new([0; PACKET_MAX]),
+            browsers: Browsers::default(),
+            outbox: Outbox::default(),
         }
     }
 }
@@ -159,11 +180,14 @@ impl Engine {
                 let last = StreamKey { bridge, index: u8::MAX };
                 let keys: Vec<StreamKey> =
                     self.streams.range(first..=last).map(|(key, _)| *key).collect();
-                let counts = keys.into_iter().filter_map(|key| self.close(key)).collect();
+                let counts = keys.into_iter().filter_map(|key| self.close(key, now)).collect();
                 self.events.push_back(Event::Closed { bridge, counts });
             }
-            Command::Leave { stream, seat } => self.leave(stream, seat),
-            Command::Open { stream, ports } => self.open(stream, ports),
+            Command::Leave { stream, seat } => self.leave(stream, seat, now),
+            Command::Open { stream, ports } => self.open(stream, ports, now),
+            Command::Shield { stream, seat, shield, chance } => {
+                self.shield((stream, seat), shield, chance, now);
+            }
             Command::Take { stream, seat, sound, voice, chance } => {
                 let key = stream;
                 if let Some(stream) = self.stream_mut(key)
@@ -181,11 +205,21 @@ impl Engine {
 
     /// When [`tick`](Self::tick) wants to be called next; `None` while nothing is mixed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.browsers.deadline()).min()
     }
 
-    /// Sends what hearers of mixes get by `now`: our port, where it goes, the packet.
+    /// Sends what hearers of mixes get by `now`: our port, where it goes, the packet. Drain
+    /// [`outgoing`](Self::outgoing) and [`poll`](Self::poll) afterwards.
     pub fn tick(&mut self, now: Instant, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
+        self.browsers.tick(now, &mut self.outbox, |event| self.events.push_back(event));
+        let (browsers, outbox) = (&mut self.browsers, &mut self.outbox);
+        let mut send = |port: u16, to: SocketAddr, bytes: &[u8]| {
+            if browsers.has(port) {
+                browsers.send(port, bytes, outbox);
+            } else {
+                send(port, to, bytes);
+            }
+        };
         while let Some(due) = self.due.filter(|due| *due <= now) {
             for place in &self.mixes {
                 if let Some(Some(stream)) = self.slab.get_mut(*place) {
@@ -231,12 +265,33 @@ impl Engine {
     }
 
     /// Judges a datagram that came in by `port`: the port it leaves by and where it goes, or
-    /// nothing. The datagram is passed on as it is, but for the numbers of a stream that was mixed before.
+    /// nothing. The datagram is passed on as it is, but for the numbers of a stream that was mixed before. What must
+    /// be sealed or opened on its way waits in [`outgoing`](Self::outgoing) instead.
     pub fn packet(
         &mut self,
         port: u16,
         from: SocketAddr,
         bytes: &mut [u8],
+        now: Instant,
+    ) -> Option<(u16, SocketAddr)> {
+        if self.browsers.is_door(port) {
+            self.at_the_door(from, bytes, now);
+            return None;
+        }
+        let (by, to) = self.judge(port, from, (bytes, Cover::Bare), now)?;
+        if self.browsers.has(by) {
+            self.browsers.send(by, bytes, &mut self.outbox);
+            return None;
+        }
+        Some((by, to))
+    }
+
+    /// `passed`: what the datagram has been through.
+    fn judge(
+        &mut self,
+        port: u16,
+        from: SocketAddr,
+        (bytes, passed): (&mut [u8], Cover),
         now: Instant,
     ) -> Option<(u16, SocketAddr)> {
         let door = self.door(port)?;
@@ -257,6 +312,8 @@ impl Engine {
             return None;
         };
         let passed = match kind {
+            _ if near.cover != passed => Admission::Refused,
+            _ if passed != Cover::Bare => Admission::Accepted,
             Kind::Rtp => admit_rtp(near, port, from, now),
             Kind::Rtcp => admit_rtcp(near, port, from),
             Kind::Dtls if near.aim.as_ref().is_some_and(|aim| aim.source.knows(from)) => {
@@ -289,6 +346,9 @@ impl Engine {
         }
         let far = far.filter(|_| passes)?;
         let target = target(far, kind)?;
+        if kind == Kind::Rtcp {
+            rtcp::renumber(bytes, &near.trail, &far.trail);
+        }
         if let Some(renumbered) = header.and_then(|header| far.trail.pass(header, now)) {
             renumbered.renumber(bytes);
         }
@@ -313,7 +373,7 @@ impl Engine {
             return; // Said twice: harmless.
         }
         if self.port(key, seat).is_some() {
-            self.leave(key, seat);
+            self.leave(key, seat, now);
         }
         let place = match self.streams.get(&key) {
             Some(place) => *place,
@@ -328,11 +388,12 @@ impl Engine {
     }
 
     /// A guest leaves.
-    fn leave(&mut self, key: StreamKey, seat: Seat) {
+    fn leave(&mut self, key: StreamKey, seat: Seat, now: Instant) {
         let Some(stream) = self.stream_mut(key) else { return };
         let Some(leg) = stream.mix.as_mut().and_then(|mix| mix.leave(seat)) else { return };
         self.set_door(leg.port, None);
-        self.mix_or_not(key, Instant::default());
+        self.browsers.forget(leg.port, now);
+        self.mix_or_not(key, now);
     }
 
     /// Puts a stream among those that tick, or takes it away.
@@ -361,13 +422,13 @@ impl Engine {
         }
     }
 
-    fn open(&mut self, stream: StreamKey, ports: [u16; 2]) {
+    fn open(&mut self, stream: StreamKey, ports: [u16; 2], now: Instant) {
         if let Some(place) = self.streams.get(&stream) {
             let old = self.slab.get(*place).and_then(Option::as_ref);
             if old.is_some_and(|old| [old.a.port, old.b.port] == ports) {
                 return; // Said twice: harmless.
             }
-            self.close(stream);
+            self.close(stream, now);
         }
         let [a, b] = ports;
         for (seat, port) in [(Seat::A, a), (Seat::B, b)] {
@@ -397,13 +458,14 @@ impl Engine {
         place
     }
 
-    fn close(&mut self, key: StreamKey) -> Option<(u8, [Count; 2])> {
+    fn close(&mut self, key: StreamKey, now: Instant) -> Option<(u8, [Count; 2])> {
         let place = self.streams.remove(&key)?;
         let stream = self.slab.get_mut(place)?.take()?;
         self.vacant.push(place);
         self.forget_mix(place);
         for port in stream.ports() {
             self.set_door(port, None);
+            self.browsers.forget(port, now);
         }
         Some((key.index, [stream.a.count, stream.b.count]))
     }
@@ -526,7 +588,10 @@ fn count_lost(near: &mut Leg, header: Header) {
 fn target(far: &Leg, kind: Kind) -> Option<(u16, SocketAddr)> {
     let aim = far.aim.as_ref()?;
     let (port, to) = match kind {
+        _ if far.cover == Cover::Lost => return None,
         Kind::Rtp if !aim.receives => return None,
+        // The path knows where the browser is.
+        _ if far.cover == Cover::Web => return Some((far.port, shield::SOMEWHERE)),
         Kind::Dtls | Kind::Rtp => (far.port, aim.source.target()),
         Kind::Rtcp if aim.muxed => (far.port, aim.source.target()),
         Kind::Rtcp => (far.port + 1, aim.rtcp_latched.unwrap_or(aim.rtcp)),

@@ -3,20 +3,23 @@
 //!
 //! Picture     Command --> Engine --> Event;  packet(port, from, bytes, now) --> (port, to) or none
 //!             side A --> port of A | stream | port of B --> side B, and back; RTCP one port higher
+//!             browser --sealed--> path: opened | the same stream | sealed --> path of the other browser
 //!             sides and guests --> jitter buffers --tick(now)--> all but one's own voice --> each
 //! Rules       Nothing is sent before both sides have an address. One packet in, at most one out,
 //!             never longer. A packet passes only from the address that was signalled, or from the
 //!             one sender that was latched because the signalled address stayed silent. A packet
 //!             from the signalled address ends any latch. RTCP follows the latch of its RTP and
-//!             never starts one.
+//!             never starts one. A browser's packets pass only by its path, which its checks and its
+//!             handshake have proved; it hears one source, whoever speaks.
 //! Limits      [`LATCH_WAIT`], [`LATCH_PACKETS`], [`LATCH_WINDOW`]; [`QUARANTINE`] for ports; one
 //!             stream takes two even ports, so an engine holds 16,384 streams at most. Beyond: the
 //!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
 //!             [`DELAY_MAX`] in a jitter buffer; a payload of more than [`PACKET_MAX`] samples is dropped.
+//!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers.
 //!             Mixes speak G.711 (`codec` is where another one joins).
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
-//!             switchboard), SRTP keys: SRTP passes end to end, its headers are in the clear.
-//! Spec        RFC 3550, RFC 3551, RFC 4733, RFC 5761 §4, RFC 7667 §3.6, RFC 7983, ITU-T G.711.
+//!             switchboard), SRTP of phones: it passes end to end, its headers are in the clear.
+//! Spec        RFC 3550, RFC 3551, RFC 4733, RFC 5764, RFC 7675, RFC 8445 §2.5, RFC 5761 §4, RFC 7667 §3.6, RFC 7983, ITU-T G.711.
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
@@ -29,12 +32,15 @@ pub mod events;
 pub mod g711;
 mod jitter;
 mod mixer;
+mod outbox;
 mod ports;
+mod rtcp;
 pub mod rtp;
 mod sender;
 mod source;
 mod track;
 mod trail;
+mod webrtc;
 mod words;
 
 pub use codec::{FRAME, PACKET_MAX, Sound};
@@ -45,4 +51,7 @@ pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
 pub use track::{AHEAD_MAX, Track};
-pub use words::{Command, Count, Event, GUESTS_MAX, Seat, Side, StreamKey, Voice};
+pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity};
+pub use words::{
+    Command, Count, Event, GUESTS_MAX, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
+};

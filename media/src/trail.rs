@@ -105,6 +105,37 @@ impl Trail {
         }
     }
 
+    /// Packets pass under one source of ours from now on, whoever they come from.
+    pub(crate) fn own_source(&mut self, chance: &mut Rng) {
+        if matches!(self.state, State::Passing) {
+            self.begin(chance);
+            self.end();
+        }
+    }
+
+    /// Whether packets of the far side pass under other numbers.
+    pub(crate) fn is_shifted(&self) -> bool {
+        matches!(self.state, State::Shifted(Some(_)))
+    }
+
+    /// A source of the far side as the leg hears it: its name, and what is added to its time.
+    pub(crate) fn outward(&self, source: u32) -> Option<(u32, u32)> {
+        let State::Shifted(Some(shift)) = self.state else { return None };
+        let own = self.last.filter(|_| shift.ssrc == source)?;
+        Some((own.ssrc, shift.timestamp))
+    }
+
+    /// A source that the leg heard as the far side knows it: its name, and what was added to its numbers.
+    pub(crate) fn inward(&self, source: u32) -> Option<(u32, u16)> {
+        let State::Shifted(Some(shift)) = self.state else { return None };
+        self.last.filter(|last| last.ssrc == source).map(|_| (shift.ssrc, shift.sequence))
+    }
+
+    /// The same trail for a leg that goes over to another far side.
+    pub(crate) fn led_on(self) -> Self {
+        Self { state: State::Shifted(None), ..self }
+    }
+
     /// The numbers of the next frame of ours, due at `now`.
     pub(crate) fn frame(&mut self, payload_type: u8, octets: usize, now: Instant) -> Header {
         let first = self.last.is_none_or(|last| last.at.is_none());

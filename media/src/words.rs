@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out of it. All of it is recorded, so all of it is data.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,51 @@ pub struct StreamKey {
     pub index: u8,
 }
 
+/// How the packets of a leg are protected between it and us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shield {
+    /// Not at all, or from end to end: packets pass as they are.
+    #[default]
+    Bare,
+    /// Its keys are gone with the process that had them: nothing passes until it describes itself anew.
+    Lost,
+    /// By a handshake over the one port of all browsers.
+    Web(Box<Web>),
+}
+
+/// A browser's end of its path to us, and ours. The leg belongs to the path of `ufrag`, which may have led to another
+/// stream before.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Web {
+    /// Our user fragment, which names the path.
+    pub ufrag: String,
+    /// Our password.
+    pub password: String,
+    /// The browser's user fragment.
+    pub peer: String,
+    /// SHA-256 of the browser's certificate.
+    pub fingerprint: [u8; 32],
+    /// We begin the handshake.
+    pub active: bool,
+    /// Payload types of this section: they tell its packets from those of others on the path.
+    pub types: Vec<u8>,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web").field("ufrag", &self.ufrag).field("peer", &self.peer).finish()
+    }
+}
+
+/// Why a browser's path is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Loss {
+    /// It gave no sign of life for [`CONSENT_MAX`](crate::CONSENT_MAX).
+    Consent,
+    /// Its certificate is not the one that its description promised, or the handshake failed.
+    Handshake,
+}
+
 /// What the switchboard tells a pump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -137,6 +183,18 @@ pub enum Command {
         /// Our RTP ports: what side A sends to, then what side B sends to.
         ports: [u16; 2],
     },
+    /// How the packets of a leg are protected on their way.
+    Shield {
+        /// Which stream.
+        stream: StreamKey,
+        /// Whose packets.
+        seat: Seat,
+        /// How.
+        shield: Shield,
+        /// Where the numbers of the one source begin that it hears from us; `None` lets packets keep theirs, as
+        /// pictures must, which have several sources.
+        chance: Option<u64>,
+    },
     /// How a leg takes part when its stream is mixed.
     Take {
         /// Which stream.
@@ -181,6 +239,15 @@ pub enum Event {
         /// Where its media comes from.
         from: SocketAddr,
     },
+    /// The path to a browser is gone; it is sent nothing more.
+    Lost {
+        /// The first of its streams.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// Why.
+        why: Loss,
+    },
 }
 
 /// What came from one side of one stream.
@@ -207,6 +274,15 @@ mod tests {
         let stream = StreamKey { bridge: BridgeId(u128::MAX), index: 63 };
         let (rtp, rtcp) =
             ("192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4001".parse().unwrap());
+        let web = Box::new(Web {
+            ufrag: "a".into(),
+            password: "secret".into(),
+            peer: "b".into(),
+            fingerprint: [7; 32],
+            active: true,
+            types: vec![111, 0],
+        });
+        assert!(!format!("{web:?}").contains("secret"));
         for command in [
             Command::Aim { stream, seat: Seat::B, rtp, rtcp, receives: false },
             Command::Close { bridge: stream.bridge },
@@ -220,6 +296,7 @@ mod tests {
                 voice: Voice::One(Seat::A),
                 chance: u64::MAX,
             },
+            Command::Shield { stream, seat: Seat::A, shield: Shield::Web(web), chance: Some(1) },
         ] {
             let wire = postcard::to_allocvec(&command).unwrap();
             assert_eq!(postcard::from_bytes::<Command>(&wire), Ok(command));
@@ -229,6 +306,7 @@ mod tests {
             Event::Closed { bridge: stream.bridge, counts: vec![(63, [count, Count::default()])] },
             Event::Failed { stream, seat: Seat::A, port: 1 },
             Event::Latched { stream, seat: Seat(251), from: rtcp },
+            Event::Lost { stream, seat: Seat::B, why: Loss::Consent },
         ] {
             let wire = postcard::to_allocvec(&event).unwrap();
             assert_eq!(postcard::from_bytes::<Event>(&wire), Ok(event));

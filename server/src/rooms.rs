@@ -28,12 +28,16 @@ pub fn project(entry: &Entry) -> Vec<Statement> {
 /// Every refusal that has a help page, by number.
 pub fn refusals() -> Vec<&'static RefusalRow> {
     let rooms = manifests().into_iter().flat_map(|room| room.refusals);
-    let mut all: Vec<_> =
-        [switchboard::refusal::ROWS, switchboard::route::ROWS, web::refusal::ROWS]
-            .into_iter()
-            .flatten()
-            .chain(rooms)
-            .collect();
+    let mut all: Vec<_> = [
+        switchboard::pair::ROWS,
+        switchboard::refusal::ROWS,
+        switchboard::route::ROWS,
+        web::refusal::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(rooms)
+    .collect();
     all.sort_by_key(|row| row.verdict.number);
     all
 }

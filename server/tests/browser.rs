@@ -1,6 +1,6 @@
-//! JsSIP in headless Chromium speaks SIP over WebSocket with `carillon serve`.
+//! JsSIP in headless Chromium speaks SIP over WebSocket with `carillon serve`, and talks with phones and other pages.
 //!
-//! The page stands in `browser/`; its console tells how far it got. Audio in the browser is not part of this.
+//! The pages stand in `browser/`; their console tells how far they got.
 
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
@@ -9,17 +9,20 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use support::baresip::{Baresip, Login};
+use support::capture::Capture;
 use support::namespace::{Namespace, SERVER};
 use support::program::{Launch, Program};
 use support::server::{DOMAIN, PASSWORD, Server};
-use support::{STEP, turn};
+use support::wave::{RATE, loudness, tone};
+use support::{STEP, turn, until};
 use tempfile::TempDir;
 
 /// A browser needs its time to start, and the page has seven steps.
 const PAGE: Duration = Duration::from_secs(60);
 
 /// Makes one script of the page and its packages.
-fn bundle(folder: &Path) {
+fn bundle(page: &str, folder: &Path) {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(
         sources.join("node_modules/jssip").exists(),
@@ -27,7 +30,7 @@ fn bundle(folder: &Path) {
     );
     let script = sources.join("bundle.mjs");
     let mut made = Launch::installed("node")
-        .words([&*script.to_string_lossy(), &*folder.join("page.js").to_string_lossy()])
+        .words([&*script.to_string_lossy(), page, &*folder.join("page.js").to_string_lossy()])
         .start();
     assert!(made.wait(STEP).success(), "{:?}", made.said());
     let html = "<!doctype html><title>starting</title><script src=\"page.js\"></script>";
@@ -42,15 +45,17 @@ struct Browser {
 
 impl Browser {
     #[track_caller]
-    fn open(host: &Namespace, query: &str) -> Self {
+    fn open(host: &Namespace, page: &str, query: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the browser");
-        bundle(folder.path());
+        bundle(page, folder.path());
         let profile = folder.path().join("profile");
         let url = format!("file://{}?{query}", folder.path().join("page.html").display());
         let program = Launch::installed("chromium")
             .words(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .words(["--no-first-run", "--disable-background-networking"])
-            .words(["--enable-logging=stderr"])
+            .words(["--enable-logging=stderr", "--autoplay-policy=no-user-gesture-required"])
+            // Names instead of addresses need a responder that no host of these tests has.
+            .words(["--disable-features=WebRtcHideLocalIpsWithMdns"])
             .words([&*format!("--user-data-dir={}", profile.display()), &*url])
             .environment("HOME", &folder.path().to_string_lossy())
             .folder(folder.path())
@@ -69,12 +74,10 @@ impl Browser {
     }
 }
 
-/// RFC 7118, RFC 3428, RFC 3856: registers, writes, asks, watches, and finds a message that was kept.
-#[test]
-fn a_page_registers_writes_and_watches_over_websocket() {
-    let _turn = turn();
-    let (host, phones) = Namespace::pair();
-    let server = Server::serve_by(&host, SERVER, "", "", |file| {
+/// The server with a WebSocket, and its people.
+#[track_caller]
+fn serve(host: &Namespace, users: &[&str]) -> Server {
+    let server = Server::serve_by(host, SERVER, "", "", |file| {
         let text = fs::read_to_string(file).expect("its configuration");
         let tcp = format!("\"tcp://{SERVER}:5060\"");
         let with_ws = text.replace(&tcp, &format!("{tcp}, \"ws://{SERVER}:5062\""));
@@ -82,10 +85,78 @@ fn a_page_registers_writes_and_watches_over_websocket() {
         fs::write(file, with_ws).expect("its configuration");
         Launch::built(env!("CARGO_BIN_EXE_carillon")).words(["serve", "--config", file, "--json"])
     });
-    server.make_user("1001");
-    server.make_user("1002");
-    let query = format!("ws=ws://{SERVER}:5062&domain={DOMAIN}&password={PASSWORD}");
-    let mut browser = Browser::open(&phones, &query);
+    for user in users {
+        server.make_user(user);
+    }
+    server
+}
+
+/// What the pages are told.
+fn query() -> String {
+    format!("ws=ws://{SERVER}:5062&domain={DOMAIN}&password={PASSWORD}")
+}
+
+/// A phone that says one tone for as long as the test may last.
+#[track_caller]
+fn phone(host: &Namespace, user: &str, port: u16, pitch: f64, codecs: &[&str]) -> Baresip {
+    let server = format!("{SERVER}:5060");
+    let login = Login { user, password: PASSWORD, server: &server, transport: "udp", port };
+    Baresip::start_with(host, &login, &tone(pitch, 120), codecs)
+}
+
+/// Waits until the phone hears this pitch: in half a second of sound, most of it.
+#[track_caller]
+fn hears(phone: &Baresip, pitch: f64) {
+    until(STEP, "the tone of the page", || {
+        let (heard, rate) = phone.heard_so_far()?;
+        let newest = heard.get(heard.len().checked_sub(rate / 2)?..)?;
+        let scaled = pitch * RATE as f64 / rate as f64;
+        (loudness(newest, scaled) > 2_000.0).then_some(())
+    });
+}
+
+/// A page calls a phone, is called by one, is left to another phone, and calls another page: all over WebRTC, and who
+/// is no browser hears plain RTP. The first phone knows G.711 only, the second Opus.
+#[test]
+fn pages_and_phones_hear_each_other() {
+    let _turn = turn();
+    let (host, phones) = Namespace::pair();
+    let capture = Capture::start(&host);
+    let server = serve(&host, &["1001", "1002", "1003", "1004"]);
+    let mut first = phone(&phones, "1003", 5_030, 800.0, &["g711"]);
+    let mut second = phone(&phones, "1004", 5_040, 500.0, &["opus", "g711"]);
+    let mut browser = Browser::open(&phones, "talk.js", &query());
+    let mut steps = |wanted: &[&str]| {
+        for wanted in wanted {
+            assert_eq!(browser.step(), *wanted);
+        }
+    };
+    steps(&["registered"]);
+    first.event(STEP, "CALL_INCOMING");
+    first.answer();
+    steps(&["calls and hears audio/PCMU"]);
+    hears(&first, 1_300.0);
+    steps(&["holds", "hears again", "waits"]);
+    first.dial(&format!("sip:1001@{SERVER}:5060"));
+    steps(&["is called and hears audio/PCMU"]);
+    hears(&first, 1_300.0);
+    first.transfer(&format!("sip:1004@{SERVER}:5060"));
+    second.event(STEP, "CALL_INCOMING");
+    second.answer();
+    steps(&["hears the other phone"]);
+    hears(&second, 1_300.0);
+    steps(&["pages hear each other", "done"]);
+    drop(server);
+    capture.judge(SERVER, &["sip", "sdp", "rtp", "stun", "dtls"]);
+}
+
+/// RFC 7118, RFC 3428, RFC 3856: registers, writes, asks, watches, and finds a message that was kept.
+#[test]
+fn a_page_registers_writes_and_watches_over_websocket() {
+    let _turn = turn();
+    let (host, phones) = Namespace::pair();
+    let _server = serve(&host, &["1001", "1002"]);
+    let mut browser = Browser::open(&phones, "page.js", &query());
     for wanted in [
         "registered",
         "message 200 1001 how are you?",

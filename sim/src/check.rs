@@ -355,7 +355,9 @@ impl Checks {
             media::Command::Leave { stream, seat } => {
                 self.guests.remove(&(*stream, *seat));
             }
-            media::Command::Aim { .. } | media::Command::Take { .. } => (),
+            media::Command::Aim { .. }
+            | media::Command::Shield { .. }
+            | media::Command::Take { .. } => (),
         }
         None
     }

@@ -4,9 +4,10 @@
 //! waits in `queue` until the room that speaks now has returned.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use sip::Message;
 use sip::digest::{Algorithm, Nonces};
 use sip::transaction::{
@@ -42,6 +43,15 @@ pub struct Listener {
     pub sent_by: String,
 }
 
+/// Where browsers reach our media, and who we are to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// What their descriptions carry.
+    pub address: SocketAddr,
+    /// SHA-256 of the certificate of this process.
+    pub fingerprint: [u8; 32],
+}
+
 /// What a shard is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -67,6 +77,8 @@ pub struct Config {
     pub media_address: IpAddr,
     /// RTP ports of the node.
     pub media_ports: RangeInclusive<u16>,
+    /// Where browsers reach us; `None`: there is no such port, and they are refused.
+    pub door: Option<Door>,
     /// Base of the addresses that we hand out.
     pub public: String,
     /// How long an INVITE is held for a woken device (`push.wait`).

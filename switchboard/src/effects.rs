@@ -86,6 +86,16 @@ impl Effects<'_> {
         self.core.config.media_address
     }
 
+    /// Where browsers reach our media.
+    pub fn door(&self) -> Option<crate::Door> {
+        self.core.config.door
+    }
+
+    /// Whether a leg comes or goes over a WebSocket: its end is a browser, until its description says otherwise.
+    pub fn is_browser(&self, leg: LegId) -> bool {
+        self.flow_of(leg).is_some_and(is_browser)
+    }
+
     /// How long an INVITE is held for a woken device.
     pub fn push_wait(&self) -> std::time::Duration {
         self.core.config.push_wait
@@ -759,6 +769,16 @@ impl Effects<'_> {
             self.core.bridges.remove(bridge);
         }
         self.core.out.list.push(Output::Media(command));
+    }
+}
+
+/// Whether browsers come this way.
+///
+/// Spec: RFC 7118
+pub(crate) fn is_browser(flow: Flow) -> bool {
+    match flow.transport {
+        types::Transport::Ws | types::Transport::Wss => true,
+        types::Transport::Udp | types::Transport::Tcp | types::Transport::Tls => false,
     }
 }
 

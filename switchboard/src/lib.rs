@@ -10,6 +10,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod binding;
+mod browser;
 mod core;
 pub mod directory;
 mod effects;
@@ -60,7 +61,7 @@ mod timers;
 mod transactions;
 pub mod unsent;
 
-pub use crate::core::{Config, Core, Keys, Listener};
+pub use crate::core::{Config, Core, Door, Keys, Listener};
 pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
 pub use hop::{Hop, Question};

@@ -1,8 +1,11 @@
 //! The media of two legs: offer and answer run through us, so that each side talks to our ports.
 //!
 //! Picture     offer of one side --rewrite--> the other; answer --rewrite--> back; Open and Aim to the pump.
+//!             browser --its path's part taken off--> plain form --another path's part put on--> browser
 //! Rules       Section n of one side is section n of the other. Ports stay for the life of the pair: a re-INVITE
-//!             changes aims, not ports. A failed change puts the aims back (RFC 6141).
+//!             changes aims, not ports. A failed change puts the aims back (RFC 6141). Who describes himself as a browser
+//!             has a path of his own to us, whatever the other side is; who is not known yet gets a description for
+//!             either. What is keyed from end to end passes between phones and never to a browser.
 //! Limits      SECTIONS_MAX sections; two ports each.
 //! Not here    When to offer (rooms), packets (media).
 //! Spec        RFC 3264 §5 to §8, RFC 4566.
@@ -10,16 +13,18 @@
 use std::net::SocketAddr;
 
 use media::g711::Law;
-use media::{Command, Side, Sound, StreamKey, Voice};
+use media::{Command, Shield, Side, Sound, StreamKey, Voice};
 use types::{BridgeId, Refuse, SessionId, Verdict, tagged};
 
+use crate::RefusalRow;
+use crate::browser::{Path, Turn};
 use crate::effects::Effects;
 
 /// Sections that one description may have.
 pub const SECTIONS_MAX: usize = 16;
 
 /// Where a side of one section wants its packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Aim {
     rtp: SocketAddr,
     rtcp: SocketAddr,
@@ -28,7 +33,20 @@ struct Aim {
     rejected: bool,
     /// What it can be sent in a mix, when all that it says can be mixed.
     sound: Option<sdp::PlainSound>,
+    /// Of a browser: how its packets are known on its path.
+    web: Option<WebAim>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct WebAim {
+    /// Payload types.
+    types: Vec<u8>,
+    /// One source is enough: it is no picture.
+    is_sound: bool,
+}
+
+/// Aims and paths of both sides.
+type Ends = ([Vec<Aim>; 2], [Option<Path>; 2]);
 
 /// What we told one side last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,8 +65,14 @@ pub struct Pair {
     ports: Vec<Option<[u16; 2]>>,
     told: [Told; 2],
     aims: [Vec<Aim>; 2],
-    /// Aims before the offer that is open now.
-    before: Option<[Vec<Aim>; 2]>,
+    /// Of sides that are browsers.
+    paths: [Option<Path>; 2],
+    /// What a side that is not known yet was offered in case that it is a browser.
+    offered: Option<Path>,
+    /// The pump knows a path of this side.
+    shielded: [bool; 2],
+    /// Aims and paths before the offer that is open now.
+    before: Option<Ends>,
     open: Vec<bool>,
     /// Offers are narrowed to sound that can be mixed, since somebody may listen or join.
     plain: bool,
@@ -62,31 +86,78 @@ pub enum Refusal {
     /// The description is malformed, or names an address that cannot be a target.
     #[error("the session description cannot be used")]
     BadDescription,
+    /// A browser calls, or is called, and there is no port for browsers.
+    #[error("this server has no port for the media of browsers")]
+    NoDoor,
     /// No RTP ports are left.
     #[error("no media ports are free")]
     NoPorts,
+    /// A browser shall hear a phone whose media only another phone could decrypt.
+    #[error("the media of the two sides is encrypted in ways that do not meet")]
+    OtherKeys,
 }
 
 impl Refuse for Refusal {
     fn verdict(&self) -> Verdict {
-        match self {
-            Self::BadDescription => Verdict {
-                code: "switchboard.bad_description",
-                number: 1004,
-                sip: 488,
-                http: 400,
-                fix: "send SDP with reachable addresses and ports, at most 16 media sections",
-            },
-            Self::NoPorts => Verdict {
-                code: "switchboard.no_ports",
-                number: 1005,
-                sip: 503,
-                http: 503,
-                fix: "widen `media.ports`: a call with one audio stream takes four ports",
-            },
-        }
+        let row = match self {
+            Self::BadDescription => ROWS.first(),
+            Self::NoPorts => ROWS.get(1),
+            Self::NoDoor => ROWS.get(2),
+            Self::OtherKeys => ROWS.get(3),
+        };
+        row.map_or(FALLBACK.verdict, |row| row.verdict)
     }
 }
+
+const FALLBACK: &RefusalRow = &ROWS[0];
+
+/// The rows for help pages.
+pub const ROWS: &[RefusalRow] = &[
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.bad_description",
+            number: 1012,
+            sip: 488,
+            http: 400,
+            fix: "send SDP with reachable addresses and ports, at most 16 media sections",
+        },
+        sentence: "The session description cannot be used.",
+        page: "The description is malformed, has no media section or more than 16, or names an address that cannot be a target: multicast, broadcast, or loopback where the server is not on loopback.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.no_ports",
+            number: 1013,
+            sip: 503,
+            http: 503,
+            fix: "widen `media.ports`: a call with one audio stream takes four ports",
+        },
+        sentence: "No media ports are free.",
+        page: "All ports of `media.ports` are in use, or rest after use.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.no_browsers",
+            number: 1014,
+            sip: 488,
+            http: 503,
+            fix: "set `media.webrtc` to a UDP address that browsers reach",
+        },
+        sentence: "This server has no port for the media of browsers.",
+        page: "A browser calls or answered, and `media.webrtc` is empty. Phones without WebRTC are not concerned.",
+    },
+    RefusalRow {
+        verdict: Verdict {
+            code: "switchboard.other_keys",
+            number: 1015,
+            sip: 488,
+            http: 409,
+            fix: "let the phone offer plain RTP",
+        },
+        sentence: "The media of the two sides is encrypted in ways that do not meet.",
+        page: "A phone and a browser shall talk, and the phone's media is encrypted in a way that only another phone could decrypt. Between two phones such media passes from end to end.",
+    },
+];
 
 impl Pair {
     /// A pair without any section yet.
@@ -100,6 +171,9 @@ impl Pair {
             ports: Vec::new(),
             told,
             aims: [Vec::new(), Vec::new()],
+            paths: [None, None],
+            offered: None,
+            shielded: [false; 2],
             before: None,
             open: Vec::new(),
             plain: false,
@@ -155,16 +229,44 @@ impl Pair {
         let mut pair = Self::new(session, effects);
         pair.plain = self.plain;
         pair.told[stays.index()] = self.told[stays.index()].clone();
+        pair.paths[stays.index()] = self.paths[stays.index()].clone();
         let known = decode_told(told);
         if known.hash != 0 {
             pair.told[stays.other().index()] = known;
         }
+        pair.paths[stays.other().index()] = decode_path(told);
         pair
+    }
+
+    /// A side is a browser, though it has said nothing yet: what it is offered is for browsers alone.
+    pub fn expect_browser(&mut self, side: Side, effects: &mut Effects<'_>) {
+        let path = || Path::new(effects.rng());
+        self.paths[side.index()].get_or_insert_with(path);
+    }
+
+    /// What [`offer`](Self::offer) gave for a side that is not known yet, for the browsers among its devices. `None`
+    /// when the side is known, or what it shall hear cannot be for browsers.
+    pub fn for_browsers(
+        &mut self,
+        to: Side,
+        plain: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Option<Vec<u8>> {
+        let door = effects.door().filter(|_| self.paths[to.index()].is_none())?;
+        has_no_keys(&sdp::Session::decode(plain).ok()?).then_some(())?;
+        let rng = effects.rng();
+        let path = self.offered.get_or_insert_with(|| Path::new(rng));
+        path.dress(Turn::Offer, plain, &door, rng)
     }
 
     /// What a side was told last, for a pair that it goes over to.
     pub fn told(&self, side: Side) -> Vec<u8> {
-        encode_told(&self.told[side.index()])
+        let mut writer = tagged::Writer::new();
+        write_told(&self.told[side.index()], &mut writer);
+        if let Some(path) = &self.paths[side.index()] {
+            writer.nested(4, |writer| path.write(writer));
+        }
+        writer.finish()
     }
 
     /// Takes the answer of one side when the other need not hear of it: packets pass.
@@ -174,7 +276,9 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<(), Refusal> {
-        let aims = aims(&described(sdp)?, effects)?;
+        let plain = self.hear(from, Turn::Answer, sdp, effects)?;
+        let sdp = plain.as_deref().unwrap_or(sdp);
+        let aims = aims(&described(sdp)?, plain.is_some(), effects)?;
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
@@ -195,10 +299,14 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
+        let before = (self.aims.clone(), self.paths.clone());
+        let web = self.hear(from, Turn::Offer, sdp, effects)?;
+        let is_web = web.is_some();
+        let sdp = web.as_deref().unwrap_or(sdp);
         let narrowed = if self.plain { sdp::only_plain(sdp).ok() } else { None };
         let sdp = narrowed.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
-        let aims = aims(&session, effects)?;
+        let aims = aims(&session, is_web, effects)?;
         while self.ports.len() < aims.len() {
             self.ports.push(None);
             self.open.push(false);
@@ -208,14 +316,12 @@ impl Pair {
                 *ports = Some(effects.ports().ok_or(Refusal::NoPorts)?);
             }
         }
-        if self.before.is_none() {
-            self.before = Some(self.aims.clone());
-        }
+        self.before.get_or_insert(before);
         let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        self.rewrite(from.other(), (sdp, &session), &rejected, effects)
+        self.rewrite(from.other(), Turn::Offer, (sdp, &session), &rejected, effects)
     }
 
     /// Takes the answer of one side; gives the answer for the other, and lets packets pass.
@@ -225,13 +331,15 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
+        let plain = self.hear(from, Turn::Answer, sdp, effects)?;
+        let sdp = plain.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
-        let aims = aims(&session, effects)?;
+        let aims = aims(&session, plain.is_some(), effects)?;
         let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        let out = self.rewrite(from.other(), (sdp, &session), &rejected, effects)?;
+        let out = self.rewrite(from.other(), Turn::Answer, (sdp, &session), &rejected, effects)?;
         self.aim(effects);
         self.before = None;
         Ok(out)
@@ -239,8 +347,8 @@ impl Pair {
 
     /// The change that was offered failed: everything stays as it was.
     pub fn rollback(&mut self, effects: &mut Effects<'_>) {
-        if let Some(before) = self.before.take() {
-            self.aims = before;
+        if let Some((aims, paths)) = self.before.take() {
+            (self.aims, self.paths) = (aims, paths);
             self.aim(effects);
         }
     }
@@ -283,6 +391,11 @@ impl Pair {
                 });
             }
         }
+        for (tag, path) in [(9, &self.paths[0]), (10, &self.paths[1])] {
+            if let Some(path) = path {
+                writer.nested(tag, |writer| path.write(writer));
+            }
+        }
         if self.plain {
             writer.number(7, 1);
         }
@@ -298,6 +411,9 @@ impl Pair {
             ports: Vec::new(),
             told: Default::default(),
             aims: Default::default(),
+            paths: [None, None],
+            offered: None,
+            shielded: [false; 2],
             before: None,
             open: Vec::new(),
             plain: false,
@@ -318,6 +434,8 @@ impl Pair {
                 6 => pair.aims[1].extend(decode_aim(field.0)),
                 7 => pair.plain = field.number().is_some_and(|plain| plain != 0),
                 8 => pair.mixed = field.number().map(|index| index as u8),
+                9 => pair.paths[0] = Path::read(field.0).map(Path::after_restart),
+                10 => pair.paths[1] = Path::read(field.0).map(Path::after_restart),
                 _ => (),
             }
         }
@@ -327,35 +445,67 @@ impl Pair {
         pair
     }
 
+    /// Takes from the description of a browser what it says of its path: the plain form. `None` when it is a phone's.
+    fn hear(
+        &mut self,
+        from: Side,
+        turn: Turn,
+        sdp: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(browser) = sdp::web::browser(&described(sdp)?) else {
+            self.paths[from.index()] = None;
+            return Ok(None);
+        };
+        effects.door().ok_or(Refusal::NoDoor)?;
+        let address = effects.media_address();
+        let rng = effects.rng();
+        let begun = || self.offered.clone().unwrap_or_else(|| Path::new(rng));
+        let mut path = self.paths[from.index()].clone().unwrap_or_else(begun);
+        path.hear(turn, browser, effects.rng());
+        self.paths[from.index()] = Some(path);
+        sdp::web::undress(sdp, address).map(Some).map_err(|_| Refusal::BadDescription)
+    }
+
     /// The description of one side as the other gets it, with our ports and our version.
     fn rewrite(
         &mut self,
         to: Side,
+        turn: Turn,
         (sdp, session): (&[u8], &sdp::Session<'_>),
         rejected: &[bool],
-        effects: &Effects<'_>,
+        effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
         let ports = rejected.iter().enumerate().map(|(place, rejected)| {
             let ports = self.ports.get(place).copied().flatten()?;
             (!rejected).then(|| ports[to.index()])
         });
+        let ports = ports.collect();
         let told = &mut self.told[to.index()];
-        let mut plan = sdp::Relay {
-            session: told.session,
-            version: told.version,
-            address: effects.media_address(),
-            ports: ports.collect(),
+        let address = effects.media_address();
+        let mut plan = sdp::Relay { session: told.session, version: told.version, address, ports };
+        let slots = effects.keys().slots;
+        let path = &mut self.paths[to.index()];
+        if path.is_some() && !has_no_keys(session) {
+            return Err(Refusal::OtherKeys);
+        }
+        let mut written = |plan: &sdp::Relay| {
+            let out =
+                sdp::relay_decoded(sdp, session, plan).map_err(|_| Refusal::BadDescription)?;
+            let Some(path) = path else { return Ok(out) };
+            let door = effects.door().ok_or(Refusal::NoDoor)?;
+            path.dress(turn, &out, &door, effects.rng()).ok_or(Refusal::BadDescription)
         };
-        let out = sdp::relay_decoded(sdp, session, &plan).map_err(|_| Refusal::BadDescription)?;
-        let hash = effects.keys().slots.hash_bytes(&out) | 1;
+        let out = written(&plan)?;
+        let hash = slots.hash_bytes(&out) | 1;
         if told.hash == 0 || told.hash == hash {
             told.hash = hash;
             return Ok(out);
         }
         told.version += 1;
         plan.version = told.version;
-        let out = sdp::relay_decoded(sdp, session, &plan).map_err(|_| Refusal::BadDescription)?;
-        told.hash = effects.keys().slots.hash_bytes(&out) | 1;
+        let out = written(&plan)?;
+        told.hash = slots.hash_bytes(&out) | 1;
         Ok(out)
     }
 
@@ -379,10 +529,33 @@ impl Pair {
                 let rtcp = if mux { aim.rtp } else { aim.rtcp };
                 let (rtp, receives) = (aim.rtp, aim.receives);
                 effects.media(Command::Aim { stream, seat: side.into(), rtp, rtcp, receives });
+                let shield = match (&self.paths[side.index()], &aim.web) {
+                    (Some(path), Some(web)) => path.shield(&web.types),
+                    (Some(path), None) => path.shield(&[]),
+                    (None, _) if self.shielded[side.index()] => Some(Shield::Bare),
+                    (None, _) => None,
+                };
+                if let Some(shield) = shield {
+                    let is_sound = aim.web.as_ref().is_some_and(|web| web.is_sound);
+                    let chance = is_sound.then(|| effects.rng().next_u64());
+                    let seat = side.into();
+                    effects.media(Command::Shield { stream, seat, shield, chance });
+                }
             }
         }
+        self.shielded = [self.paths[0].is_some(), self.paths[1].is_some()];
         self.take_part(effects);
     }
+}
+
+/// Whether no section is keyed from end to end: such a one passes to phones only.
+fn has_no_keys(session: &sdp::Session<'_>) -> bool {
+    let plain = [&b"RTP/AVP"[..], b"RTP/AVPF"];
+    session
+        .media
+        .iter()
+        .filter(|section| section.is_rtp() && section.port != 0)
+        .all(|section| plain.iter().any(|known| known.eq_ignore_ascii_case(section.protocol)))
 }
 
 /// What one may be sent: the first law that both know, for what only the offer had may not be heard any more.
@@ -417,7 +590,11 @@ fn described(sdp: &[u8]) -> Result<sdp::Session<'_>, Refusal> {
 }
 
 /// Where a side wants its packets, section by section.
-fn aims(session: &sdp::Session<'_>, effects: &Effects<'_>) -> Result<Vec<Aim>, Refusal> {
+fn aims(
+    session: &sdp::Session<'_>,
+    is_web: bool,
+    effects: &Effects<'_>,
+) -> Result<Vec<Aim>, Refusal> {
     let ours = effects.media_address();
     let aims = sdp::aims(session).into_iter().zip(&session.media).map(|(aim, section)| {
         let usable = match sdp::reach(aim.rtp.ip()) {
@@ -433,9 +610,19 @@ fn aims(session: &sdp::Session<'_>, effects: &Effects<'_>) -> Result<Vec<Aim>, R
             receives: aim.receives,
             rejected: aim.rejected || !aim.is_rtp,
             sound: sdp::plain_sound(section),
+            web: is_web.then(|| WebAim {
+                types: types(section),
+                is_sound: section.kind == sdp::Kind::Audio,
+            }),
         })
     });
     aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
+}
+
+/// The payload types of a section.
+fn types(section: &sdp::Section<'_>) -> Vec<u8> {
+    let number = |format: &&[u8]| std::str::from_utf8(format).ok()?.parse().ok();
+    section.formats.iter().filter_map(number).collect()
 }
 
 /// A description without holds: what somebody heard last, offered to somebody else.
@@ -475,6 +662,12 @@ pub(crate) fn decode_told(bytes: &[u8]) -> Told {
     told
 }
 
+/// The path of a side that goes over to another pair, out of what [`Pair::told`] says.
+fn decode_path(told: &[u8]) -> Option<Path> {
+    let mut fields = tagged::Reader::new(told);
+    fields.find(|(tag, _)| *tag == 4).and_then(|(_, field)| Path::read(field.0))
+}
+
 fn decode_aim(bytes: &[u8]) -> Option<Aim> {
     let (mut rtp, mut rtcp, mut flags, mut sound) = (None, None, 0, None);
     for (tag, field) in tagged::Reader::new(bytes) {
@@ -493,5 +686,6 @@ fn decode_aim(bytes: &[u8]) -> Option<Aim> {
         receives: flags & 2 != 0,
         rejected: flags & 4 != 0,
         sound,
+        web: None,
     })
 }

@@ -17,12 +17,12 @@ use sip::digest::Algorithm;
 use sip::transaction::Timers;
 use types::Transport;
 
-use crate::core::{Config, Listener};
+use crate::core::{Config, Door, Listener};
 pub use crate::flight::Crash;
 use crate::input::{Clock, Input, Output, Outputs};
 
 /// What a recording begins with.
-pub const MAGIC: &[u8; 8] = b"CARREC02";
+pub const MAGIC: &[u8; 8] = b"CARREC03";
 /// The longest frame that is read.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
@@ -44,6 +44,7 @@ pub struct Start {
     digest: Vec<String>,
     media_address: IpAddr,
     media_ports: (u16, u16),
+    door: Option<Door>,
     public: String,
     push_wait_millis: u32,
     ladder_memory: u64,
@@ -69,6 +70,7 @@ impl Start {
             digest: config.digest.iter().map(|known| known.name().to_owned()).collect(),
             media_address: config.media_address,
             media_ports: (*config.media_ports.start(), *config.media_ports.end()),
+            door: config.door,
             public: config.public.clone(),
             push_wait_millis: millis(config.push_wait),
             ladder_memory: config.ladder_memory as u64,
@@ -97,6 +99,7 @@ impl Start {
             digest: self.digest.iter().filter_map(|n| Algorithm::parse(n.as_bytes())).collect(),
             media_address: self.media_address,
             media_ports: self.media_ports.0..=self.media_ports.1,
+            door: self.door,
             public: self.public.clone(),
             push_wait: span(self.push_wait_millis),
             ladder_memory: usize::try_from(self.ladder_memory).unwrap_or(usize::MAX),
@@ -303,6 +306,7 @@ mod tests {
             digest: vec!["MD5".into()],
             media_address: [127, 0, 0, 1].into(),
             media_ports: (20_000, 20_999),
+            door: Some(Door { address: ([127, 0, 0, 1], 21_000).into(), fingerprint: [7; 32] }),
             public: "http://127.0.0.1:8088".into(),
             push_wait_millis: 20_000,
             ladder_memory: 1 << 20,

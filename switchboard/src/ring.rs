@@ -23,7 +23,7 @@ use std::time::Duration;
 use types::{CallId, Instant, LegId, SessionId, UnixTime};
 
 use crate::directory::{Binding, Device, Located};
-use crate::effects::Effects;
+use crate::effects::{Effects, is_browser};
 use crate::fork::{self, Ways};
 use crate::gruu::Gruu;
 use crate::input::Ticket;
@@ -59,6 +59,8 @@ pub struct Plan {
     pub caller_addr: Option<String>,
     /// The offer for the callee's side.
     pub offer: Option<Vec<u8>>,
+    /// The same for those of his devices that are browsers.
+    pub offer_web: Option<Vec<u8>>,
     /// Without an offer: whether the caller could answer one of a phone that rings.
     pub early_offer: bool,
     /// Hops left.
@@ -677,6 +679,8 @@ impl Ring {
         let mut headers = self.plan.headers.clone();
         headers
             .extend(attachments.into_iter().map(|Attachment::Header(name, value)| (name, value)));
+        let for_browser = self.plan.offer_web.as_ref().filter(|_| is_browser(binding.flow));
+        let offer = for_browser.or(self.plan.offer.as_ref());
         let leg = effects.invite(InvitePlan {
             session: self.plan.session,
             flow: binding.flow,
@@ -689,7 +693,7 @@ impl Ring {
             cseq: 1,
             max_forwards: self.plan.max_forwards,
             headers,
-            sdp: self.plan.offer.clone(),
+            sdp: offer.cloned(),
             // Two phones that ring with offers of their own could not both be answered.
             early_offer: self.plan.early_offer && self.branches.is_empty(),
             login: None,

@@ -545,9 +545,9 @@ impl Shard {
     fn media(&mut self, event: media::Event) {
         let bridge = match &event {
             media::Event::Closed { bridge, .. } => *bridge,
-            media::Event::Failed { stream, .. } | media::Event::Latched { stream, .. } => {
-                stream.bridge
-            }
+            media::Event::Failed { stream, .. }
+            | media::Event::Latched { stream, .. }
+            | media::Event::Lost { stream, .. } => stream.bridge,
         };
         if let Some(session) = self.core.bridges.get(&bridge).copied() {
             let event = Event::Media(event);

@@ -4,6 +4,7 @@
 //! Picture     bytes --decode--> Session --aims--> where each section wants its packets
 //!             bytes --relay(plan)--> the same description with our addresses and ports in it
 //!             bytes --only_plain--> the same with sound that can be mixed
+//!             browser's bytes --web::undress--> plain bytes --web::dress--> bytes for a browser
 //!             Offer --encode--> bytes; (Session, Offer) --answer--> bytes
 //! Rules       Bytes, not text. What is not ours to judge passes as it came. Lines may end in LF
 //!             alone; we write CRLF. A value that exists is in range: ports, payload types, clock
@@ -11,7 +12,7 @@
 //! Limits      [`BODY_MAX`], [`LINE_MAX`], [`MEDIA_MAX`], [`ATTRIBUTES_MAX`], [`FORMATS_MAX`],
 //!             [`TOKEN_MAX`], [`PORT_COUNT_MAX`], [`CLOCK_MAX`], [`PTIME_MAX`]. Beyond:
 //!             `DecodeError`, which the caller answers with 488.
-//! Not here    Host names as media addresses (never resolved), ICE, keys; whether an address may be
+//! Not here    Host names as media addresses (never resolved), checks of ICE, SRTP; whether an address may be
 //!             a target ([`reach`] tells what it is, the switchboard decides).
 //! Spec        RFC 8866, RFC 3264, RFC 3605, RFC 5761 §5.1.1, RFC 4733 §2.4.1.
 #![deny(missing_docs)]
@@ -27,6 +28,7 @@ mod offer;
 mod plain;
 mod relay;
 mod session;
+pub mod web;
 
 pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
 pub use decode::DecodeError;

@@ -95,7 +95,7 @@ pub(crate) fn address_words(ip: IpAddr) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn push_address_words(out: &mut Vec<u8>, ip: IpAddr) {
+pub(crate) fn push_address_words(out: &mut Vec<u8>, ip: IpAddr) {
     let ip = ip.to_canonical();
     out.extend_from_slice(if ip.is_ipv4() { b"IN IP4 " } else { b"IN IP6 " });
     push_address(out, ip);

@@ -16,7 +16,7 @@ use std::path::Path;
 use types::{Seconds, Secret, Setting};
 
 pub use read::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Fault};
-pub use resolve::{Bind, Database, Place, Resolved};
+pub use resolve::{Bind, Database, Place, Resolved, Webrtc};
 pub use units::host;
 
 types::settings! {
@@ -77,7 +77,8 @@ types::settings! {
         advertise: String = String::new() => restart,
         /// Ports for RTP: the first is even, the last is odd.
         ports: String = "20000-20999".to_owned() => restart,
-        /// One UDP port for all browser media; not used by this version.
+        /// One UDP port for the media of all browsers, outside of `media.ports`; empty: browsers are refused. When it is not
+        /// set, it is on `media.address`, and another port where this one is taken.
         webrtc: String = "udp://127.0.0.1:21000".to_owned() => restart,
     }
 }

@@ -79,12 +79,25 @@ pub struct Resolved {
     pub media_advertised: IpAddr,
     /// RTP ports.
     pub ports: RangeInclusive<u16>,
+    /// The port of browsers.
+    pub webrtc: Option<Webrtc>,
     /// The HTTP listener.
     pub http: SocketAddr,
     /// Octets of the ladder of the node.
     pub ladder: usize,
     /// Things that were asked for and that this version does not do, for the log.
     pub ignored: Vec<String>,
+}
+
+/// The port of browsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Webrtc {
+    /// Where it is bound.
+    pub bind: SocketAddr,
+    /// What descriptions carry; its port is that which was bound.
+    pub advertised: IpAddr,
+    /// Nobody chose it: another port will do.
+    pub is_default: bool,
 }
 
 pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved, Fault> {
@@ -109,6 +122,7 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
         return Err(places.fault("sip.shards", &format!("wants 1 to {SHARDS_MAX}")));
     }
     let (media, media_advertised) = media(tree, places)?;
+    let rtp = ports(&tree.media.ports).map_err(|why| places.fault("media.ports", why))?;
     let http: SocketAddr =
         tree.http.listen.parse().map_err(|_| {
             places.fault("http.listen", "wants ADDRESS:PORT, as \"127.0.0.1:8088\"")
@@ -144,7 +158,8 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
         shards,
         media,
         media_advertised,
-        ports: ports(&tree.media.ports).map_err(|why| places.fault("media.ports", why))?,
+        webrtc: webrtc(tree, places, (media, media_advertised), &rtp)?,
+        ports: rtp,
         http,
         ladder: octets(&tree.ladder.memory)
             .ok_or_else(|| places.fault("ladder.memory", "wants a size such as \"64MB\""))?,
@@ -311,6 +326,40 @@ fn media(tree: &Tree, places: &Places<'_>) -> Result<(IpAddr, IpAddr), Fault> {
         .parse()
         .map_err(|_| places.fault("media.advertise", "wants an address"))?;
     Ok((bound, shown))
+}
+
+/// The port of browsers. One that nobody chose is where media is, and gives way to RTP.
+fn webrtc(
+    tree: &Tree,
+    places: &Places<'_>,
+    (media, advertised): (IpAddr, IpAddr),
+    rtp: &RangeInclusive<u16>,
+) -> Result<Option<Webrtc>, Fault> {
+    const KEY: &str = "media.webrtc";
+    let text = &tree.media.webrtc;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let fault = |why: &str| places.fault(KEY, &format!("`{text}` {why}"));
+    let (scheme, mut bind) = listener(text).map_err(fault)?;
+    if scheme != "udp" {
+        return Err(fault("wants udp://ADDRESS:PORT"));
+    }
+    if !places.is_set(KEY) {
+        let port = if rtp.contains(&bind.port()) { 0 } else { bind.port() };
+        let bind = SocketAddr::new(media, port);
+        return Ok(Some(Webrtc { bind, advertised, is_default: true }));
+    }
+    bind.set_ip(bind.ip().to_canonical());
+    if rtp.contains(&bind.port()) {
+        return Err(fault("is one of `media.ports`: choose another port"));
+    }
+    if bind.is_ipv4() != media.is_ipv4() {
+        return Err(fault("wants an address of the same kind as `media.address`"));
+    }
+    let own = tree.media.advertise.is_empty() && !bind.ip().is_unspecified();
+    let advertised = if own { bind.ip() } else { advertised };
+    Ok(Some(Webrtc { bind, advertised, is_default: false }))
 }
 
 fn digest(tree: &Tree, places: &Places<'_>) -> Result<Vec<Algorithm>, Fault> {

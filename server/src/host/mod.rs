@@ -114,6 +114,17 @@ pub enum Fault {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The certificate that browsers see.
+    #[error("cannot make the certificate of browser media")]
+    Certificate,
+    /// The port of browsers.
+    #[error("cannot bind {address} for the media of browsers: choose another `media.webrtc`")]
+    Webrtc {
+        /// Which one.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The media pump.
     #[error("cannot start the media pump")]
     Pump(#[source] media_io::Fault),
@@ -230,7 +241,8 @@ impl Host {
         for _ in 0..shards {
             boxes.push(Door::new().map_err(Fault::System)?);
         }
-        let pump = pump(resolved.media, &boxes)?;
+        let (door, browsers) = browsers(resolved.webrtc.as_ref())?.unzip();
+        let pump = pump(resolved.media, browsers, &boxes)?;
         let resolver =
             Resolver::start(&resolved.resolver, bound.ways()).map_err(Fault::Resolver)?;
         let tls = Arc::new(flows::tls(resolved, &folder)?);
@@ -299,6 +311,7 @@ impl Host {
             digest: resolved.digest.clone(),
             media_address: resolved.media_advertised,
             media_ports: resolved.ports.clone(),
+            door,
             public: public.clone(),
             push_wait: tree.rooms.push.wait.into(),
             ladder_memory: resolved.ladder / shards,
@@ -508,22 +521,55 @@ fn idle_sockets() -> usize {
     usize::try_from(soft / 2).unwrap_or(usize::MAX)
 }
 
+/// What descriptions carry of the port of browsers, and what the pump gets of it.
+type Browsers = (switchboard::Door, (media_io::Door, media::Identity));
+
+/// The port of browsers and our certificate to them, which is as old as this process.
+fn browsers(wanted: Option<&crate::config::Webrtc>) -> Result<Option<Browsers>, Fault> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let taken = |source| Fault::Webrtc { address: wanted.bind, source };
+    let door = match media_io::Door::bind(wanted.bind) {
+        Err(fault) if wanted.is_default && fault.kind() == std::io::ErrorKind::AddrInUse => {
+            tracing::warn!(address = %wanted.bind, "webrtc_port_taken");
+            let any = SocketAddr::new(wanted.bind.ip(), 0);
+            media_io::Door::bind(any).map_err(taken)?
+        }
+        bound => bound.map_err(taken)?,
+    };
+    let port = door.address().map_err(taken)?.port();
+    let names = vec!["carillon".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).map_err(|_| Fault::Certificate)?;
+    let identity = media::Identity {
+        certificate: made.cert.der().to_vec(),
+        key: made.signing_key.serialize_der(),
+    };
+    let told = switchboard::Door {
+        address: SocketAddr::new(wanted.advertised, port),
+        fingerprint: identity.fingerprint(),
+    };
+    Ok(Some((told, (door, identity))))
+}
+
 /// The pump, whose words go to the shard that hosts the bridge.
-fn pump(address: std::net::IpAddr, boxes: &[Door]) -> Result<Pump, Fault> {
+fn pump(
+    address: std::net::IpAddr,
+    browsers: Option<(media_io::Door, media::Identity)>,
+    boxes: &[Door],
+) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
     let tell = move |event: media::Event| {
         let bridge: BridgeId = match &event {
             // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
             media::Event::Closed { .. } => return,
-            media::Event::Failed { stream, .. } | media::Event::Latched { stream, .. } => {
-                stream.bridge
-            }
+            media::Event::Failed { stream, .. }
+            | media::Event::Latched { stream, .. }
+            | media::Event::Lost { stream, .. } => stream.bridge,
         };
         if let Some(door) = boxes.get(bridge.slot().shard(boxes.len())) {
             door.tell(Post::Media(event));
         }
     };
-    Pump::start(address, idle_sockets(), tell).map_err(Fault::Pump)
+    Pump::start(address, idle_sockets(), browsers, tell).map_err(Fault::Pump)
 }
 
 /// `None`: the port is not known before the listener is bound.

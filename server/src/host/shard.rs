@@ -529,6 +529,7 @@ impl Loop {
                     | media::Command::Aim { .. }
                     | media::Command::Leave { .. }
                     | media::Command::Open { .. }
+                    | media::Command::Shield { .. }
                     | media::Command::Take { .. } => Duration::ZERO,
                 };
                 let wake = self.clock.read().now + soon;

@@ -1,6 +1,6 @@
-// Makes one script of the page and its packages: node bundle.mjs OUTFILE
+// Makes one script of a page and its packages: node bundle.mjs PAGE OUTFILE
 import { fileURLToPath } from "node:url";
 import { buildSync } from "esbuild";
 
-const page = fileURLToPath(new URL("page.js", import.meta.url));
-buildSync({ entryPoints: [page], bundle: true, format: "iife", outfile: process.argv[2] });
+const page = fileURLToPath(new URL(process.argv[2], import.meta.url));
+buildSync({ entryPoints: [page], bundle: true, format: "iife", outfile: process.argv[3] });

@@ -42,13 +42,24 @@ impl Baresip {
     /// Starts it on the phones' host and waits until it is registered. It says `signal` in every call.
     #[track_caller]
     pub fn start(host: &Namespace, login: &Login<'_>, signal: &[i16]) -> Self {
+        Self::start_with(host, login, signal, &["g711"])
+    }
+
+    /// The same with these codecs, the best first.
+    #[track_caller]
+    pub fn start_with(
+        host: &Namespace,
+        login: &Login<'_>,
+        signal: &[i16],
+        codecs: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder for baresip");
         super::wave::write(&folder.path().join("says.wav"), signal);
         let program = Launch::installed("baresip")
             .words(["-4", "-f", &folder.path().to_string_lossy()])
             .folder(folder.path())
             .on(host);
-        fs::write(folder.path().join("config"), config(folder.path(), login.port))
+        fs::write(folder.path().join("config"), config(folder.path(), login.port, codecs))
             .expect("its folder can be written");
         let Login { user, password, server, transport, .. } = login;
         let line =
@@ -87,6 +98,12 @@ impl Baresip {
         self.command("accept", "");
     }
 
+    /// Leaves the other side to somebody else.
+    #[track_caller]
+    pub fn transfer(&mut self, uri: &str) {
+        self.command("transfer", uri);
+    }
+
     /// Ends or refuses the call.
     #[track_caller]
     pub fn hang_up(&mut self) {
@@ -114,6 +131,17 @@ impl Baresip {
     #[track_caller]
     pub fn heard(&self) -> Vec<i16> {
         super::wave::read(&self.ear().expect("a recording of the call"))
+    }
+
+    /// What it has heard in its newest call, and at how many samples a second.
+    pub fn heard_so_far(&self) -> Option<(Vec<i16>, usize)> {
+        let file = self.ear()?;
+        let head = fs::read(&file).ok()?;
+        let rate = u32::from_le_bytes(head.get(24..28)?.try_into().ok()?);
+        let stereo = head.get(22) == Some(&2);
+        let heard = super::wave::read(&file);
+        let heard = if stereo { heard.into_iter().step_by(2).collect() } else { heard };
+        Some((heard, rate as usize))
     }
 
     /// The newest recording of what came in.
@@ -149,11 +177,12 @@ fn netstring(octets: &[u8]) -> Option<(&[u8], usize)> {
 
 /// Without a jitter buffer, for the wire has no jitter: that of this phone measures a stream by the numbers of the one
 /// before it, so that after a transfer it plays nothing where the new sender happens to count lower.
-fn config(folder: &Path, port: u16) -> String {
+fn config(folder: &Path, port: u16, codecs: &[&str]) -> String {
     let (folder, door) = (folder.display(), port + 1);
+    let codecs: String = codecs.iter().map(|codec| format!("module {codec}.so\n")).collect();
     format!(
         "module_path /usr/lib/baresip/modules\n\
-         module g711.so\n\
+         {codecs}\
          module aufile.so\n\
          module aubridge.so\n\
          module sndfile.so\n\

@@ -266,6 +266,9 @@ impl Room {
             pair.keep_plain();
         }
         let offer = description(message);
+        if offer.is_none() && effects.is_browser(leg) {
+            pair.expect_browser(Side::A, effects);
+        }
         let towards_b = match offer.map(|sdp| pair.offer(Side::A, sdp, effects)) {
             Some(Ok(sdp)) => Some(sdp),
             Some(Err(refusal)) => {
@@ -274,6 +277,8 @@ impl Room {
             }
             None => None,
         };
+        let offer_web =
+            towards_b.as_deref().and_then(|plain| pair.for_browsers(Side::B, plain, effects));
         let most = matches!(caller, Caller::User(_)).then_some(self.config.user_calls_max);
         let gate = gate(&question, &decision, session, most, effects);
         let (private, from) = (who.private, who.uri.clone());
@@ -299,6 +304,7 @@ impl Room {
                 .filter(|_| !private)
                 .map(|contact| String::from_utf8_lossy(contact.uri).into_owned()),
             offer: towards_b,
+            offer_web,
             early_offer,
             headers,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
@@ -529,6 +535,9 @@ impl Room {
 
 impl Room {
     fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
+        if let media::Event::Lost { stream, why, .. } = event {
+            self.browser_lost(session, *stream, *why, effects);
+        }
         let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");
         if seat.side().is_none() {
@@ -544,6 +553,31 @@ impl Room {
         effects.ladder(CallId(session.0), Lane::Note, &words);
         // Both sides were told this port: the call cannot be heard and is ended, which frees the others.
         self.finish(session, End::failed(503, "failed", "server"), effects);
+    }
+}
+
+impl Room {
+    /// A browser's path is gone: nobody would hear anything any more, so the call ends.
+    fn browser_lost(
+        &mut self,
+        session: SessionId,
+        stream: media::StreamKey,
+        why: media::Loss,
+        effects: &mut Effects<'_>,
+    ) {
+        let of_it = |call: &Call| call.pair.bridge() == stream.bridge;
+        if !self.calls.get(&session).is_some_and(|call| of_it(call)) {
+            return;
+        }
+        let (code, words) = match why {
+            media::Loss::Consent => ("calls.browser_silent", "a browser gave no sign of life"),
+            media::Loss::Handshake => {
+                ("calls.browser_not_proven", "the handshake of a browser failed")
+            }
+        };
+        effects.count(code);
+        effects.ladder(CallId(session.0), Lane::Note, words);
+        self.finish(session, End::failed(408, "failed", "server"), effects);
     }
 }
 

@@ -11,6 +11,14 @@ use crate::call::State;
 use crate::transfer::Moving;
 use crate::{End, Room, lamps};
 
+/// Candidates that a browser found after it described itself.
+///
+/// Spec: RFC 8840 §4.3
+fn is_trickle(passed: &Passed) -> bool {
+    passed.method == "INFO"
+        && passed.content_type.eq_ignore_ascii_case("application/trickle-ice-sdpfrag")
+}
+
 impl Room {
     pub(crate) fn leg(
         &mut self,
@@ -86,6 +94,12 @@ impl Room {
         let Some(leg) = call.leg(side) else { return };
         if passed.method == "REFER" {
             self.refer(session, side, request, &passed, effects);
+            return;
+        }
+        if is_trickle(&passed) {
+            // Its path ends at us, and our lite end of it asks for no candidates.
+            let response = Passed::status(200);
+            effects.leg(session, leg, LegCommand::Respond { request, response });
             return;
         }
         match call.leg(side.other()) {

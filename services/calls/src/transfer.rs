@@ -273,6 +273,8 @@ impl Room {
             .leg(stays)
             .and_then(|leg| effects.described(leg))
             .and_then(|sdp| pair.offer(stays, &without_hold(&sdp), effects).ok());
+        let offer_web =
+            offer.as_deref().and_then(|plain| pair.for_browsers(stays.other(), plain, effects));
         let (whom, other) = match stays {
             Side::A => (&call.facts.from, &call.facts.to),
             Side::B => (&call.facts.to, &call.facts.from),
@@ -292,6 +294,7 @@ impl Room {
             caller_uri: whom.clone(),
             caller_name: name,
             offer,
+            offer_web,
             headers: vec![("Referred-By".into(), by)],
             max_forwards: 69,
             wake: effects.push_wait(),

@@ -2,6 +2,7 @@
 //!
 //! Picture     switchboard --Command--> queue + eventfd --> pump thread --Event--> callback
 //!             pump thread: { epoll, sockets, Engine }
+//!             one more socket for all browsers, whose packets the engine opens and seals
 //!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
 //! Rules       A pump never waits for a shard. Commands are obeyed in the order they were sent;
 //!             each turn takes some commands and then packets, so neither starves the other.
@@ -26,9 +27,9 @@ use std::thread::JoinHandle;
 
 use thiserror::Error;
 
-use media::{Command, Event};
+use media::{Command, Event, Identity};
 
-pub use sockets::{IDLE_MAX, RECEIVE_BUFFER};
+pub use sockets::{DOOR_BUFFER, Door, IDLE_MAX, RECEIVE_BUFFER};
 pub use sys::{BATCH, DATAGRAM_MAX};
 
 /// Commands that may wait for a pump.
@@ -81,12 +82,13 @@ impl Doorbell {
 
 impl Pump {
     /// Starts a pump whose sockets are bound to `address`. At most `idle_max` of them, and never more than
-    /// [`IDLE_MAX`], stay open without a stream. `events` runs on the pump's thread and must not wait.
+    /// [`IDLE_MAX`], stay open without a stream. `browsers`: their port, and who we are to them. `events` runs on the pump's thread and must not wait.
     ///
     /// Errors: [`Fault`], when the kernel has no descriptor or thread left.
     pub fn start(
         address: IpAddr,
         idle_max: usize,
+        browsers: Option<(Door, Identity)>,
         events: impl Fn(Event) + Send + 'static,
     ) -> Result<Self, Fault> {
         let wake = sys::Wake::new().map_err(Fault::Poll)?;
@@ -95,6 +97,9 @@ impl Pump {
         let (commands, queue) = sync_channel(COMMANDS_MAX);
         let mut turn = pump::Turn::new(address, idle_max, queue, Arc::clone(&doorbell), events)
             .map_err(Fault::Poll)?;
+        if let Some((door, identity)) = browsers {
+            turn.serve_browsers(door, identity).map_err(Fault::Poll)?;
+        }
         let thread = std::thread::Builder::new()
             .name("pump".to_owned())
             .spawn(move || turn.run())

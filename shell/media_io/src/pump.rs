@@ -8,9 +8,9 @@ use std::time::{Duration, Instant as Clock};
 
 use types::Instant;
 
-use media::{Command, Engine, Event, Seat, Side, StreamKey};
+use media::{Command, Engine, Event, Identity, Seat, Side, StreamKey};
 
-use crate::sockets::Sockets;
+use crate::sockets::{Door, Sockets};
 use crate::sys::{Inbox, Outbox, Ready};
 use crate::{COMMANDS_PER_TURN, Doorbell};
 
@@ -50,6 +50,13 @@ impl<F: Fn(Event)> Turn<F> {
         })
     }
 
+    /// Takes the port of browsers in.
+    pub(crate) fn serve_browsers(&mut self, door: Door, identity: Identity) -> std::io::Result<()> {
+        let port = self.sockets.keep(door.0)?;
+        self.engine.serve_browsers(port, identity, self.started);
+        Ok(())
+    }
+
     /// Until the doorbell says stop.
     pub(crate) fn run(&mut self) {
         let mut ready = Ready::new();
@@ -76,6 +83,7 @@ impl<F: Fn(Event)> Turn<F> {
                 self.forward(port, now);
             }
             self.tick();
+            self.outgoing();
             self.report();
         }
     }
@@ -98,6 +106,16 @@ impl<F: Fn(Event)> Turn<F> {
         }
     }
 
+    /// What the engine made itself, or sealed and opened.
+    fn outgoing(&mut self) {
+        let Self { engine, sockets, outbox, .. } = self;
+        engine.outgoing(|port, to, bytes| {
+            if let Some(socket) = sockets.get(port) {
+                outbox.send(socket, std::iter::once((bytes, sockets.written(to))));
+            }
+        });
+    }
+
     /// Takes some commands; whether more may wait.
     fn obey(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
@@ -115,7 +133,9 @@ impl<F: Fn(Event)> Turn<F> {
                     self.engine.command(command, now);
                     self.release(port.as_slice());
                 }
-                Command::Aim { .. } | Command::Take { .. } => self.engine.command(command, now),
+                Command::Aim { .. } | Command::Shield { .. } | Command::Take { .. } => {
+                    self.engine.command(command, now);
+                }
             }
         }
         true

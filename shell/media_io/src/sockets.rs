@@ -19,6 +19,9 @@ pub const IDLE_MAX: usize = 65_536;
 /// pictures.
 pub const RECEIVE_BUFFER: usize = 128 * 1024;
 
+/// The same for the port of all browsers, which has the packets of many.
+pub const DOOR_BUFFER: usize = 4 * 1024 * 1024;
+
 /// Expedited Forwarding, as the traffic class octet has it.
 const EXPEDITED: u32 = 46 << 2;
 
@@ -113,17 +116,54 @@ impl Sockets {
         true
     }
 
-    fn open(&self, port: u16) -> io::Result<Socket> {
-        let address = SocketAddr::new(self.address, port);
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        // A network that does not let us choose the class still carries the packets.
-        let _ = match self.address {
-            IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
-            IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED),
-        };
-        socket.bind(&address.into())?;
-        Ok(socket)
+    /// Takes in a socket that was bound elsewhere and never rests: its port.
+    pub(crate) fn keep(&mut self, socket: Socket) -> io::Result<u16> {
+        let bound = socket.local_addr()?.as_socket();
+        let port = bound.ok_or(io::ErrorKind::AddrNotAvailable)?.port();
+        let place = usize::from(port);
+        if place >= self.table.len() {
+            self.table.resize_with(place + 1, || None);
+        }
+        self.epoll.add(socket.as_fd(), port)?;
+        self.table[place] = Some(Entry { socket, idle: None });
+        Ok(port)
     }
+
+    fn open(&self, port: u16) -> io::Result<Socket> {
+        open(SocketAddr::new(self.address, port), RECEIVE_BUFFER)
+    }
+}
+
+/// The port that all browsers come by, bound before the pump starts.
+#[derive(Debug)]
+pub struct Door(pub(crate) Socket);
+
+impl Door {
+    /// Binds it.
+    ///
+    /// Errors: what the kernel says.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        open(address, DOOR_BUFFER).map(Self)
+    }
+
+    /// Where it is.
+    ///
+    /// Errors: what the kernel says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+}
+
+/// A bound socket that carries media.
+fn open(address: SocketAddr, buffer: usize) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(buffer)?;
+    // A network that does not let us choose the class still carries the packets.
+    let _ = match address.ip() {
+        IpAddr::V4(_) => socket.set_tos_v4(EXPEDITED),
+        IpAddr::V6(_) => socket.set_tclass_v6(EXPEDITED),
+    };
+    socket.bind(&address.into())?;
+    Ok(socket)
 }

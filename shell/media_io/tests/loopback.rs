@@ -60,8 +60,9 @@ fn free_pairs<const N: usize>() -> [u16; N] {
 
 fn start() -> (Pump, Receiver<Event>) {
     let (sender, events) = channel();
-    let pump = Pump::start(HERE, media_io::IDLE_MAX, move |event| sender.send(event).unwrap_or(()))
-        .unwrap();
+    let pump =
+        Pump::start(HERE, media_io::IDLE_MAX, None, move |event| sender.send(event).unwrap_or(()))
+            .unwrap();
     (pump, events)
 }
 
@@ -90,7 +91,7 @@ fn open(pump: &Pump, events: &Receiver<Event>) -> [u16; 2] {
         match events.recv_timeout(PATIENCE).unwrap() {
             Event::Closed { .. } => return ports,
             Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
-            Event::Latched { .. } => panic!("nobody spoke"),
+            Event::Latched { .. } | Event::Lost { .. } => panic!("nobody spoke"),
         }
     }
 }
@@ -189,8 +190,9 @@ fn a_dual_stack_pump_reaches_old_addresses() {
     let (sender, events) = channel();
     let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
     let Ok(_) = UdpSocket::bind((any, 0)) else { return }; // A machine without IPv6.
-    let pump = Pump::start(any, media_io::IDLE_MAX, move |event| sender.send(event).unwrap_or(()))
-        .unwrap();
+    let pump =
+        Pump::start(any, media_io::IDLE_MAX, None, move |event| sender.send(event).unwrap_or(()))
+            .unwrap();
     let [a, b] = open(&pump, &events);
     let (alice, bob) = (Peer::new(), Peer::new());
     pump.send(alice.aim(Side::A));
@@ -237,7 +239,7 @@ fn three_are_mixed_in_time_and_two_pass_again() {
         match events.recv_timeout(PATIENCE).unwrap() {
             Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
             Event::Closed { .. } => break port,
-            Event::Latched { .. } => panic!("nobody spoke"),
+            Event::Latched { .. } | Event::Lost { .. } => panic!("nobody spoke"),
         }
     };
     let (rtp, rtcp) = (carol.rtp.local_addr().unwrap(), carol.rtcp.local_addr().unwrap());

@@ -23,6 +23,7 @@ fn core(transports: &[Transport]) -> Core {
         digest: Vec::new(),
         media_address: [192, 0, 2, 1].into(),
         media_ports: 20_000..=20_999,
+        door: None,
         public: String::new(),
         push_wait: std::time::Duration::from_secs(20),
         ladder_memory: 1 << 16,

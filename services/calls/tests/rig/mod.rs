@@ -77,8 +77,11 @@ impl Service for Seed {
         }
         if let Notice::UserGone { name } = notice {
             // The test's way to say: this token registered.
-            let user = name.split('-').next().unwrap_or_default().to_owned();
-            effects.bind(&user, woken(name));
+            let user = name.split(['-', '@']).next().unwrap_or_default().to_owned();
+            match name.split_once('@') {
+                Some((user, address)) => effects.bind(user, page(user, address)),
+                None => effects.bind(&user, woken(name)),
+            };
         }
     }
 }
@@ -108,6 +111,12 @@ fn binding(user: &str, address: &str) -> Binding {
         cseq: 1,
         ..Binding::default()
     }
+}
+
+/// A browser: it came over a WebSocket.
+fn page(user: &str, address: &str) -> Binding {
+    let flow = Flow { transport: Transport::Ws, connection: 1, ..binding(user, address).flow };
+    Binding { flow, ..binding(user, address) }
 }
 
 /// Where the woken device of this token is.
@@ -170,6 +179,12 @@ impl Rig {
     /// The device with this token registers.
     pub fn registers(&mut self, token: &str) {
         let notice = Notice::UserGone { name: token.into() };
+        self.handle(Input::Mail(Mail::Notice(notice)));
+    }
+
+    /// A page of this user registers.
+    pub fn binds_browser(&mut self, user: &str, address: &str) {
+        let notice = Notice::UserGone { name: format!("{user}@{address}") };
         self.handle(Input::Mail(Mail::Notice(notice)));
     }
 

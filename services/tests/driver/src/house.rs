@@ -43,6 +43,10 @@ pub fn config() -> Config {
         digest: vec![Algorithm::Sha256, Algorithm::Md5],
         media_address: [198, 51, 100, 1].into(),
         media_ports: 20_000..=20_099,
+        door: Some(switchboard::Door {
+            address: ([192, 0, 2, 1], 21_000).into(),
+            fingerprint: [0xab; 32],
+        }),
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,
         push_wait: Duration::from_secs(20),
