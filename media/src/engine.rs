@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use types::{BridgeId, Instant, Rng};
 
-use crate::codec::PACKET_MAX;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
 use crate::rtcp;
@@ -41,7 +40,7 @@ pub const TICK: Duration = Duration::from_millis(20);
 pub const TICKS_LATE_MAX: u64 = 5;
 
 /// The engine of one pump.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
     /// By half of the even port: who listens there.
     doors: Vec<Option<Door>>,
@@ -54,8 +53,6 @@ pub struct Engine {
     /// The next tick; `None` while there is no mix.
     due: Option<Instant>,
     mixer: Mixer,
-    /// Where packets are decoded.
-    room: Box<[i16; PACKET_MAX]>,
     browsers: Browsers,
     outbox: Outbox,
 }
@@ -139,23 +136,10 @@ impl Leg {
     fn new(port: u16) -> Self {
         Self { port, ..Self::default() }
     }
-}
 
-impl Default for Engine {
-    fn default() -> Self {
-        Self {
-            doors: Vec::new(),
-            streams: BTreeMap::new(),
-            slab: Vec::new(),
-            vacant: Vec::new(),
-            events: VecDeque::new(),
-            mixes: Vec::new(),
-            due: None,
-            mixer: Mixer::default(),
-            room: Box::new([0; PACKET_MAX]),
-            browsers: Browsers::default(),
-            outbox: Outbox::default(),
-        }
+    /// What it and the far side send must be turned into something else.
+    fn is_turned(&self) -> bool {
+        self.sound.is_some_and(|sound| !sound.passes)
     }
 }
 
@@ -194,6 +178,7 @@ impl Engine {
                     && let Some(leg) = stream.leg_mut(seat)
                 {
                     (leg.sound, leg.voice, leg.chance) = (sound, voice, chance);
+                    leg.trail.pace(sound.map_or(0, |sound| sound.sent.codec.pace()));
                     if seat.side().is_none() {
                         leg.trail.begin(&mut Rng::from_number(chance));
                     }
@@ -335,11 +320,10 @@ impl Engine {
         let header = count(near, kind, bytes);
         let mut passes = true;
         if let Some(desk) = desk {
-            passes = desk.passes();
-            let events = near.sound.and_then(|sound| sound.events);
+            passes = desk.passes() && !near.is_turned();
             let heard = header.is_none()
                 || near.voice == Voice::Nobody
-                || desk.hear(door.seat, events, bytes, &mut self.room, now);
+                || desk.hear(door.seat, near.sound.as_ref(), bytes, now);
             // What passes may be what only the far side understands.
             let useful = heard || (passes && far.is_some());
             near.count.dropped += u64::from(!useful);

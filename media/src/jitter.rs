@@ -1,33 +1,40 @@
 //! The jitter buffer: packets come when they come, one frame leaves every tick.
 //!
-//! Picture     packet --put(ssrc, timestamp, samples)--> ring by timestamp --take--> 160 samples, always
+//! Picture     packet --put(ssrc, timestamp, payload)--> waiting by time --take, decode in order--> 20 ms, always
 //! Rules       Sound waits as long as the network makes it: a packet that comes too late moves the playout back to
 //!             where it can be heard, and a window in which nothing came close to its time moves it forward by one
-//!             frame at most. A gap is filled by the frame before it, fading, then by silence. Another sender (SSRC)
-//!             counts when it has shown itself twice in a row.
-//! Limits      [`DELAY_MAX`]: beyond, what is oldest is skipped. [`WINDOW`]. One ring of 4096 samples, made once.
-//! Not here    Decoding, whose packet it is.
-//! Spec        RFC 3550 §5.1 (timestamps), §A.1 (probation of a source).
+//!             frame at most. Payloads wait undecoded, so that a codec with memory sees them in the order of the
+//!             sender. A gap is filled by what the codec knows of it, else by the frame before it, fading, then by
+//!             silence, or by the noise that the sender asked for. Another sender (SSRC) counts when it has shown
+//!             itself twice in a row.
+//! Limits      [`DELAY_MAX`]: beyond, what is oldest is skipped. [`WINDOW`]. WAITING_MAX packets, whose octets are
+//!             kept for the next ones.
+//! Not here    Whose packet it is, other rates than the codec's.
+//! Spec        RFC 3550 §5.1 (timestamps), §A.1 (probation of a source), RFC 3389 §3 (comfort noise).
 
-use crate::codec::FRAME;
+use std::collections::VecDeque;
+use std::time::Duration;
 
-/// The longest that sound may wait here. Units: samples, 200 ms.
-pub const DELAY_MAX: u32 = 1600;
+use crate::codec::{Codec, Decoder, FRAME_MAX, PACKET_MAX, Rate};
+use crate::rtp::HEADER_MIN;
+
+/// The longest that sound may wait here.
+pub const DELAY_MAX: Duration = Duration::from_millis(200);
+
+/// [`DELAY_MAX`] in frames.
+const FRAMES_MAX: u32 = 10;
 
 /// Packets that are watched before the delay is made smaller: two seconds of 20 ms each.
 pub const WINDOW: u32 = 100;
 
-/// The delay at the beginning, 40 ms, before anything is known of the network.
-const DELAY_START: u32 = 2 * FRAME as u32;
+/// The delay at the beginning, 40 ms, before anything is known of the network. In frames.
+const FRAMES_START: u32 = 2;
 
-/// What the closest packet of a window shall have had left: one frame, since a tick takes a whole one.
-const SPARE: i32 = FRAME as i32;
+/// Packets that wait: those of the longest delay, 2.5 ms each.
+const WAITING_MAX: usize = 80;
 
-/// Samples of the ring: more than the longest delay and the longest packet together.
-const RING: usize = 4096;
-
-/// A place without a sample. No codec gives this value: it is moved by one.
-const EMPTY: i16 = i16::MIN;
+/// Octets of a payload that waits: what a datagram of an Ethernet can hold. Longer ones are dropped.
+const PAYLOAD_MAX: usize = 1500 - HEADER_MIN;
 
 /// Frames of a gap that are filled by what was before.
 const CONCEALED_MAX: u32 = 3;
@@ -35,17 +42,30 @@ const CONCEALED_MAX: u32 = 3;
 /// Packets in a row by which a new sender shows that it is one.
 const PROBATION: u8 = 2;
 
+/// Packets whose times are remembered, so that a second copy is known from a latecomer.
+const KNOWN: usize = 16;
+
 /// See the head of this file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Jitter {
-    ring: Box<[i16; RING]>,
+    /// The rate that is wanted, where the codec leaves the choice.
+    wanted: Rate,
+    decoder: Option<Decoder>,
+    /// By time, the next one in front.
+    waiting: VecDeque<Waiting>,
+    /// Octets of payloads for reuse.
+    spare: Vec<Vec<u8>>,
+    /// What was decoded and not taken.
+    left: Left,
     source: Option<Source>,
     /// Somebody who may be the sender from now on: who, and how often in a row.
     newcomer: Option<(u32, u8)>,
     /// The frame that left last, for a gap.
-    last: [i16; FRAME],
+    last: Box<[i16; FRAME_MAX]>,
     /// Frames without a sample since the last one with some.
     missed: u32,
+    /// How loud the noise is that stands for silence, and where its chance has got to.
+    comfort: Option<(i16, u32)>,
     counts: Counts,
 }
 
@@ -60,18 +80,45 @@ pub struct Counts {
     pub restarts: u64,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    timestamp: u32,
+    ticks: u32,
+    payload: Vec<u8>,
+}
+
+impl Waiting {
+    const fn end(&self) -> u32 {
+        self.timestamp.wrapping_add(self.ticks)
+    }
+}
+
+/// Samples of the packet that was decoded last.
+#[derive(Debug)]
+struct Left {
+    pcm: Box<[i16; PACKET_MAX]>,
+    /// Which of them are left.
+    from: usize,
+    end: usize,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Source {
     ssrc: u32,
+    codec: Codec,
     /// The timestamp that is taken next.
     next: u32,
     /// The end of the newest packet.
     end: u32,
+    /// The end of what was decoded.
+    decoded: Option<u32>,
+    /// Times of packets that were decoded, and where the next one is noted.
+    known: ([u32; KNOWN], usize),
     /// The least that a packet of this window was ahead of its time.
     low: i32,
     /// Packets of this window.
     seen: u32,
-    /// Samples that may be left out at the next quiet frame.
+    /// Ticks that may be left out at the next quiet frame.
     surplus: u32,
 }
 
@@ -85,11 +132,16 @@ impl Jitter {
     /// A buffer that has heard nobody.
     pub fn new() -> Self {
         Self {
-            ring: Box::new([EMPTY; RING]),
+            wanted: Rate::Narrow,
+            decoder: None,
+            waiting: VecDeque::new(),
+            spare: Vec::new(),
+            left: Left { pcm: Box::new([0; PACKET_MAX]), from: 0, end: 0 },
             source: None,
             newcomer: None,
-            last: [0; FRAME],
+            last: Box::new([0; FRAME_MAX]),
             missed: CONCEALED_MAX,
+            comfort: None,
             counts: Counts::default(),
         }
     }
@@ -99,96 +151,222 @@ impl Jitter {
         self.counts
     }
 
-    /// How much sound waits, in samples.
+    /// The rate at which sound is wanted; a codec that has one of its own keeps it.
+    pub fn want(&mut self, rate: Rate) {
+        self.wanted = rate;
+    }
+
+    /// How much sound waits, in frames.
     pub fn waiting(&self) -> u32 {
-        let ahead = self.source.map_or(0, |source| source.end.wrapping_sub(source.next) as i32);
-        ahead.max(0).unsigned_abs()
+        self.source.map_or(0, |source| {
+            let ahead = source.end.wrapping_sub(source.next) as i32;
+            ahead.max(0).unsigned_abs().div_ceil(source.codec.pace())
+        })
     }
 
     /// Whether sound came lately: what [`take`](Self::take) gave last was heard or concealed.
     pub const fn speaks(&self) -> bool {
-        self.missed < CONCEALED_MAX
+        self.missed < CONCEALED_MAX || self.comfort.is_some()
     }
 
-    /// Lays the samples of one packet at their time. Longer ones than the longest delay are cut.
-    pub fn put(&mut self, ssrc: u32, timestamp: u32, pcm: &[i16]) {
-        let known = self.source.filter(|source| source.ssrc == ssrc);
+    /// Lays one packet at its time; false when it holds no sound of that codec.
+    pub fn put(&mut self, ssrc: u32, timestamp: u32, codec: Codec, payload: &[u8]) -> bool {
+        let Some(ticks) = codec.ticks(payload).filter(|_| payload.len() <= PAYLOAD_MAX) else {
+            return false;
+        };
+        let known = self.source.filter(|source| source.ssrc == ssrc && source.codec == codec);
         if known.is_some() {
             self.newcomer = None;
-        } else if self.source.is_some() && !self.proves(ssrc) {
-            return;
+        } else if self.source.is_some_and(|source| source.ssrc != ssrc) && !self.proves(ssrc) {
+            return true;
         }
-        let ahead = known.map(|source| timestamp.wrapping_sub(source.next) as i32);
-        let mut source = match (known, ahead) {
-            (Some(source), Some(ahead)) if ahead.unsigned_abs() <= DELAY_MAX => source,
-            (_, _) => self.restart(ssrc, timestamp),
-        };
+        let far = FRAMES_MAX * codec.pace();
+        let mut source = known
+            .filter(|source| (timestamp.wrapping_sub(source.next) as i32).unsigned_abs() <= far)
+            .unwrap_or_else(|| self.restart(ssrc, timestamp, codec));
         let ahead = timestamp.wrapping_sub(source.next) as i32;
-        if ahead < 0 {
+        source.watch(ahead);
+        let end = timestamp.wrapping_add(ticks);
+        let past = source.decoded.is_some_and(|decoded| end.wrapping_sub(decoded) as i32 <= 0);
+        if ahead < 0 && !(past && source.known.0.contains(&timestamp)) {
             self.counts.late += 1;
             source.next = source.next.wrapping_sub(ahead.unsigned_abs());
         }
-        source.watch(ahead);
-        let pcm = pcm.get(..DELAY_MAX as usize).unwrap_or(pcm);
-        let end = timestamp.wrapping_add(pcm.len() as u32);
         if end.wrapping_sub(source.end) as i32 > 0 {
             source.end = end;
         }
         // Too much waits: what is oldest is skipped.
-        let excess = (source.end.wrapping_sub(source.next) as i32) - DELAY_MAX as i32;
+        let excess = source.end.wrapping_sub(source.next) as i32 - far as i32;
         if excess > 0 {
-            self.clear(source.next, excess.unsigned_abs());
             source.next = source.next.wrapping_add(excess.unsigned_abs());
         }
-        for (place, sample) in pcm.iter().enumerate() {
-            let at = timestamp.wrapping_add(place as u32);
-            if (at.wrapping_sub(source.next) as i32) >= 0
-                && let Some(slot) = self.ring.get_mut(at as usize % RING)
-            {
-                *slot = (*sample).max(EMPTY + 1);
-            }
-        }
         self.source = Some(source);
+        if !past {
+            self.queue(timestamp, ticks, payload);
+        }
+        true
     }
 
-    /// The next frame. Whether any of it was received: a gap gives the frame before, fading, then silence.
-    pub fn take(&mut self, frame: &mut [i16; FRAME]) -> bool {
+    /// The sender falls silent and says how its silence sounds.
+    ///
+    /// Spec: RFC 3389 §3.1 (the level, in -dBov; the spectrum is not looked at)
+    pub fn hush(&mut self, payload: &[u8]) {
+        let Some(level) = payload.first().map(|level| level & 0x7f) else { return };
+        // Six decibels are half the amplitude; between, two thirds of the way.
+        let (halves, rest) = (level / 6, i32::from(level % 6));
+        let loud = (i32::from(i16::MAX) >> halves.min(15)) * (12 - rest) / 12;
+        let chance = self.comfort.map_or(1, |(_, chance)| chance);
+        self.comfort = Some((loud as i16, chance));
+    }
+
+    /// The next frame and its rate. Whether any of it was received is in [`speaks`](Self::speaks) and
+    /// [`counts`](Self::counts): a gap gives what the codec makes of it, then silence.
+    pub fn take<'a>(&mut self, frame: &'a mut [i16; FRAME_MAX]) -> (Rate, &'a [i16], bool) {
         let Some(mut source) = self.source else {
-            *frame = [0; FRAME];
-            return false;
+            frame.fill(0);
+            return (Rate::Narrow, frame.get(..Rate::Narrow.frame()).unwrap_or_default(), false);
         };
-        let heard = self.read(source.next, frame);
-        source.next = source.next.wrapping_add(FRAME as u32);
-        if source.surplus > 0 && (!heard || quiet(frame)) {
-            self.clear(source.next, source.surplus);
-            source.next = source.next.wrapping_add(source.surplus);
-            source.surplus = 0;
-        }
-        self.source = Some(source);
-        heard
-    }
-
-    /// Takes the samples out; the places without one get what was at the same place a frame before, fading.
-    fn read(&mut self, next: u32, frame: &mut [i16; FRAME]) -> bool {
-        let mut heard = false;
-        for (place, (sample, last)) in frame.iter_mut().zip(&self.last).enumerate() {
-            let at = next.wrapping_add(place as u32) as usize % RING;
-            let slot = self.ring.get_mut(at);
-            let found = slot.map_or(EMPTY, |slot| std::mem::replace(slot, EMPTY));
-            if found == EMPTY {
-                *sample = if self.missed < CONCEALED_MAX { last / 2 + last / 4 } else { 0 };
-            } else {
-                (*sample, heard) = (found, true);
-            }
-        }
+        self.ready(source.codec);
+        let rate = self.decoder.as_ref().map_or(Rate::Narrow, Decoder::rate);
+        let out = frame.get_mut(..rate.frame()).unwrap_or_default();
+        let heard = self.fill(&mut source, rate, out);
         if heard {
-            self.missed = 0;
+            (self.missed, self.comfort) = (0, None);
         } else {
             self.counts.concealed += u64::from(self.missed < CONCEALED_MAX);
             self.missed = self.missed.saturating_add(1);
         }
-        self.last = *frame;
+        if let Some(last) = self.last.get_mut(..out.len()) {
+            last.copy_from_slice(out);
+        }
+        source.next = source.next.wrapping_add(source.codec.pace());
+        if source.surplus > 0 && (!heard || quiet(out)) {
+            source.next = source.next.wrapping_add(source.surplus);
+            source.surplus = 0;
+        }
+        self.source = Some(source);
+        (rate, out, heard)
+    }
+
+    /// A decoder for this codec at the rate that is wanted now.
+    fn ready(&mut self, codec: Codec) {
+        let rate = codec.works_at(self.wanted);
+        let fits = |known: &Decoder| known.codec() == codec && known.rate() == rate;
+        if !self.decoder.as_ref().is_some_and(fits) {
+            self.decoder = Decoder::new(codec, rate);
+            (self.left.from, self.left.end) = (0, 0);
+        }
+    }
+
+    /// Fills a frame from `source.next` on; whether any of it was received.
+    fn fill(&mut self, source: &mut Source, rate: Rate, out: &mut [i16]) -> bool {
+        let clock = Ticks { clock: source.codec.clock(), rate };
+        let (mut filled, mut heard) = (0, false);
+        while filled < out.len() {
+            let at = source.next.wrapping_add(clock.of(filled));
+            let rest = out.get_mut(filled..).unwrap_or_default();
+            let missing = match self.left.start(source, clock) {
+                Some(start) => {
+                    let gap = start.wrapping_sub(at) as i32;
+                    if gap <= 0 {
+                        self.left.skip(clock.samples(gap.unsigned_abs()));
+                        let count = self.left.take(rest);
+                        (filled, heard) = (filled + count, heard || count > 0);
+                        continue;
+                    }
+                    clock.samples(gap.unsigned_abs()).max(1)
+                }
+                None => match self.next_gap(source, at) {
+                    Some(0) => {
+                        self.decode(source);
+                        continue;
+                    }
+                    Some(gap) => clock.samples(gap).max(1),
+                    None => usize::MAX,
+                },
+            };
+            let count = missing.min(rest.len());
+            if let Some(gap) = rest.get_mut(..count) {
+                self.conceal(filled, missing == count, gap);
+            }
+            filled += count;
+        }
         heard
+    }
+
+    /// Ticks until the first packet that waits, 0 when its time has come; `None` when none waits. What was decoded
+    /// already is forgotten.
+    fn next_gap(&mut self, source: &Source, at: u32) -> Option<u32> {
+        loop {
+            let first = self.waiting.front()?;
+            let over = |time: u32| first.end().wrapping_sub(time) as i32 <= 0;
+            if !over(at) && !source.decoded.is_some_and(over) {
+                return Some((first.timestamp.wrapping_sub(at) as i32).max(0).unsigned_abs());
+            }
+            let first = self.waiting.pop_front()?;
+            self.keep(first.payload);
+        }
+    }
+
+    /// Decodes the first packet that waits.
+    fn decode(&mut self, source: &mut Source) {
+        let Some(first) = self.waiting.pop_front() else { return };
+        source.decoded = Some(first.end());
+        let (known, place) = &mut source.known;
+        if let Some(slot) = known.get_mut(*place % KNOWN) {
+            *slot = first.timestamp;
+        }
+        *place = (*place + 1) % KNOWN;
+        let decoder = self.decoder.as_mut();
+        let pcm = decoder.and_then(|decoder| decoder.decode(&first.payload, &mut self.left.pcm));
+        (self.left.from, self.left.end) = (0, pcm.map_or(0, <[i16]>::len));
+        self.keep(first.payload);
+    }
+
+    /// Fills a part of a frame, which begins at `place`, with what may have been there. `meets`: the first packet
+    /// that waits follows at once.
+    fn conceal(&mut self, place: usize, meets: bool, gap: &mut [i16]) {
+        if let Some((loud, chance)) = &mut self.comfort {
+            for sample in gap {
+                // Numbers by a linear recurrence: noise needs no better chance.
+                *chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *sample = ((i32::from(*loud) * ((*chance >> 16) as i16 as i32)) >> 15) as i16;
+            }
+            return;
+        }
+        if self.missed >= CONCEALED_MAX {
+            gap.fill(0);
+            return;
+        }
+        let next = self.waiting.front().filter(|_| meets).map(|first| first.payload.as_slice());
+        if self.decoder.as_mut().is_some_and(|decoder| decoder.conceal(next, gap)) {
+            return;
+        }
+        for (sample, last) in gap.iter_mut().zip(self.last.iter().skip(place)) {
+            *sample = last / 2 + last / 4;
+        }
+    }
+
+    /// Puts a packet among those that wait.
+    fn queue(&mut self, timestamp: u32, ticks: u32, payload: &[u8]) {
+        let before = |known: &Waiting| (known.timestamp.wrapping_sub(timestamp) as i32) < 0;
+        let place = self.waiting.partition_point(before);
+        if self.waiting.get(place).is_some_and(|known| known.timestamp == timestamp) {
+            return; // A second copy.
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return; // The excess has moved the playout on; the next frame makes room.
+        }
+        let mut octets = self.spare.pop().unwrap_or_default();
+        octets.clear();
+        octets.extend_from_slice(payload);
+        self.waiting.insert(place, Waiting { timestamp, ticks, payload: octets });
+    }
+
+    fn keep(&mut self, payload: Vec<u8>) {
+        if self.spare.len() < WAITING_MAX {
+            self.spare.push(payload);
+        }
     }
 
     /// Whether an unknown sender has shown itself often enough to be the one.
@@ -201,20 +379,65 @@ impl Jitter {
         count >= PROBATION
     }
 
-    fn restart(&mut self, ssrc: u32, timestamp: u32) -> Source {
+    fn restart(&mut self, ssrc: u32, timestamp: u32, codec: Codec) -> Source {
         self.counts.restarts += u64::from(self.source.is_some());
         self.newcomer = None;
-        self.ring.fill(EMPTY);
-        let next = timestamp.wrapping_sub(DELAY_START);
-        Source { ssrc, next, end: timestamp, low: i32::MAX, seen: 0, surplus: 0 }
+        while let Some(packet) = self.waiting.pop_front() {
+            self.keep(packet.payload);
+        }
+        (self.left.from, self.left.end) = (0, 0);
+        let next = timestamp.wrapping_sub(FRAMES_START * codec.pace());
+        Source {
+            ssrc,
+            codec,
+            next,
+            end: timestamp,
+            decoded: None,
+            known: ([timestamp.wrapping_sub(1); KNOWN], 0),
+            low: i32::MAX,
+            seen: 0,
+            surplus: 0,
+        }
+    }
+}
+
+impl Left {
+    /// The time of its first sample; `None` when nothing is left.
+    fn start(&self, source: &Source, clock: Ticks) -> Option<u32> {
+        let count = self.end.checked_sub(self.from).filter(|count| *count > 0)?;
+        Some(source.decoded?.wrapping_sub(clock.of(count)))
     }
 
-    fn clear(&mut self, from: u32, count: u32) {
-        for place in 0..count.min(RING as u32) {
-            if let Some(slot) = self.ring.get_mut(from.wrapping_add(place) as usize % RING) {
-                *slot = EMPTY;
-            }
+    fn skip(&mut self, count: usize) {
+        self.from = self.from.saturating_add(count).min(self.end);
+    }
+
+    fn take(&mut self, out: &mut [i16]) -> usize {
+        let held = self.pcm.get(self.from..self.end).unwrap_or_default();
+        let count = held.len().min(out.len());
+        for (sample, held) in out.iter_mut().zip(held) {
+            *sample = *held;
         }
+        self.from += count;
+        count
+    }
+}
+
+/// Ticks of a codec's clock and samples of a rate, into each other.
+#[derive(Clone, Copy, Debug)]
+struct Ticks {
+    clock: u32,
+    rate: Rate,
+}
+
+impl Ticks {
+    fn of(self, samples: usize) -> u32 {
+        let ticks = samples as u64 * u64::from(self.clock) / u64::from(self.rate.hertz());
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
+    fn samples(self, ticks: u32) -> usize {
+        (u64::from(ticks) * u64::from(self.rate.hertz()) / u64::from(self.clock)) as usize
     }
 }
 
@@ -226,13 +449,15 @@ impl Source {
         if self.seen < WINDOW {
             return;
         }
-        self.surplus = (self.low - SPARE).clamp(0, FRAME as i32).unsigned_abs();
+        // What the closest packet shall have left is one frame, since a tick takes a whole one.
+        let frame = self.codec.pace() as i32;
+        self.surplus = (self.low - frame).clamp(0, frame).unsigned_abs();
         (self.low, self.seen) = (i32::MAX, 0);
     }
 }
 
 /// Whether leaving something out after this frame can hardly be heard.
-fn quiet(frame: &[i16; FRAME]) -> bool {
+fn quiet(frame: &[i16]) -> bool {
     frame.iter().all(|sample| sample.unsigned_abs() < 256)
 }
 
@@ -241,11 +466,26 @@ mod tests {
     use types::Rng;
 
     use super::*;
+    use crate::codec::{Encoder, PAYLOAD_MAX};
+    use crate::hear::level;
 
     const SSRC: u32 = 7;
+    const PLAIN: Codec = Codec::L16(Rate::Narrow);
+    const FRAME: usize = 160;
 
-    fn numbered(packet: u32) -> [i16; FRAME] {
-        [packet as i16 + 1; FRAME]
+    fn samples(value: i16, count: usize) -> Vec<u8> {
+        value.to_be_bytes().repeat(count)
+    }
+
+    fn lay(jitter: &mut Jitter, ssrc: u32, timestamp: u32, value: i16) {
+        assert!(jitter.put(ssrc, timestamp, PLAIN, &samples(value, FRAME)));
+    }
+
+    /// The first sample of the next frame, and whether it was received.
+    fn take(jitter: &mut Jitter) -> (bool, i16) {
+        let mut frame = [0; FRAME_MAX];
+        let (_, pcm, heard) = jitter.take(&mut frame);
+        (heard, pcm[0])
     }
 
     /// One packet per tick, each delayed by so many ticks: what comes out, as packet numbers; 0 is silence.
@@ -256,12 +496,12 @@ mod tests {
             for (packet, delay) in delays.iter().enumerate() {
                 let packet = packet as u32;
                 if packet + delay == tick {
-                    jitter.put(SSRC, start.wrapping_add(packet * 160), &numbered(packet));
+                    let value = packet as i16 + 1;
+                    lay(&mut jitter, SSRC, start.wrapping_add(packet * 160), value);
                 }
             }
-            let mut frame = [0; FRAME];
-            let heard = jitter.take(&mut frame);
-            out.push(if heard { frame[0] } else { 0 });
+            let (heard, value) = take(&mut jitter);
+            out.push(if heard { value } else { 0 });
         }
         (out, jitter.counts())
     }
@@ -296,74 +536,162 @@ mod tests {
     }
 
     #[test]
+    fn packets_that_overtake_each_other_are_waited_for_after_the_first() {
+        // Every fifth one is late by more than the first delay.
+        let delays: Vec<u32> = (0..200).map(|packet| if packet % 5 == 3 { 4 } else { 0 }).collect();
+        let (out, counts) = run(77, &delays);
+        let heard: Vec<i16> = out.iter().copied().filter(|packet| *packet != 0).collect();
+        assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "{heard:?}");
+        assert!(heard.len() >= 198 && counts.late <= 2, "{} {counts:?}", heard.len());
+    }
+
+    #[test]
+    fn second_copies_change_nothing() {
+        let mut jitter = Jitter::new();
+        let mut heard = Vec::new();
+        for packet in 0..50u32 {
+            lay(&mut jitter, SSRC, packet * 160, packet as i16 + 1);
+            for copy in [packet, packet.saturating_sub(2), packet.saturating_sub(6)] {
+                lay(&mut jitter, SSRC, copy * 160, copy as i16 + 1);
+            }
+            heard.push(take(&mut jitter).1);
+        }
+        assert_eq!(heard[2..], (1..=48).collect::<Vec<i16>>());
+        assert_eq!(jitter.counts().late, 0);
+    }
+
+    #[test]
     fn delay_that_nobody_needs_goes_in_quiet_moments() {
         let mut jitter = Jitter::new();
-        let mut frame = [0; FRAME];
         let mut waits = Vec::new();
         for packet in 0..1000u32 {
-            // Twenty early packets pile up 160 ms; silence after them gives room to catch up.
-            jitter.put(SSRC, packet * 160, &[0; FRAME]);
+            // Six early packets pile up; silence after them gives room to catch up.
+            lay(&mut jitter, SSRC, packet * 160, 0);
             if !(20..26).contains(&packet) {
-                jitter.take(&mut frame);
+                take(&mut jitter);
             }
             waits.push(jitter.waiting());
         }
-        assert!(waits[30] >= 7 * 160, "{}", waits[30]);
-        assert!(*waits.last().unwrap() <= 2 * 160, "{}", waits.last().unwrap());
+        assert!(waits[30] >= 7, "{}", waits[30]);
+        assert!(*waits.last().unwrap() <= 2, "{}", waits.last().unwrap());
         assert_eq!(jitter.counts().late, 0);
     }
 
     #[test]
     fn the_longest_delay_is_never_passed() {
-        let mut jitter = Jitter::new();
         let mut rng = Rng::from_number(8);
-        let mut frame = [0; FRAME];
-        let mut timestamp = 0u32;
-        for _ in 0..20_000 {
-            timestamp = match rng.below(50) {
-                0 => rng.next_u64() as u32,
-                1 => timestamp.wrapping_sub(rng.below(2000) as u32),
-                _ => timestamp.wrapping_add(rng.below(400) as u32),
-            };
-            let length = rng.below(960) as usize + 1;
-            jitter.put(rng.below(3) as u32, timestamp, &vec![100; length]);
-            if rng.percent(70) {
-                jitter.take(&mut frame);
+        for codec in [PLAIN, Codec::G722, Codec::L16(Rate::Full)] {
+            let mut jitter = Jitter::new();
+            let mut timestamp = 0u32;
+            for _ in 0..10_000 {
+                timestamp = match rng.below(50) {
+                    0 => rng.next_u64() as u32,
+                    1 => timestamp.wrapping_sub(rng.below(2000) as u32),
+                    _ => timestamp.wrapping_add(rng.below(400) as u32),
+                };
+                let length = rng.below(960) as usize + 1;
+                jitter.put(rng.below(3) as u32, timestamp, codec, &vec![100; length]);
+                if rng.percent(70) {
+                    take(&mut jitter);
+                }
+                assert!(jitter.waiting() <= FRAMES_MAX, "{}", jitter.waiting());
+                assert!(jitter.waiting.len() + jitter.spare.len() <= 2 * WAITING_MAX);
             }
-            assert!(jitter.waiting() <= DELAY_MAX, "{}", jitter.waiting());
         }
     }
 
     #[test]
     fn a_gap_fades_and_then_is_silent() {
         let mut jitter = Jitter::new();
-        let mut frame = [0; FRAME];
-        jitter.put(SSRC, 0, &[1000; FRAME]);
-        let heard: Vec<(bool, i16)> = (0..7)
-            .map(|_| {
-                let heard = jitter.take(&mut frame);
-                (heard, frame[0])
-            })
-            .collect();
+        lay(&mut jitter, SSRC, 0, 1000);
+        let heard: Vec<(bool, i16)> = (0..7).map(|_| take(&mut jitter)).collect();
         let faded = [(false, 750), (false, 562), (false, 421), (false, 0)];
         assert_eq!(heard[..3], [(false, 0), (false, 0), (true, 1000)]);
         assert_eq!(heard[3..], faded);
     }
 
     #[test]
+    fn silence_sounds_as_the_sender_said() {
+        let mut jitter = Jitter::new();
+        lay(&mut jitter, SSRC, 0, 1000);
+        for _ in 0..3 {
+            take(&mut jitter);
+        }
+        jitter.hush(&[]);
+        jitter.hush(&[40]);
+        let (mut frame, mut noise) = ([0; FRAME_MAX], Vec::new());
+        for _ in 0..20 {
+            noise.extend_from_slice(jitter.take(&mut frame).1);
+            assert!(jitter.speaks());
+        }
+        let loud = noise.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
+        assert!((200..450).contains(&loud), "{loud}"); // -40 dB of 32,767.
+        lay(&mut jitter, SSRC, 23 * 160, 1000);
+        for _ in 0..20 {
+            take(&mut jitter);
+        }
+        assert!(!jitter.speaks()); // The noise was for that silence, not for this loss.
+    }
+
+    #[test]
     fn a_stranger_needs_two_packets_in_a_row() {
         let mut jitter = Jitter::new();
-        let mut frame = [0; FRAME];
         for packet in 0..50u32 {
-            jitter.put(SSRC, packet * 160, &[50; FRAME]);
-            jitter.put(99, 5_000_000 + packet * 160, &[-50; FRAME]); // Never twice in a row.
-            jitter.take(&mut frame);
-            assert!(frame[0] >= 0);
+            lay(&mut jitter, SSRC, packet * 160, 50);
+            lay(&mut jitter, 99, 5_000_000 + packet * 160, -50); // Never twice in a row.
+            assert!(take(&mut jitter).1 >= 0);
         }
+        let mut last = 0;
         for packet in 50..60u32 {
-            jitter.put(99, packet * 160, &[-50; FRAME]); // The sender began anew.
-            jitter.take(&mut frame);
+            lay(&mut jitter, 99, packet * 160, -50); // The sender began anew.
+            last = take(&mut jitter).1;
         }
-        assert_eq!((frame[0], jitter.counts().restarts), (-50, 1));
+        assert_eq!((last, jitter.counts().restarts), (-50, 1));
+    }
+
+    /// Packets of any length, lost one in ten: as much sound leaves as time passed, and the tone is heard.
+    #[test]
+    fn every_codec_is_heard_through_loss() {
+        use std::f64::consts::TAU;
+        for codec in [Codec::G722, Codec::Opus, Codec::G711(crate::g711::Law::A), PLAIN] {
+            for wanted in Rate::ALL {
+                let mut encoder = Encoder::new(codec, wanted).unwrap();
+                let rate = encoder.rate();
+                let mut jitter = Jitter::new();
+                jitter.want(wanted);
+                let (mut out, mut frame) = (Vec::new(), [0; FRAME_MAX]);
+                for tick in 0..150u32 {
+                    let turn = |n: usize| {
+                        TAU * 400.0 * (tick as usize * rate.frame() + n) as f64
+                            / f64::from(rate.hertz())
+                    };
+                    let pcm: Vec<i16> =
+                        (0..rate.frame()).map(|n| (turn(n).sin() * 8000.0) as i16).collect();
+                    let mut payload = [0; PAYLOAD_MAX];
+                    let octets = encoder.encode(&pcm, &mut payload);
+                    if tick % 10 != 7 {
+                        jitter.put(SSRC, tick * codec.pace(), codec, &payload[..octets]);
+                    }
+                    let (got, pcm, _) = jitter.take(&mut frame);
+                    assert!(tick == 0 || got == rate);
+                    out.extend_from_slice(pcm);
+                }
+                let measured = level(&out[rate.frame() * 20..], 400.0, rate);
+                // What is made up for a tenth does not keep the phase.
+                assert!((4500.0..9500.0).contains(&measured), "{codec:?} {wanted:?} {measured}");
+                assert_eq!(jitter.counts().late, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn long_packets_are_taken_frame_by_frame() {
+        let mut jitter = Jitter::new();
+        let ramp: Vec<u8> = (0..640i16).flat_map(i16::to_be_bytes).collect();
+        assert!(jitter.put(SSRC, 500, PLAIN, &ramp));
+        let firsts: Vec<i16> = (0..6).map(|_| take(&mut jitter).1).collect();
+        assert_eq!(firsts, [0, 0, 0, 160, 320, 480]);
+        assert!(!jitter.put(SSRC, 900, PLAIN, &samples(1, 961)));
+        assert!(!jitter.put(SSRC, 900, PLAIN, &[]));
     }
 }

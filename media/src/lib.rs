@@ -14,12 +14,12 @@
 //! Limits      [`LATCH_WAIT`], [`LATCH_PACKETS`], [`LATCH_WINDOW`]; [`QUARANTINE`] for ports; one
 //!             stream takes two even ports, so an engine holds 16,384 streams at most. Beyond: the
 //!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
-//!             [`DELAY_MAX`] in a jitter buffer; a payload of more than [`PACKET_MAX`] samples is dropped.
+//!             [`DELAY_MAX`] in a jitter buffer; a packet of more than 120 ms is dropped.
 //!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers.
-//!             Mixes speak G.711 (`codec` is where another one joins).
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
 //!             switchboard), SRTP of phones: it passes end to end, its headers are in the clear.
-//! Spec        RFC 3550, RFC 3551, RFC 4733, RFC 5764, RFC 7675, RFC 8445 §2.5, RFC 5761 §4, RFC 7667 §3.6, RFC 7983, ITU-T G.711.
+//! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
+//!             RFC 7667 §3.6, RFC 7983, ITU-T G.711, ITU-T G.722.
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
@@ -27,13 +27,17 @@
 )]
 
 mod codec;
+pub mod dtmf;
 mod engine;
 pub mod events;
 pub mod g711;
+#[cfg(test)]
+mod hear;
 mod jitter;
 mod mixer;
 mod outbox;
 mod ports;
+mod resample;
 mod rtcp;
 pub mod rtp;
 mod sender;
@@ -43,11 +47,15 @@ mod trail;
 mod webrtc;
 mod words;
 
-pub use codec::{FRAME, PACKET_MAX, Sound};
+pub use codec::{
+    Codec, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX, Rate,
+    Sound,
+};
 pub use engine::{Engine, REPORT_EVERY, TICK, TICKS_LATE_MAX};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
 pub use mixer::LOUDEST_MAX;
 pub use ports::{Ports, QUARANTINE, SPOILED};
+pub use resample::Resampler;
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
 pub use track::{AHEAD_MAX, Track};

@@ -7,7 +7,7 @@
 //! Not here    Whose voice counts and who hears (engine), codecs.
 //! Spec        RFC 7667 §3.6.1 (media mixing).
 
-use crate::codec::FRAME;
+use crate::codec::{FRAME_MAX, Rate};
 
 /// Voices that are added up; where more are speaking, the loudest are. Fifty people in a conference are all heard.
 pub const LOUDEST_MAX: usize = 50;
@@ -24,21 +24,22 @@ pub(crate) struct Voiced {
 /// The work space of all mixes of a pump.
 #[derive(Debug)]
 pub(crate) struct Mixer {
-    sum: [i32; FRAME],
+    /// At the rate of the mix, and as long as its frame.
+    sum: [i32; FRAME_MAX],
     /// Those who are heard by all, each with its level.
     voiced: Vec<Voiced>,
 }
 
 impl Default for Mixer {
     fn default() -> Self {
-        Self { sum: [0; FRAME], voiced: Vec::new() }
+        Self { sum: [0; FRAME_MAX], voiced: Vec::new() }
     }
 }
 
 impl Mixer {
     /// A new tick of some mix.
     pub(crate) fn begin(&mut self) {
-        self.sum = [0; FRAME];
+        self.sum = [0; FRAME_MAX];
         self.voiced.clear();
     }
 
@@ -64,29 +65,37 @@ impl Mixer {
     }
 
     /// Adds a voice to the sum.
-    pub(crate) fn add(&mut self, pcm: &[i16; FRAME]) {
+    pub(crate) fn add(&mut self, pcm: &[i16]) {
         for (sum, sample) in self.sum.iter_mut().zip(pcm) {
             *sum += i32::from(*sample);
         }
     }
 
-    /// What one hears: the sum without `own`, cut at full scale.
-    pub(crate) fn heard(
+    /// What one hears, at the rate of the mix: the sum without `own`, with what is whispered to him, cut at full scale.
+    pub(crate) fn heard<'a>(
         &self,
-        own: Option<&[i16; FRAME]>,
-        whispers: &[i32; FRAME],
-    ) -> [i16; FRAME] {
-        let mut out = [0; FRAME];
-        match own {
-            Some(own) => {
-                let parts = self.sum.iter().zip(own).zip(whispers);
-                for (out, ((sum, own), whisper)) in out.iter_mut().zip(parts) {
-                    *out = cut(sum - i32::from(*own) + whisper);
+        rate: Rate,
+        own: Option<&[i16]>,
+        whispers: Option<&[i32; FRAME_MAX]>,
+        out: &'a mut [i16; FRAME_MAX],
+    ) -> &'a [i16] {
+        let out = out.get_mut(..rate.frame()).unwrap_or_default();
+        match (own, whispers) {
+            (None, None) => {
+                for (out, sum) in out.iter_mut().zip(&self.sum) {
+                    *out = cut(*sum);
                 }
             }
-            None => {
-                for (out, (sum, whisper)) in out.iter_mut().zip(self.sum.iter().zip(whispers)) {
-                    *out = cut(sum + whisper);
+            (Some(own), None) => {
+                for (out, (sum, own)) in out.iter_mut().zip(self.sum.iter().zip(own)) {
+                    *out = cut(sum - i32::from(*own));
+                }
+            }
+            (own, Some(whispers)) => {
+                let own = own.unwrap_or_default().iter().copied().chain(std::iter::repeat(0));
+                let parts = self.sum.iter().zip(whispers).zip(own);
+                for (out, ((sum, whisper), own)) in out.iter_mut().zip(parts) {
+                    *out = cut(sum + whisper - i32::from(own));
                 }
             }
         }
@@ -95,9 +104,9 @@ impl Mixer {
 }
 
 /// How loud a frame is: the mean of its samples without their sign.
-pub(crate) fn level(pcm: &[i16; FRAME]) -> u32 {
-    let sum: u32 = pcm.iter().map(|sample| u32::from(sample.unsigned_abs())).sum();
-    sum / FRAME as u32
+pub(crate) fn level(pcm: &[i16]) -> u32 {
+    let sum: u64 = pcm.iter().map(|sample| u64::from(sample.unsigned_abs())).sum();
+    (sum / pcm.len().max(1) as u64) as u32
 }
 
 fn cut(sum: i32) -> i16 {
@@ -108,7 +117,13 @@ fn cut(sum: i32) -> i16 {
 mod tests {
     use super::*;
 
-    const SILENCE: [i32; FRAME] = [0; FRAME];
+    const FRAME: usize = 160;
+
+    fn heard(mixer: &Mixer, own: Option<i16>, whispers: Option<i32>) -> Vec<i16> {
+        let (own, whispers) = (own.map(|own| [own; FRAME]), whispers.map(|loud| [loud; FRAME_MAX]));
+        let own = own.as_ref().map(|own| own.as_slice());
+        mixer.heard(Rate::Narrow, own, whispers.as_ref(), &mut [0; FRAME_MAX]).to_vec()
+    }
 
     fn chosen(mixer: &Mixer) -> Vec<u16> {
         (0..).map_while(|place| mixer.chosen(place)).collect()
@@ -121,9 +136,10 @@ mod tests {
         for value in [100, 20, -3] {
             mixer.add(&[value; FRAME]);
         }
-        assert_eq!(mixer.heard(None, &SILENCE), [117; FRAME]);
-        assert_eq!(mixer.heard(Some(&[100; FRAME]), &SILENCE), [17; FRAME]);
-        assert_eq!(mixer.heard(Some(&[20; FRAME]), &[1000; FRAME]), [1097; FRAME]);
+        assert_eq!(heard(&mixer, None, None), [117; FRAME]);
+        assert_eq!(heard(&mixer, Some(100), None), [17; FRAME]);
+        assert_eq!(heard(&mixer, None, Some(3)), [120; FRAME]);
+        assert_eq!(heard(&mixer, Some(20), Some(1000)), [1097; FRAME]);
     }
 
     #[test]
@@ -135,8 +151,8 @@ mod tests {
         }
         mixer.add(&[-2 * (i16::MAX / 2) - 1; FRAME]);
         mixer.add(&[i16::MIN; FRAME]);
-        assert_eq!(mixer.heard(None, &SILENCE), [32_766; FRAME]);
-        assert_eq!(mixer.heard(Some(&[i16::MIN; FRAME]), &SILENCE), [i16::MAX; FRAME]);
+        assert_eq!(heard(&mixer, None, None), [32_766; FRAME]);
+        assert_eq!(heard(&mixer, Some(i16::MIN), None), [i16::MAX; FRAME]);
     }
 
     #[test]

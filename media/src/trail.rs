@@ -9,7 +9,7 @@
 
 use types::{Instant, Rng};
 
-use crate::codec::{self, FRAME};
+use crate::codec;
 use crate::rtp::{self, Header};
 
 /// See the head of this file.
@@ -19,6 +19,8 @@ pub(crate) struct Trail {
     state: State,
     /// Packets and octets that were ours, for a sender report.
     sent: (u32, u32),
+    /// Ticks of 20 ms; 0 is 160, until somebody says what the leg is sent.
+    pace: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,11 @@ struct Shift {
 }
 
 impl Trail {
+    /// Ticks that 20 ms of what the leg is sent have.
+    pub(crate) fn pace(&mut self, ticks: u32) {
+        self.pace = ticks;
+    }
+
     /// A packet of the far side goes to the leg: the numbers that it gets instead of its own, if any.
     pub(crate) fn pass(&mut self, header: Header, now: Instant) -> Option<Header> {
         let State::Shifted(known) = self.state else {
@@ -190,7 +197,8 @@ impl Trail {
     fn following(&self, now: Instant) -> (u16, u32) {
         let Some(last) = self.last else { return (0, 0) };
         let frames = last.at.map_or(1, |at| codec::frames(now.since(at)).max(1));
-        let timestamp = last.timestamp.wrapping_add(frames.wrapping_mul(FRAME as u32));
+        let pace = if self.pace == 0 { 160 } else { self.pace };
+        let timestamp = last.timestamp.wrapping_add(frames.wrapping_mul(pace));
         (last.sequence.wrapping_add(1), timestamp)
     }
 
@@ -247,6 +255,16 @@ mod tests {
         assert_eq!(second.sequence, first.sequence.wrapping_add(1));
         assert_eq!(second.timestamp, first.timestamp.wrapping_add(160));
         assert_eq!(trail.report(), (first.ssrc, second.timestamp, 2, 320));
+    }
+
+    #[test]
+    fn time_runs_at_the_clock_of_what_is_sent() {
+        let mut trail = Trail::default();
+        trail.pace(960);
+        trail.begin(&mut Rng::from_number(1));
+        let first = trail.frame(111, 60, Instant::millis(20));
+        let second = trail.frame(111, 60, Instant::millis(40));
+        assert_eq!(second.timestamp, first.timestamp.wrapping_add(960));
     }
 
     #[test]

@@ -268,6 +268,7 @@ pub struct Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Codec, Events, Format};
 
     #[test]
     fn words_can_be_recorded() {
@@ -292,7 +293,12 @@ mod tests {
             Command::Take {
                 stream,
                 seat: Seat(2),
-                sound: Some(Sound { law: crate::g711::Law::A, events: Some(101) }),
+                sound: Some(Sound {
+                    sent: Format { payload_type: 111, codec: Codec::Opus },
+                    heard: [Some(crate::g711::Law::A.into()), None, None, None],
+                    events: Some(Events { payload_type: 101, clock: 48_000 }),
+                    passes: false,
+                }),
                 voice: Voice::One(Seat::A),
                 chance: u64::MAX,
             },

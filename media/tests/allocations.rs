@@ -8,9 +8,10 @@ mod room;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use media::Voice;
 use media::rtp::{Header, Packet};
-use room::Room;
+use media::{Codec, Command, Encoder, Engine, Format, PAYLOAD_MAX, Rate, Seat, Sound, Voice};
+use room::{Room, STREAM};
+use types::Instant;
 
 struct Counting;
 
@@ -82,4 +83,52 @@ fn no_packet_allocates() {
         assert_eq!(allocated, 0, "{guests} guests");
         assert!(sent >= 500 * (2 + guests) - 10, "{guests} guests: {sent} packets");
     }
+}
+
+/// Sides that share no codec, and a third with one of his own: every decoder, encoder and filter at work.
+#[test]
+fn no_packet_that_is_turned_allocates() {
+    let mut engine = Engine::new();
+    let mut now = Instant::seconds(1);
+    engine.command(Command::Open { stream: STREAM, ports: [100, 102] }, now);
+    engine.command(Command::Admit { stream: STREAM, seat: Seat(2), port: 104 }, now);
+    let codecs = [Codec::Opus, Codec::G722, Codec::G711(media::g711::Law::A)];
+    let mut packets = Vec::new();
+    for (place, codec) in codecs.into_iter().enumerate() {
+        let (seat, port) = (Seat(place as u16), 100 + 2 * place as u16);
+        let payload_type = [111, 9, 8][place];
+        let sound = Sound::of(Format { payload_type, codec }, None);
+        let (passes, voice, chance) = (false, Voice::All, 7);
+        let sound = Some(Sound { passes, ..sound });
+        let rtp = std::net::SocketAddr::from(([198, 51, 100, 7], 4000 + port));
+        let aim = Command::Aim { stream: STREAM, seat, rtp, rtcp: rtp, receives: true };
+        engine.command(aim, now);
+        engine.command(Command::Take { stream: STREAM, seat, sound, voice, chance }, now);
+        let mut encoder = Encoder::new(codec, Rate::Wide).expect("an encoder");
+        let mut payload = [0; PAYLOAD_MAX];
+        let octets = encoder.encode(&vec![900; encoder.rate().frame()], &mut payload);
+        let header = Header { payload_type, ssrc: 7, ..Header::default() };
+        let wire = Packet { header, payload: &payload[..octets] }.encode();
+        packets.push((port, rtp, codec.pace(), wire));
+    }
+    let mut sent = 0;
+    let mut run = |turns: std::ops::Range<u32>| {
+        let before = COUNT.get();
+        for turn in turns {
+            for (port, from, pace, wire) in &mut packets {
+                if turn % 20 == 7 {
+                    continue; // Lost, and concealed.
+                }
+                wire[2..4].copy_from_slice(&(turn as u16).to_be_bytes());
+                wire[4..8].copy_from_slice(&(turn * *pace).to_be_bytes());
+                engine.packet(*port, *from, wire, now);
+            }
+            now = now + media::TICK;
+            engine.tick(now, |_, _, _| sent += 1);
+        }
+        COUNT.get() - before
+    };
+    run(0..200);
+    assert_eq!(run(200..700), 0);
+    assert!(sent >= 3 * 690, "{sent} packets");
 }

@@ -11,8 +11,8 @@ use support::capture::{Capture, TALK};
 use support::namespace::{Namespace, SERVER};
 use support::phone::Phone;
 use support::server::{DOMAIN, PASSWORD, Server};
-use support::wave::{assert_heard, speech_like};
-use support::{STEP, turn};
+use support::wave::{RATE, assert_heard, loudness, speech_like, tone};
+use support::{STEP, turn, until};
 
 /// How long each side speaks.
 const SECONDS: usize = 3;
@@ -160,4 +160,51 @@ fn baresip_calls_our_phone_which_hangs_up() {
     assert_heard("baresip", &caller.heard(), house.says("1002"), house.says("1001"));
     assert_heard("our phone", &callee.heard(), house.says("1001"), house.says("1002"));
     house.assert_told(&call, "callee");
+}
+
+/// One phone has nothing but Opus, the other nothing but G.711, and each calls the other.
+#[test]
+fn phones_without_a_common_codec_hear_each_other() {
+    let _turn = turn();
+    let house = House::new();
+    let server = house.server.sip.to_string();
+    let (high, low) = (620.0, 440.0);
+    let phone = |user, codec, port, pitch| {
+        let login = Login { user, password: PASSWORD, server: &server, transport: "udp", port };
+        let phone = Baresip::start_with(&house.phones, &login, &tone(pitch, 120), &[codec]);
+        house.server.bindings(user, 1);
+        phone
+    };
+    let mut opus = phone("1001", "opus", 5070, high);
+    let mut g711 = phone("1002", "g711", 5080, low);
+    for first in [true, false] {
+        let (caller, callee, called) = match first {
+            true => (&mut opus, &mut g711, "1002"),
+            false => (&mut g711, &mut opus, "1001"),
+        };
+        caller.dial(&format!("sip:{called}@{server}"));
+        callee.event(STEP, "CALL_INCOMING");
+        let call = house.server.call();
+        callee.answer();
+        caller.event(STEP, "CALL_ESTABLISHED");
+        hears(caller, if first { low } else { high });
+        hears(callee, if first { high } else { low });
+        caller.hang_up();
+        caller.event(STEP, "CALL_CLOSED");
+        callee.event(STEP, "CALL_CLOSED");
+        assert_eq!(house.server.record(&call)["outcome"], "answered");
+    }
+    house.capture.judge(SERVER, TALK);
+}
+
+/// Waits until the phone hears this pitch and little else: in half a second of sound.
+#[track_caller]
+fn hears(phone: &Baresip, pitch: f64) {
+    until(STEP, "the tone of the other phone", || {
+        let (heard, rate) = phone.heard_so_far()?;
+        let newest = heard.get(heard.len().checked_sub(rate / 2)?..)?;
+        let loud = |pitch: f64| loudness(newest, pitch * RATE as f64 / rate as f64);
+        let other = if pitch < 500.0 { 620.0 } else { 440.0 };
+        (loud(pitch) > 1_500.0 && loud(other) < loud(pitch) / 20.0).then_some(())
+    });
 }

@@ -52,6 +52,7 @@ pub mod seat;
 pub mod service;
 mod shard;
 mod slab;
+mod sound;
 pub mod store;
 mod strangers;
 pub mod subscription;

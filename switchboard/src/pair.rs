@@ -5,20 +5,21 @@
 //! Rules       Section n of one side is section n of the other. Ports stay for the life of the pair: a re-INVITE
 //!             changes aims, not ports. A failed change puts the aims back (RFC 6141). Who describes himself as a browser
 //!             has a path of his own to us, whatever the other side is; who is not known yet gets a description for
-//!             either. What is keyed from end to end passes between phones and never to a browser.
+//!             either. What is keyed from end to end passes between phones and never to a browser. Two sides that
+//!             share no codec are turned into each other (sound); everything else passes.
 //! Limits      SECTIONS_MAX sections; two ports each.
 //! Not here    When to offer (rooms), packets (media).
 //! Spec        RFC 3264 §5 to §8, RFC 4566.
 
 use std::net::SocketAddr;
 
-use media::g711::Law;
-use media::{Command, Shield, Side, Sound, StreamKey, Voice};
+use media::{Command, Shield, Side, StreamKey, Voice};
 use types::{BridgeId, Refuse, SessionId, Verdict, tagged};
 
 use crate::RefusalRow;
 use crate::browser::{Path, Turn};
 use crate::effects::Effects;
+use crate::sound::{self, Outcome};
 
 /// Sections that one description may have.
 pub const SECTIONS_MAX: usize = 16;
@@ -31,7 +32,7 @@ struct Aim {
     mux: bool,
     receives: bool,
     rejected: bool,
-    /// What it can be sent in a mix, when all that it says can be mixed.
+    /// What it can be sent of what can be mixed or turned.
     sound: Option<sdp::PlainSound>,
     /// Of a browser: how its packets are known on its path.
     web: Option<WebAim>,
@@ -78,6 +79,12 @@ pub struct Pair {
     plain: bool,
     /// The section that others listen to.
     mixed: Option<u8>,
+    /// What the offer that is open now has of ours, by section.
+    added: Vec<Vec<sdp::PlainFormat>>,
+    /// Sections whose sides share no codec, a bit for each.
+    turned: u32,
+    /// Sections of which the pump was told what both sides can be sent, a bit for each.
+    taken: u32,
 }
 
 /// Why a description cannot be used.
@@ -178,6 +185,9 @@ impl Pair {
             open: Vec::new(),
             plain: false,
             mixed: None,
+            added: Vec::new(),
+            turned: 0,
+            taken: 0,
         }
     }
 
@@ -196,25 +206,88 @@ impl Pair {
     pub fn mix(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {
         let [a, b] = &self.aims;
         let place = a.iter().zip(b).zip(&self.open).position(|((a, b), open)| {
-            *open && !a.rejected && !b.rejected && a.sound.is_some() && b.sound.is_some()
+            let alone = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
+            *open && !a.rejected && !b.rejected && alone(a) && alone(b)
         })?;
         self.mixed = Some(place as u8);
         self.take_part(effects);
         Some(StreamKey { bridge: self.bridge, index: place as u8 })
     }
 
-    /// Tells the pump what both sides can be sent.
-    fn take_part(&self, effects: &mut Effects<'_>) {
-        let Some(index) = self.mixed else { return };
-        let stream = StreamKey { bridge: self.bridge, index };
-        let sound = |side: Side| self.aims[side.index()].get(usize::from(index))?.sound;
-        for side in Side::BOTH {
-            let other = sound(side.other());
-            let both = sound(side).map(|own| common(own, other));
-            let chance = effects.rng().next_u64();
-            let (seat, voice) = (side.into(), Voice::All);
-            effects.media(Command::Take { stream, seat, sound: both, voice, chance });
+    /// Tells the pump what both sides can be sent, where it has to make it.
+    fn take_part(&mut self, effects: &mut Effects<'_>) {
+        let [a, b] = &self.aims;
+        for (place, (a, b)) in a.iter().zip(b).enumerate() {
+            let index = place as u8;
+            let turned = self.is_turned(place);
+            // What was turned and passes again has to be said, too.
+            if !turned && self.mixed != Some(index) && self.taken >> place & 1 == 0 {
+                continue;
+            }
+            self.taken |= 1 << place;
+            let stream = StreamKey { bridge: self.bridge, index };
+            for (side, own, other) in [(Side::A, a, b), (Side::B, b, a)] {
+                let known = own.sound.as_ref();
+                let sound = known.and_then(|own| sound::sound(own, other.sound.as_ref(), turned));
+                let chance = effects.rng().next_u64();
+                let (seat, voice) = (side.into(), Voice::All);
+                effects.media(Command::Take { stream, seat, sound, voice, chance });
+            }
         }
+    }
+
+    /// Whether the two sides of a section share no codec.
+    fn is_turned(&self, place: usize) -> bool {
+        self.turned >> place & 1 == 1
+    }
+
+    /// What the offer of one side says, with the codecs of ours that the other may need.
+    fn widen(
+        &mut self,
+        from: Side,
+        sdp: &[u8],
+        session: &sdp::Session<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let known = self.aims.get(from.other().index());
+        let plan = session.media.iter().enumerate().map(|(place, section)| {
+            let known = known.and_then(|aims| aims.get(place)?.sound.as_ref());
+            sound::widen(section, known).filter(|_| section.port != 0)
+        });
+        let plan: Vec<Option<sdp::Reformat>> = plan.collect();
+        let added = |change: &Option<sdp::Reformat>| {
+            change.as_ref().map_or(Vec::new(), |change| change.added.clone())
+        };
+        self.added = plan.iter().map(added).collect();
+        if plan.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        sdp::reformat(sdp, session, &plan).map(Some).map_err(|_| Refusal::BadDescription)
+    }
+
+    /// Takes what one side answered to what was offered: which sections are turned, and what the other is told in
+    /// place of the answer.
+    fn agree(&mut self, from: Side, session: &sdp::Session<'_>) -> Vec<Option<sdp::Reformat>> {
+        let mut plan = Vec::new();
+        let added = std::mem::take(&mut self.added);
+        for (place, section) in session.media.iter().enumerate() {
+            let offered = self.aims.get_mut(from.other().index());
+            let offered = offered.and_then(|aims| aims.get_mut(place));
+            let known = offered.as_ref().and_then(|aim| aim.sound);
+            let ours = added.get(place).map(Vec::as_slice).unwrap_or_default();
+            self.turned &= !(1 << place);
+            plan.push(match sound::outcome(known.as_ref(), ours, section) {
+                Outcome::Passes(narrowed) => narrowed,
+                Outcome::Turned { offered: spoken, told } => {
+                    if let Some(aim) = offered {
+                        aim.sound = Some(*spoken);
+                    }
+                    self.turned |= 1 << place;
+                    Some(told)
+                }
+            });
+        }
+        self.added = added; // A second answer, of another phone that rang, is judged by the same.
+        plan
     }
 
     /// A pair in which one side stays and another takes the place of the other. `told`: what that one was told
@@ -278,10 +351,12 @@ impl Pair {
     ) -> Result<(), Refusal> {
         let plain = self.hear(from, Turn::Answer, sdp, effects)?;
         let sdp = plain.as_deref().unwrap_or(sdp);
-        let aims = aims(&described(sdp)?, plain.is_some(), effects)?;
+        let session = described(sdp)?;
+        let aims = aims(&session, plain.is_some(), effects)?;
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
+        self.agree(from, &session);
         self.aim(effects);
         self.before = None;
         Ok(())
@@ -321,7 +396,13 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        self.rewrite(from.other(), Turn::Offer, (sdp, &session), &rejected, effects)
+        match self.widen(from, sdp, &session)? {
+            Some(wider) => {
+                let session = described(&wider)?;
+                self.rewrite(from.other(), Turn::Offer, (&wider, &session), &rejected, effects)
+            }
+            None => self.rewrite(from.other(), Turn::Offer, (sdp, &session), &rejected, effects),
+        }
     }
 
     /// Takes the answer of one side; gives the answer for the other, and lets packets pass.
@@ -339,10 +420,17 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        let out = self.rewrite(from.other(), Turn::Answer, (sdp, &session), &rejected, effects)?;
+        let plan = self.agree(from, &session);
+        let told = if plan.iter().any(Option::is_some) {
+            let told = sdp::reformat(sdp, &session, &plan).map_err(|_| Refusal::BadDescription)?;
+            let session = described(&told)?;
+            self.rewrite(from.other(), Turn::Answer, (&told, &session), &rejected, effects)?
+        } else {
+            self.rewrite(from.other(), Turn::Answer, (sdp, &session), &rejected, effects)?
+        };
         self.aim(effects);
         self.before = None;
-        Ok(out)
+        Ok(told)
     }
 
     /// The change that was offered failed: everything stays as it was.
@@ -385,8 +473,11 @@ impl Pair {
                     | u128::from(aim.rejected) << 2;
                 writer.nested(tag, |writer| {
                     writer.socket(1, aim.rtp).socket(2, aim.rtcp).number(3, flags);
-                    if let Some(sound) = aim.sound {
-                        writer.number(4, encode_sound(sound));
+                    for format in aim.sound.iter().flat_map(sdp::PlainSound::iter) {
+                        writer.number(5, sound::save(format));
+                    }
+                    if aim.sound.is_some_and(|sound| sound.alone) {
+                        writer.number(6, 1);
                     }
                 });
             }
@@ -401,6 +492,9 @@ impl Pair {
         }
         if let Some(index) = self.mixed {
             writer.number(8, index.into());
+        }
+        if self.turned != 0 {
+            writer.number(11, self.turned.into());
         }
     }
 
@@ -418,6 +512,9 @@ impl Pair {
             open: Vec::new(),
             plain: false,
             mixed: None,
+            added: Vec::new(),
+            turned: 0,
+            taken: 0,
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -436,6 +533,7 @@ impl Pair {
                 8 => pair.mixed = field.number().map(|index| index as u8),
                 9 => pair.paths[0] = Path::read(field.0).map(Path::after_restart),
                 10 => pair.paths[1] = Path::read(field.0).map(Path::after_restart),
+                11 => pair.turned = field.number().unwrap_or(0) as u32,
                 _ => (),
             }
         }
@@ -558,26 +656,16 @@ fn has_no_keys(session: &sdp::Session<'_>) -> bool {
         .all(|section| plain.iter().any(|known| known.eq_ignore_ascii_case(section.protocol)))
 }
 
-/// What one may be sent: the first law that both know, for what only the offer had may not be heard any more.
-///
-/// Spec: RFC 3264 §7
-fn common(own: sdp::PlainSound, other: Option<sdp::PlainSound>) -> Sound {
-    let both = |law: &u8| other.is_none_or(|other| other.laws.contains(&Some(*law)));
-    let laws = || own.laws.iter().flatten().copied();
-    let law = laws().find(both).or_else(|| laws().next());
-    Sound { law: law.and_then(Law::of).unwrap_or(Law::Mu), events: own.events }
-}
-
-/// Three octets: two laws and the events, 255 where there is none.
-fn encode_sound(sound: sdp::PlainSound) -> u128 {
-    let [first, second] = sound.laws;
-    let octets = [first, second, sound.events].map(|octet| octet.unwrap_or(255));
-    octets.iter().fold(0, |number, octet| number << 8 | u128::from(*octet))
-}
-
-fn decode_sound(number: u128) -> sdp::PlainSound {
+/// What a version before wrote: two laws and the events, 255 where there is none.
+fn decode_laws(number: u128) -> sdp::PlainSound {
     let octet = |place: u32| Some((number >> (8 * place)) as u8).filter(|octet| *octet != 255);
-    sdp::PlainSound { laws: [octet(2), octet(1)], events: octet(0) }
+    let law = |payload_type| sdp::PlainFormat {
+        payload_type,
+        spoken: if payload_type == 8 { sdp::Spoken::Pcma } else { sdp::Spoken::Pcmu },
+    };
+    let events = octet(0)
+        .map(|payload_type| sdp::PlainFormat { payload_type, spoken: sdp::Spoken::Events(8000) });
+    sdp::PlainSound::of([octet(2).map(law), octet(1).map(law), events].into_iter().flatten())
 }
 
 fn described(sdp: &[u8]) -> Result<sdp::Session<'_>, Refusal> {
@@ -670,14 +758,20 @@ fn decode_path(told: &[u8]) -> Option<Path> {
 
 fn decode_aim(bytes: &[u8]) -> Option<Aim> {
     let (mut rtp, mut rtcp, mut flags, mut sound) = (None, None, 0, None);
+    let (mut formats, mut alone) = (Vec::new(), false);
     for (tag, field) in tagged::Reader::new(bytes) {
         match tag {
             1 => rtp = field.text()?.parse().ok(),
             2 => rtcp = field.text()?.parse().ok(),
             3 => flags = field.number()?,
-            4 => sound = field.number().map(decode_sound),
+            4 => sound = field.number().map(decode_laws),
+            5 => formats.extend(field.number().and_then(sound::load)),
+            6 => alone = field.number().is_some_and(|alone| alone != 0),
             _ => (),
         }
+    }
+    if !formats.is_empty() {
+        sound = Some(sdp::PlainSound { alone, ..sdp::PlainSound::of(formats) });
     }
     Some(Aim {
         rtp: rtp?,

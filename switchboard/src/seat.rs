@@ -1,7 +1,7 @@
 //! The media of one leg that listens to a stream of others, or joins it: we are its far side.
 //!
 //! Picture     its offer --answer--> ours; our offer --settle--> its answer; Admit, Aim and Take to the pump.
-//! Rules       One section of G.711 with keys; others are refused. Its port stays for as long as it sits. It may go
+//! Rules       One section of sound with keys, in the codec that the leg likes best of ours; others are refused. Its port stays for as long as it sits. It may go
 //!             over to another stream with the port that it has.
 //! Limits      One port pair for each; `media::GUESTS_MAX` at one stream.
 //! Not here    Who may (rooms), what is heard (media), the sides of the stream (pair).
@@ -10,11 +10,13 @@
 use std::net::SocketAddr;
 
 use media::g711::Law;
-use media::{Command, Sound, StreamKey, Voice};
+use media::{Codec, Command, Events, Format, Sound, StreamKey, Voice};
+use sdp::{PlainFormat, Spoken};
 use types::{SessionId, tagged};
 
 use crate::effects::Effects;
 use crate::pair::{Refusal, Told, decode_told, encode_told};
+use crate::sound;
 
 /// See the head of this file.
 #[derive(Clone, Debug)]
@@ -116,7 +118,14 @@ impl Seat {
             version: self.told.version,
             address: effects.media_address(),
             port: self.port,
-            codecs: vec![sdp::PCMU, sdp::PCMA, sdp::TELEPHONE_EVENT],
+            codecs: vec![
+                sdp::OPUS,
+                sdp::G722,
+                sdp::PCMU,
+                sdp::PCMA,
+                sdp::TELEPHONE_EVENT,
+                sdp::TELEPHONE_EVENT_48,
+            ],
             direction: sdp::Direction::SendRecv,
         }
     }
@@ -128,7 +137,10 @@ impl Seat {
         effects: &Effects<'_>,
     ) -> Result<Aim, Refusal> {
         let agreed = sdp::agreed(theirs, ours).ok_or(Refusal::BadDescription)?;
-        let law = Law::of(agreed.codec.payload_type).ok_or(Refusal::BadDescription)?;
+        let spoken = spoken(&agreed.codec).ok_or(Refusal::BadDescription)?;
+        let payload_type = agreed.codec.payload_type;
+        let sent = sound::format(PlainFormat { payload_type, spoken });
+        let sent = sent.ok_or(Refusal::BadDescription)?;
         let aims = sdp::aims(theirs);
         let aim = aims.get(agreed.section).ok_or(Refusal::BadDescription)?;
         let usable = match sdp::reach(aim.rtp.ip()) {
@@ -137,7 +149,9 @@ impl Seat {
             sdp::Reach::One | sdp::Reach::Unspecified => true,
             sdp::Reach::Unusable => false,
         };
-        let sound = Sound { law, events: agreed.events };
+        let clock = agreed.codec.clock;
+        let events = agreed.events.map(|payload_type| Events { payload_type, clock });
+        let sound = Sound::of(sent, events);
         // Our answer does not take RTCP on the same port.
         let found = Aim { rtp: aim.rtp, rtcp: aim.rtcp, receives: aim.receives, sound };
         if usable { Ok(found) } else { Err(Refusal::BadDescription) }
@@ -165,10 +179,15 @@ impl Seat {
         if let Some(aim) = &self.aim {
             writer.text(7, &aim.rtp.to_string()).text(8, &aim.rtcp.to_string());
             writer.number(9, aim.receives.into());
-            writer.number(10, aim.sound.law.payload_type().into());
-            if let Some(events) = aim.sound.events {
-                writer.number(11, events.into());
+            let Format { payload_type, codec } = aim.sound.sent;
+            if let Codec::G711(law) = codec {
+                writer.number(10, law.payload_type().into()); // For the version before.
             }
+            if let Some(events) = aim.sound.events {
+                writer.number(11, events.payload_type.into()).number(13, events.clock.into());
+            }
+            let spoken = sound::spoken(codec);
+            writer.number(12, sound::save(PlainFormat { payload_type, spoken }));
         }
         writer.finish()
     }
@@ -177,8 +196,9 @@ impl Seat {
     pub fn restore(bytes: &[u8], session: SessionId, effects: &mut Effects<'_>) -> Option<Self> {
         let (mut seat, mut port, mut bridge, mut index) = (None, 0, 0, 0);
         let (mut voice, mut told) = (Voice::Nobody, Told::default());
-        let (mut rtp, mut rtcp, mut receives, mut law, mut events) =
+        let (mut rtp, mut rtcp, mut receives, mut sent, mut events) =
             (None, None, false, None, None);
+        let mut clock = 8000;
         for (tag, field) in tagged::Reader::new(bytes) {
             let number = || field.number();
             match tag {
@@ -197,14 +217,17 @@ impl Seat {
                 7 => rtp = field.text()?.parse().ok(),
                 8 => rtcp = field.text()?.parse().ok(),
                 9 => receives = number()? != 0,
-                10 => law = Law::of(number()? as u8),
+                10 => sent = Law::of(number()? as u8).map(Format::from).or(sent),
                 11 => events = Some(number()? as u8),
+                12 => sent = sound::load(number()?).and_then(sound::format).or(sent),
+                13 => clock = number()? as u32,
                 _ => (), // A field of a newer version.
             }
         }
-        let aim = match (rtp, rtcp, law) {
-            (Some(rtp), Some(rtcp), Some(law)) => {
-                Some(Aim { rtp, rtcp, receives, sound: Sound { law, events } })
+        let events = events.map(|payload_type| Events { payload_type, clock });
+        let aim = match (rtp, rtcp, sent) {
+            (Some(rtp), Some(rtcp), Some(sent)) => {
+                Some(Aim { rtp, rtcp, receives, sound: Sound::of(sent, events) })
             }
             (_, _, _) => None,
         };
@@ -215,4 +238,17 @@ impl Seat {
         known.tell(effects);
         Some(known)
     }
+}
+
+/// What a codec of ours is called when it is taken apart.
+fn spoken(codec: &sdp::Codec) -> Option<Spoken> {
+    [
+        (sdp::OPUS, Spoken::Opus),
+        (sdp::G722, Spoken::G722),
+        (sdp::PCMU, Spoken::Pcmu),
+        (sdp::PCMA, Spoken::Pcma),
+    ]
+    .into_iter()
+    .find(|(known, _)| known.name == codec.name)
+    .map(|(_, spoken)| spoken)
 }

@@ -61,6 +61,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "cmake",
+        why: "builds libopus from the source in its crate",
+        check: Check::Program("cmake"),
+        service: None,
+        purposes: &[Purpose::Bench, Purpose::Build, Purpose::Test],
+    },
+    Package {
         name: "iproute2",
         why: "network namespaces: server and phones on hosts of their own",
         check: Check::Program("ip"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use media::g711::Law;
 use media::rtp::{Header, Kind, Packet};
-use media::{Command, Engine, Seat, Sound, StreamKey, Voice};
+use media::{Command, Engine, Events, Seat, Sound, StreamKey, Voice};
 use types::{BridgeId, Instant, Rng};
 
 pub const STREAM: StreamKey = StreamKey { bridge: BridgeId(9), index: 0 };
@@ -110,7 +110,7 @@ impl Room {
 
     pub fn voice(&mut self, phone: usize, voice: Voice) {
         let Phone { seat, law, .. } = self.phones[phone];
-        let sound = Some(Sound { law, events: Some(EVENTS) });
+        let sound = Some(Sound::of(law.into(), Some(Events { payload_type: EVENTS, clock: 8000 })));
         let chance = self.rng.next_u64();
         let command = Command::Take { stream: STREAM, seat, sound, voice, chance };
         self.engine.command(command, self.now);

@@ -3,7 +3,7 @@
 //!
 //! Picture     bytes --decode--> Session --aims--> where each section wants its packets
 //!             bytes --relay(plan)--> the same description with our addresses and ports in it
-//!             bytes --only_plain--> the same with sound that can be mixed
+//!             bytes --only_plain, reformat--> the same with sound that can be mixed, with other formats
 //!             browser's bytes --web::undress--> plain bytes --web::dress--> bytes for a browser
 //!             Offer --encode--> bytes; (Session, Offer) --answer--> bytes
 //! Rules       Bytes, not text. What is not ours to judge passes as it came. Lines may end in LF
@@ -32,8 +32,13 @@ pub mod web;
 
 pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
 pub use decode::DecodeError;
-pub use offer::{Agreed, Codec, Offer, PCMA, PCMU, TELEPHONE_EVENT, agreed, answer};
-pub use plain::{PlainSound, only_plain, plain_sound};
+pub use offer::{
+    Agreed, Codec, G722, OPUS, Offer, PCMA, PCMU, TELEPHONE_EVENT, TELEPHONE_EVENT_48, agreed,
+    answer,
+};
+pub use plain::{
+    PLAIN_MAX, PlainFormat, PlainSound, Reformat, Spoken, only_plain, plain_sound, reformat,
+};
 pub use relay::{Relay, relay, relay_decoded};
 pub use session::{
     Attribute, Bandwidth, Direction, Kind, Origin, RtcpAttribute, RtpMap, Section, Session,

@@ -15,21 +15,50 @@ pub struct Codec {
     pub name: &'static str,
     /// Ticks per second.
     pub clock: u32,
+    /// Channels, as the description has to say them.
+    pub channels: u8,
     /// Its parameters.
     pub fmtp: Option<&'static str>,
 }
 
 /// G.711 µ-law.
-pub const PCMU: Codec = Codec { payload_type: 0, name: "PCMU", clock: 8000, fmtp: None };
+pub const PCMU: Codec =
+    Codec { payload_type: 0, name: "PCMU", clock: 8000, channels: 1, fmtp: None };
 
 /// G.711 A-law.
-pub const PCMA: Codec = Codec { payload_type: 8, name: "PCMA", clock: 8000, fmtp: None };
+pub const PCMA: Codec =
+    Codec { payload_type: 8, name: "PCMA", clock: 8000, channels: 1, fmtp: None };
 
 /// Keys pressed.
 ///
 /// Spec: RFC 4733 §2.4.1
-pub const TELEPHONE_EVENT: Codec =
-    Codec { payload_type: 101, name: "telephone-event", clock: 8000, fmtp: Some("0-16") };
+pub const TELEPHONE_EVENT: Codec = Codec { clock: 8000, fmtp: Some("0-16"), ..event(101) };
+
+/// Keys pressed beside sound at 48000 ticks a second.
+///
+/// Spec: RFC 7587 §4.1 (clock), RFC 4733 §2.5.1.2 (the clock of the sound beside it)
+pub const TELEPHONE_EVENT_48: Codec = Codec { clock: 48_000, fmtp: Some("0-16"), ..event(110) };
+
+const fn event(payload_type: u8) -> Codec {
+    Codec { payload_type, name: "telephone-event", clock: 8000, channels: 1, fmtp: None }
+}
+
+/// G.722: 16000 samples a second, under a clock of 8000.
+///
+/// Spec: RFC 3551 §4.5.2
+pub const G722: Codec =
+    Codec { payload_type: 9, name: "G722", clock: 8000, channels: 1, fmtp: None };
+
+/// Opus. It says two channels whatever it has.
+///
+/// Spec: RFC 7587 §7
+pub const OPUS: Codec = Codec {
+    payload_type: 111,
+    name: "opus",
+    clock: 48_000,
+    channels: 2,
+    fmtp: Some("useinbandfec=1"),
+};
 
 /// What we are ready for: offered as it is, or the measure of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +105,7 @@ pub struct Agreed {
     pub section: usize,
     /// The codec of sound, under the payload type that the description gives it.
     pub codec: Codec,
-    /// The payload type of telephone events, where both know them.
+    /// Telephone events at the clock of that codec, where both know them.
     pub events: Option<u8>,
     /// Which way, seen from us.
     pub direction: Direction,
@@ -117,7 +146,7 @@ fn common(section: &Section<'_>, ours: &[Codec]) -> Vec<Codec> {
             let own = ours.iter().find(|own| {
                 own.name.as_bytes().eq_ignore_ascii_case(map.name)
                     && own.clock == map.clock
-                    && map.channels == 1
+                    && map.channels == own.channels
             })?;
             Some(Codec { payload_type, ..*own })
         })
@@ -135,7 +164,8 @@ pub fn answer(offer: &Session<'_>, ours: &Offer) -> Vec<u8> {
         match taken.filter(|taken| taken.section == place) {
             Some(taken) => {
                 let mut types = vec![(taken.codec.payload_type, &taken.codec)];
-                types.extend(taken.events.map(|number| (number, &TELEPHONE_EVENT)));
+                let event = Codec { clock: taken.codec.clock, ..TELEPHONE_EVENT };
+                types.extend(taken.events.map(|number| (number, &event)));
                 write_audio(&mut out, ours, section.protocol, &types, taken.direction);
             }
             None => {
@@ -168,7 +198,9 @@ fn write_audio(
     }
     out.extend_from_slice(b"\r\n");
     for (number, codec) in types {
-        let map = format!("a=rtpmap:{number} {}/{}\r\n", codec.name, codec.clock);
+        let channels =
+            if codec.channels > 1 { format!("/{}", codec.channels) } else { String::new() };
+        let map = format!("a=rtpmap:{number} {}/{}{channels}\r\n", codec.name, codec.clock);
         out.extend_from_slice(map.as_bytes());
         if let Some(fmtp) = codec.fmtp {
             out.extend_from_slice(format!("a=fmtp:{number} {fmtp}\r\n").as_bytes());

@@ -135,12 +135,12 @@ impl Baresip {
 
     /// What it has heard in its newest call, and at how many samples a second.
     pub fn heard_so_far(&self) -> Option<(Vec<i16>, usize)> {
-        let file = self.ear()?;
-        let head = fs::read(&file).ok()?;
-        let rate = u32::from_le_bytes(head.get(24..28)?.try_into().ok()?);
-        let stereo = head.get(22) == Some(&2);
-        let heard = super::wave::read(&file);
-        let heard = if stereo { heard.into_iter().step_by(2).collect() } else { heard };
+        let octets = fs::read(self.ear()?).ok()?;
+        let rate = u32::from_le_bytes(octets.get(24..28)?.try_into().ok()?);
+        let channels = usize::from(*octets.get(22)?).max(1);
+        let data = octets.windows(4).position(|four| four == b"data")? + 8;
+        let samples = octets.get(data..)?.chunks_exact(2).step_by(channels);
+        let heard = samples.map(|two| i16::from_le_bytes([two[0], two[1]])).collect();
         Some((heard, rate as usize))
     }
 

@@ -152,7 +152,7 @@ impl Refuse for Refusal {
                 1321,
                 488,
                 409,
-                "let both phones offer G.711 (PCMU or PCMA) without encryption",
+                "let both phones offer Opus, G.722 or G.711 without encryption",
             ),
             Self::GuestsFull => {
                 verdict("calls.guests_full", 1322, 486, 409, "wait until somebody leaves")
@@ -369,10 +369,10 @@ pub const ROWS: &[RefusalRow] = &[
             1321,
             488,
             409,
-            "let both phones offer G.711 (PCMU or PCMA) without encryption",
+            "let both phones offer Opus, G.722 or G.711 without encryption",
         ),
         "The sound of this call cannot be mixed.",
-        "Calls that others may listen to are set up with G.711 where both phones offer it. This one has none, is encrypted from end to end, or began before the group's instructions let others take part.",
+        "Calls that others may listen to are set up with Opus, G.722, L16 or G.711 where both phones offer any of them. This one has none, is encrypted from end to end, or began before the group's instructions let others take part.",
     ),
     row(
         verdict("calls.guests_full", 1322, 486, 409, "wait until somebody leaves"),

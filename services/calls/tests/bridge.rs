@@ -314,3 +314,65 @@ fn the_ladder_shows_all_and_no_secret() {
     let first = &ladder["items"][lane(&ladder, "sip_in")[0].0 as usize - 1];
     assert_eq!((&first["local"], &first["cut"]), (&"127.0.0.1:5060".into(), &0.into()));
 }
+
+/// A description with these formats.
+fn speaks(port: u16, formats: &str, lines: &str) -> String {
+    sdp(port).replace("RTP/AVP 0\n", &format!("RTP/AVP {formats}\n{lines}"))
+}
+
+/// What the pump was told of the sound of both sides: what each is sent, and whether it passes.
+fn sounds(rig: &mut Rig) -> Vec<(media::Codec, bool)> {
+    let outputs = std::mem::take(&mut rig.others).into_iter();
+    let sounds = outputs.filter_map(|output| match output {
+        Output::Media(media::Command::Take { sound, .. }) => {
+            sound.map(|sound| (sound.sent.codec, sound.passes))
+        }
+        _ => None,
+    });
+    sounds.collect()
+}
+
+#[test]
+fn phones_without_a_common_codec_are_turned_into_each_other() {
+    use media::Codec::{G711, Opus};
+    use media::g711::Law::Mu;
+    const OPUS: &str = "a=rtpmap:96 opus/48000/2\na=fmtp:96 stereo=0\n";
+    const KEYS: &str = "a=rtpmap:101 telephone-event/8000\n";
+    let mut rig = Rig::new();
+    let keyed = format!("{OPUS}{KEYS}");
+    let offer = invite("bob").replace(&sdp(4_000), &speaks(4_000, "96 101", &keyed));
+    rig.from(ALICE, &offer);
+    let at_bob = rig.seen(BOB).remove(0);
+    assert!(at_bob.contains("RTP/AVP 96 101 9 8 0 110\r\n"), "{at_bob}");
+    let bob = speaks(5_000, "0 101", KEYS);
+    rig.from(BOB, &answer(&at_bob, "200 OK", &bob));
+    let ok = rig.seen(ALICE).into_iter().find(|text| text.starts_with("SIP/2.0 200")).unwrap();
+    let told = "RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2\r\n";
+    assert!(ok.contains(told) && !ok.contains("PCMU"), "{ok}");
+    assert_eq!(sounds(&mut rig), [(Opus, false), (G711(Mu), false)]);
+    rig.seen(BOB);
+    rig.from(ALICE, &in_dialog("ACK", &ok, 1, "a2"));
+    // Alice can do both now: what she says passes from here on.
+    let both = speaks(4_000, "0 96 101", &keyed);
+    let head = in_dialog("INVITE", &ok, 2, "a3");
+    let head = head.trim_end().replace("Content-Length: 0", "");
+    let again = format!(
+        "{}\nContent-Type: application/sdp\nContent-Length: {}\n\n{both}",
+        head.trim_end(),
+        both.replace('\n', "\r\n").len()
+    );
+    rig.from(ALICE, &again);
+    let at_bob = rig.seen(BOB).remove(0);
+    assert!(at_bob.contains("RTP/AVP 0 96 101"), "{at_bob}");
+    rig.from(BOB, &answer(&at_bob, "200 OK", &bob));
+    assert_eq!(sounds(&mut rig), [(G711(Mu), true), (G711(Mu), true)]);
+}
+
+#[test]
+fn phones_with_a_common_codec_hear_nothing_of_ours() {
+    let mut rig = Rig::new();
+    let (ok, at_bob) = talk(&mut rig);
+    assert!(at_bob.contains("RTP/AVP 0 111\r\na=rtpmap:111 opus/48000/2\r\n"), "{at_bob}");
+    assert!(ok.contains("RTP/AVP 0\r\n") && !ok.contains("opus"), "{ok}");
+    assert_eq!(sounds(&mut rig), []);
+}

@@ -245,7 +245,7 @@ fn three_are_mixed_in_time_and_two_pass_again() {
     let (rtp, rtcp) = (carol.rtp.local_addr().unwrap(), carol.rtcp.local_addr().unwrap());
     assert!(pump.send(Command::Aim { stream: STREAM, seat, rtp, rtcp, receives: true }));
     for seat in [Seat::A, Seat::B, seat] {
-        let sound = Some(Sound { law: Law::Mu, events: None });
+        let sound = Some(Sound::of(Law::Mu.into(), None));
         let voice = Voice::All;
         assert!(pump.send(Command::Take { stream: STREAM, seat, sound, voice, chance: 1 }));
     }
