@@ -44,7 +44,6 @@ pub const SERVER: &str = "192.0.2.1:5060";
 
 /// Something that leaves a shard.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one step of the world")]
 pub enum Leaving {
     /// A datagram.
     Packet(Flow, Vec<u8>),

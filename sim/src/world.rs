@@ -83,7 +83,6 @@ struct Pending {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one step of the world")]
 enum Happening {
     Agent(usize),
     Datagram { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },

@@ -73,7 +73,7 @@ pub(crate) fn decode_binding(bytes: &[u8]) -> Option<(String, Binding)> {
                     (instance.to_owned(), RegId(reg_id.parse().ok()?));
             }
             11 => binding.user_agent = field.string()?,
-            12 => binding.push = decode_target(field.0),
+            12 => binding.push = decode_target(field.0).map(Box::new),
             13 => binding.instance = field.string()?,
             _ => (), // A field of a newer version.
         }

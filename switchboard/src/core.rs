@@ -8,16 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use sip::Message;
 use sip::digest::{Algorithm, Nonces};
 use sip::transaction::{
     Client, ClientInvite, Timers as SipTimers, client, client_invite, server, server_invite,
 };
+use sip::{Head, Message};
 use types::{
     BridgeId, CallId, Flow, HashKey, LegId, Map, Rng, Seconds, SessionId, Slot, Transport, UnixTime,
 };
 
-use crate::directory::{Binding, Directory};
+use crate::directory::{Directory, Known};
 use crate::flight::Flight;
 use crate::guard::Guard;
 use crate::input::{Clock, Mail, Mark, Output, Outputs, Reply, Ticket};
@@ -139,12 +139,15 @@ pub(crate) struct SessionEntry {
 pub(crate) struct Undo {
     pub mark: Mark,
     pub user: String,
-    pub binding: Binding,
-    pub before: Option<Binding>,
+    pub binding: Known,
+    pub before: Option<Known>,
 }
 
 /// Changes of bindings that can be taken back: more than one turn of a shard makes. What is older is on the disk.
 pub(crate) const UNDO_MAX: usize = 512;
+
+/// Octets that the room for answers keeps.
+const DRAFT_KEPT: usize = 4_096;
 
 /// Something for a room, when its turn comes.
 #[derive(Debug)]
@@ -196,6 +199,8 @@ pub struct Core {
     pub(crate) ladder: Ladder,
     pub(crate) out: Outputs,
     pub(crate) queue: VecDeque<Work>,
+    /// See [`draft`](Self::draft).
+    draft: Vec<u8>,
     pub(crate) counters: std::collections::BTreeMap<&'static str, u64>,
     pub(crate) ports: media::Ports,
     /// Which room has a port: what a room that panicked leaves behind is taken from it.
@@ -245,6 +250,7 @@ impl Core {
             ladder: Ladder::new(config.ladder_memory),
             out: Outputs::default(),
             queue: VecDeque::new(),
+            draft: Vec::new(),
             counters: std::collections::BTreeMap::new(),
             ports: media::Ports::new(config.media_ports.clone(), share, rng.fork()),
             ports_taken: std::collections::BTreeMap::new(),
@@ -371,6 +377,19 @@ impl Core {
             let line = Line { time: self.clock.unix, lane, flow, size, text };
             self.mail(call.slot(), Mail::Ladder { call, line });
         }
+    }
+
+    /// Room to write an answer in: that of the one before.
+    pub(crate) fn draft(&mut self) -> Vec<u8> {
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.clear();
+        draft.shrink_to(DRAFT_KEPT);
+        draft
+    }
+
+    /// Gives the room of a [`draft`](Self::draft) back, where [`respond`](Self::respond) does not.
+    pub(crate) fn keep_draft(&mut self, draft: Vec<u8>) {
+        self.draft = draft;
     }
 
     /// Puts a message into the arena and asks the shell to send it.
@@ -578,21 +597,35 @@ impl Core {
 
     /// Answers a request by its transaction.
     pub(crate) fn respond(&mut self, id: u64, status: u16, bytes: Vec<u8>) {
+        // It is kept for half a minute: with what it takes, not with the room that it was written in.
+        let message = bytes.as_slice().to_vec();
+        self.draft = bytes;
         let (now, after) = (self.clock.now, self.after);
         let Some(entry) = self.transactions.servers.get_mut(id) else { return };
         if status >= 200 {
-            entry.request = Vec::new();
+            entry.request = Head::default();
             entry.after = after;
         }
         match &mut entry.machine {
             ServerMachine::Invite(machine) => {
-                machine.handle(server_invite::Event::Respond { status, message: bytes }, now);
+                machine.handle(server_invite::Event::Respond { status, message }, now);
             }
             ServerMachine::Other(machine) => {
-                machine.handle(server::Event::Respond { status, message: bytes }, now);
+                machine.handle(server::Event::Respond { status, message }, now);
             }
         }
         self.drive_server(id, None);
+    }
+
+    /// The success that was just sent to an INVITE, for who says it again: the transaction does not, and one copy is
+    /// enough.
+    pub(crate) fn just_answered(&mut self, id: u64) -> Vec<u8> {
+        let machine = self.transactions.servers.get_mut(id).map(|entry| &mut entry.machine);
+        let taken = match machine {
+            Some(ServerMachine::Invite(machine)) => machine.take_message(),
+            Some(ServerMachine::Other(_)) | None => None,
+        };
+        taken.unwrap_or_else(|| self.draft.clone())
     }
 
     /// Does what a server transaction wants done. `ack`: the ACK at hand.

@@ -7,7 +7,10 @@
 //! Not here    Whether a REGISTER is allowed (services/registrar), where rows live (services/people).
 //! Spec        RFC 3261 §10, RFC 8599 §4.1.
 
-use serde::{Deserialize, Serialize};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sip::digest::{Algorithm, Ha1};
 use types::{Flow, HashKey, Map, SessionId, UnixTime};
 
@@ -127,8 +130,8 @@ pub struct Binding {
     pub reg_id: RegId,
     /// What the device calls itself.
     pub user_agent: String,
-    /// RFC 8599 parameters: this device sleeps and wants a push before a request.
-    pub push: Option<pns::Target>,
+    /// RFC 8599 parameters: this device sleeps and wants a push before a request. Boxed: most devices do not.
+    pub push: Option<Box<pns::Target>>,
 }
 
 impl Default for Binding {
@@ -174,11 +177,48 @@ impl Binding {
     }
 }
 
+/// A binding as the directory, the log's undoing and all who hear of it hold it: one value, whoever has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known(Arc<Binding>);
+
+impl Known {
+    /// To change it here; others keep it as it was.
+    pub(crate) fn change(&mut self) -> &mut Binding {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl Deref for Known {
+    type Target = Binding;
+
+    fn deref(&self) -> &Binding {
+        &self.0
+    }
+}
+
+impl From<Binding> for Known {
+    fn from(binding: Binding) -> Self {
+        Self(Arc::new(binding))
+    }
+}
+
+impl Serialize for Known {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Binding::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Known {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Binding::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// What a home slot knows of a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Located {
     /// Live bindings, best first.
-    pub bindings: Vec<Binding>,
+    pub bindings: Vec<Known>,
     /// Devices that can be woken.
     pub devices: Vec<Device>,
 }
@@ -186,7 +226,7 @@ pub struct Located {
 /// The home of one user.
 #[derive(Clone, Debug, Default)]
 pub struct Home {
-    pub(crate) bindings: Vec<Binding>,
+    pub(crate) bindings: Vec<Known>,
     pub(crate) devices: Vec<Device>,
     pub(crate) watchers: Vec<(SessionId, UnixTime)>,
 }
@@ -237,7 +277,7 @@ impl Directory {
     }
 
     /// Live bindings of a user whose home is here.
-    pub fn bindings(&self, user: &str) -> &[Binding] {
+    pub fn bindings(&self, user: &str) -> &[Known] {
         self.homes.get(user).map_or(&[], |home| &home.bindings)
     }
 
@@ -247,7 +287,7 @@ impl Directory {
     }
 
     /// All homes with a binding, for listings and snapshots.
-    pub fn homes(&self) -> impl Iterator<Item = (&String, &[Binding])> {
+    pub fn homes(&self) -> impl Iterator<Item = (&String, &[Known])> {
         self.homes.iter().map(|(user, home)| (user, home.bindings.as_slice()))
     }
 
@@ -274,7 +314,7 @@ impl Directory {
     }
 
     /// Adds a binding, or puts it in the place of what is the same; gives the one that is kept under the same key.
-    pub(crate) fn bind(&mut self, user: &str, binding: Binding) -> Option<Binding> {
+    pub(crate) fn bind(&mut self, user: &str, binding: Known) -> Option<Known> {
         let home = self.homes.entry(user.to_owned()).or_default();
         let mut before = None;
         for known in home.bindings.extract_if(.., |known| known.is_same(&binding)) {
@@ -287,7 +327,7 @@ impl Directory {
         before
     }
 
-    pub(crate) fn unbind(&mut self, user: &str, binding: &Binding) -> Option<Binding> {
+    pub(crate) fn unbind(&mut self, user: &str, binding: &Binding) -> Option<Known> {
         let home = self.homes.get_mut(user)?;
         let place = home.bindings.iter().position(|known| known.is_same(binding))?;
         let gone = home.bindings.remove(place);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sip::{Framing, Message, Name};
+use sip::{Message, Name};
 use types::{
     BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, Secret, SessionId, Slot,
     UnixTime, tagged,
@@ -12,7 +12,7 @@ use types::{
 
 use crate::binding::binding_key;
 use crate::core::{Core, Keys};
-use crate::directory::{Binding, Device, Directory, User};
+use crate::directory::{Binding, Device, Directory, Known, User};
 use crate::group::{Deed, Speaker};
 use crate::input::{ApiRequest, ApiResponse, EventLine, EventText, Mail, Output, Ticket};
 use crate::ladder::Lane;
@@ -325,11 +325,12 @@ impl Effects<'_> {
 
     /// Adds or refreshes a binding of a user whose home is here, and keeps it: what this room says afterwards
     /// waits until it is on disk.
-    pub fn bind(&mut self, user: &str, binding: Binding) {
+    pub fn bind(&mut self, user: &str, binding: impl Into<Known>) {
+        let binding = binding.into();
         let entry = self.core.binding_entry(user, &binding);
         // A flow that comes from another address leaves its old contact behind.
         let known = self.core.directory.bindings(user).iter();
-        let replaced: Vec<Binding> = known
+        let replaced: Vec<Known> = known
             .filter(|known| {
                 known.is_same(&binding)
                     && binding_key(&self.core.keys, user, known)
@@ -373,7 +374,7 @@ impl Effects<'_> {
         };
         let mark = self.core.keep(entry, Durability::Synced);
         let contact = gone.contact.clone();
-        self.core.can_undo(mark, user, &gone.clone(), Some(gone));
+        self.core.can_undo(mark, user, &gone, Some(gone.clone()));
         self.publish(Notice::BindingGone { user: user.to_owned(), contact, why: why.to_owned() });
     }
 
@@ -474,9 +475,9 @@ impl Effects<'_> {
 
     /// Answers a SIP request. `headers` stand between the fixed ones and the body.
     pub fn respond(&mut self, request: RequestId, status: u16, headers: &[(Name, String)]) {
+        let mut out = self.core.draft();
         let Some(entry) = self.core.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
-        let mut out = Vec::with_capacity(600);
+        let Some(message) = entry.request.message() else { return };
         let mut writer = sip::write::response_to(
             &mut out,
             &message,

@@ -5,14 +5,14 @@
 //!
 //! Spec: RFC 3261 §16.6 (order by q), RFC 5626 §7 (one flow of an instance at a time)
 
-use crate::directory::Binding;
+use crate::directory::{Binding, Known};
 
 /// The ways to one device, best first; never empty.
-pub(crate) type Ways = Vec<Binding>;
+pub(crate) type Ways = Vec<Known>;
 
 /// Puts bindings in order: levels that ring one after the other, in each the devices that ring together. `bindings`
 /// come best first; `by_q`: else all ring at once.
-pub(crate) fn levels(bindings: Vec<Binding>, by_q: bool) -> Vec<Vec<Ways>> {
+pub(crate) fn levels(bindings: Vec<Known>, by_q: bool) -> Vec<Vec<Ways>> {
     let mut devices: Vec<Ways> = Vec::new();
     for binding in bindings {
         // Without its connection it can only be woken.
@@ -74,7 +74,8 @@ mod tests {
         let names =
             |ways: &Ways| ways.iter().map(|way| way.contact.as_str()).collect::<Vec<_>>().join("/");
         let level = |level: &Vec<Ways>| level.iter().map(names).collect::<Vec<_>>().join(" ");
-        let levels = levels(bindings.to_vec(), by_q);
+        let bindings = bindings.iter().cloned().map(Known::from).collect();
+        let levels = levels(bindings, by_q);
         assert_eq!(levels.iter().map(level).collect::<Vec<_>>().join(" | "), expected);
     }
 
@@ -101,13 +102,15 @@ mod tests {
 
     #[test]
     fn a_token_is_a_device_and_a_cut_flow_is_none() {
-        let target = |prid: &str| pns::Target {
-            provider: pns::Provider::Fcm,
-            prid: prid.into(),
-            prid_alert: None,
-            param: String::new(),
-            p256dh: None,
-            auth: None,
+        let target = |prid: &str| {
+            Box::new(pns::Target {
+                provider: pns::Provider::Fcm,
+                prid: prid.into(),
+                prid_alert: None,
+                param: String::new(),
+                p256dh: None,
+                auth: None,
+            })
         };
         let pushed = |name, prid| Binding { push: Some(target(prid)), ..plain(name, 1_000) };
         check(&[pushed("a", "x"), pushed("b", "y"), pushed("c", "x")], true, "a/c b");

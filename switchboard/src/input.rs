@@ -36,10 +36,6 @@ pub struct Ticket(pub u64);
 pub struct Mark(pub u64);
 
 /// Everything that can happen to a shard.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "mail is rare beside messages, and lives for one call"
-)]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Input<'a> {
     /// An entry of the keeper, before anything else happens.
@@ -98,10 +94,6 @@ pub enum Input<'a> {
 }
 
 /// What a shard wants done, in order.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the list is used again: its memory is not given back"
-)]
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Appends to the keeper. Outputs that name `mark` wait for it.
@@ -486,7 +478,7 @@ pub enum Mail {
         /// The user.
         user: String,
         /// Where he is now.
-        binding: crate::directory::Binding,
+        binding: crate::directory::Known,
     },
     /// A session wants one call more on a line whose home is there.
     Seize {

@@ -109,6 +109,11 @@ impl Ladder {
             self.dropped += 1;
             return;
         }
+        if self.octets.capacity() == 0 {
+            // All that it will ever need, at its first line: a ring that grows is copied time and again, and the system
+            // gives pages only to what is written. Where there is not so much at once it grows after all.
+            drop(self.octets.try_reserve_exact(self.memory));
+        }
         self.octets.extend(text);
         self.lines.push_back(Kept { length: text.len() as u32, ..line });
     }

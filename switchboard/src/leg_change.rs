@@ -260,7 +260,7 @@ impl Core {
             return;
         }
         let Some(entry) = self.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let Some(message) = entry.request.message() else { return };
         if matches!(message.method(), Method::Invite | Method::Update) {
             let terms = terms(&message, self.session_expires);
             self.watch_answered(id, terms);

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sip::dialog::Dialog;
-use sip::{Framing, Message, Method, Name};
+use sip::{Message, Method, Name};
 use types::{Instant, LegId};
 
 use crate::core::Core;
@@ -125,7 +125,7 @@ enum Wish {
 impl Core {
     fn ring_wish(&self, request: RequestId) -> Wish {
         let Some(entry) = self.transactions.servers.get(request.0) else { return Wish::Plain };
-        let Ok(invite) = Message::decode(&entry.request, Framing::Datagram) else {
+        let Some(invite) = entry.request.message() else {
             return Wish::Plain;
         };
         if invite.has_token(Name::Require, "100rel") {

@@ -130,7 +130,7 @@ impl Core {
         let flow = leg.flow;
         let contact = self.contact(flow);
         let Some(entry) = self.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let Some(message) = entry.request.message() else { return };
         let (tag, from) = (Some(&entry.tag.0[..]), Some(entry.flow.remote));
         let mut out = Vec::with_capacity(500 + response.body.len());
         let status = response.status;

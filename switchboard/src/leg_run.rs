@@ -180,7 +180,7 @@ impl Core {
         let leg = self.legs.get(&id)?;
         let contact = self.contact(leg.flow);
         let entry = self.transactions.servers.get(request.0)?;
-        let message = Message::decode(&entry.request, Framing::Datagram).ok()?;
+        let message = entry.request.message()?;
         let contact = crate::part::focus(&message, &contact).unwrap_or(contact);
         let mut out = Vec::with_capacity(600 + sdp.map_or(0, <[u8]>::len));
         let mut writer = sip::write::response_to(
@@ -216,12 +216,13 @@ impl Core {
         let agreed = self.legs.get(&id).is_some_and(|leg| leg.agreed_early());
         let sdp = if agreed { None } else { sdp }; // A PRACK settled it.
         let terms = self.transactions.servers.get(request.0).and_then(|entry| {
-            let invite = Message::decode(&entry.request, Framing::Datagram).ok()?;
+            let invite = entry.request.message()?;
             terms(&invite, self.session_expires)
         });
         let Some(bytes) = self.leg_response(id, request, 200, sdp.as_deref(), &[]) else { return };
-        let retransmit = AnswerRetransmit::new(bytes.clone(), self.config.timers, self.clock.now);
         self.respond(request.0, 200, bytes);
+        let said = self.just_answered(request.0);
+        let retransmit = AnswerRetransmit::new(said, self.config.timers, self.clock.now);
         let until = self.clock.unix + self.config.timers.give_up();
         self.watch_answered(id, terms);
         if let Some(leg) = self.legs.get_mut(&id) {
@@ -730,9 +731,9 @@ impl Core {
         status: u16,
         headers: &[(&str, &str)],
     ) {
+        let mut out = self.draft();
         let Some(entry) = self.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
-        let mut out = Vec::with_capacity(400);
+        let Some(message) = entry.request.message() else { return };
         let mut writer = sip::write::response_to(
             &mut out,
             &message,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use types::{MessageId, SessionId, UnixTime};
 
-use crate::directory::{Binding, Device, User};
+use crate::directory::{Device, Known, User};
 use crate::group::Group;
 use crate::route::Change;
 
@@ -31,7 +31,7 @@ pub enum Notice {
         /// Whose.
         user: String,
         /// Where it is now.
-        binding: Binding,
+        binding: Known,
     },
     /// A binding ended.
     BindingGone {

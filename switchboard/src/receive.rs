@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
-use sip::{Framing, Message, Method, Name, Scheme, Start, Uri};
+use sip::{Message, Method, Name, Scheme, Start, Uri};
 use types::digits::{push_address, push_number};
 use types::{Flow, LegId, SessionId, Transport};
 
@@ -382,9 +382,9 @@ impl Core {
 
     /// 100 Trying: it quiets the caller's retransmissions.
     pub(crate) fn trying(&mut self, transaction: u64) {
+        let mut out = self.draft();
         let Some(entry) = self.transactions.servers.get(transaction) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
-        let mut out = Vec::with_capacity(400);
+        let Some(message) = entry.request.message() else { return };
         let from = Some(entry.flow.remote);
         sip::write::response_to(&mut out, &message, 100, None, None, from).end();
         self.respond(transaction, 100, out);
@@ -435,7 +435,7 @@ impl Core {
         let from = message.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         let key = self.dialog_key(message.call_id(), branch, from);
         let tag = Tag::mint(slot, &mut types::Rng::from_number(key));
-        let mut out = Vec::with_capacity(400);
+        let mut out = self.draft();
         let mut writer = sip::write::response_to(
             &mut out,
             message,
@@ -456,6 +456,7 @@ impl Core {
             return;
         }
         self.send(to, &out, None);
+        self.keep_draft(out);
     }
 
     /// Limits, target, proof.

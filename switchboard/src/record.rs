@@ -178,7 +178,6 @@ impl Frames {
 }
 
 /// One frame of a recording.
-#[expect(clippy::large_enum_variant, reason = "one at a time, read and dropped")]
 #[derive(Clone, Debug)]
 pub enum Frame<'a> {
     /// What follows is no recording but the report of a panic.

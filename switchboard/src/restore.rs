@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
-use sip::{Framing, Message, Method, Name};
+use sip::{Framing, Head, Message, Method, Name};
 use types::{Flow, LegId, SessionId, Transport, tagged};
 
 use crate::binding::{binding_key, encode_binding};
 use crate::core::{Core, UNDO_MAX, Undo};
-use crate::directory::Binding;
+use crate::directory::{Binding, Known};
 use crate::input::{Mark, Output};
 use crate::leg::{Leg, Phase, SavedLeg};
 use crate::service::RequestId;
@@ -34,8 +34,8 @@ impl Core {
         &mut self,
         mark: Mark,
         user: &str,
-        binding: &Binding,
-        before: Option<Binding>,
+        binding: &Known,
+        before: Option<Known>,
     ) {
         if self.undo.len() >= UNDO_MAX {
             self.undo.pop_front();
@@ -109,7 +109,7 @@ impl Core {
         let request = match &leg.phase {
             Phase::Incoming { request } => {
                 let entry = self.transactions.servers.get(request.0);
-                entry.map(|entry| Cow::Borrowed(entry.request.as_slice()))
+                entry.map(|entry| Cow::Borrowed(entry.request.bytes()))
             }
             Phase::Calling { transaction, .. } => {
                 let entry = self.transactions.clients.get(*transaction);
@@ -206,7 +206,7 @@ impl Core {
         while machine.poll().is_some() {}
         let (machine, tag) = (ServerMachine::Invite(machine), Tag(tag.unwrap_or_default()));
         let use_number = self.use_number();
-        let new = NewServer { machine, flow, request: Vec::new(), tag };
+        let new = NewServer { machine, flow, request: Head::default(), tag };
         let id = self.transactions.add_server(key, use_number, new);
         if let Some(entry) = self.transactions.servers.get_mut(id) {
             entry.leg = Some(leg);
@@ -222,12 +222,9 @@ impl Core {
         request: Option<Vec<u8>>,
         dialog: &Option<sip::dialog::Dialog>,
     ) -> Option<RequestId> {
-        let request = request?;
+        let request = Head::decode(&request?).ok()?;
         let tag: [u8; 18] = dialog.as_ref()?.local_tag().try_into().ok()?;
-        let key = {
-            let message = Message::decode(&request, Framing::Datagram).ok()?;
-            self.transactions.key(&message, Method::Invite, flow.remote.ip())
-        };
+        let key = self.transactions.key(&request.message()?, Method::Invite, flow.remote.ip());
         let machine =
             ServerInvite::new(flow.transport.reliable(), self.config.timers, self.clock.now);
         let new =
@@ -256,5 +253,5 @@ impl Core {
 /// A message without its body, and without the Content-Length that would make it one cut short.
 fn head(message: &[u8]) -> Option<Vec<u8>> {
     let message = Message::decode(message, Framing::Datagram).ok()?;
-    Some(message.head_without(Name::ContentLength))
+    Some(message.head_without(Name::ContentLength).bytes().to_vec())
 }

@@ -136,7 +136,6 @@ impl Caller {
 }
 
 /// What happens in a session, for its owner.
-#[expect(clippy::large_enum_variant, reason = "events are handed over once and not stored")]
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A user that the session watches registered.
@@ -144,7 +143,7 @@ pub enum Event {
         /// Who.
         user: String,
         /// Where he is now.
-        binding: crate::directory::Binding,
+        binding: crate::directory::Known,
     },
     /// A leg of the session.
     Leg(LegId, LegEvent),

@@ -14,7 +14,7 @@ use types::{Instant, LegId, SessionId, tagged};
 
 use crate::binding::decode_binding;
 use crate::core::{Config, Core, SessionEntry, Work};
-use crate::directory::Binding;
+use crate::directory::Known;
 use crate::effects::Effects;
 use crate::flight::Crash;
 use crate::input::{Clock, Input, Mail, Mark, Output, Outputs, Reply};
@@ -526,7 +526,7 @@ impl Shard {
         self.core.guard.sweep(now);
         self.core.suspects.sweep(now);
         self.core.watch_due();
-        let mut over: Vec<(String, Binding)> = Vec::new();
+        let mut over: Vec<(String, Known)> = Vec::new();
         for (user, bindings) in self.core.directory.homes() {
             let ended = bindings.iter().filter(|binding| binding.until <= unix);
             over.extend(ended.map(|binding| (user.clone(), binding.clone())));
@@ -609,7 +609,7 @@ impl Shard {
                     if binding.flow.transport == types::Transport::Tcp {
                         binding.flow.connection = 0;
                     }
-                    self.core.directory.bind(&user, binding);
+                    self.core.directory.bind(&user, binding.into());
                 }
             }
             kinds::LEG => self.core.restore_leg(&entry.body),

@@ -4,7 +4,7 @@
 use sip::dialog::Dialog;
 use sip::digest::{self, Challenge, Login, Password, Target};
 use sip::write::Writer;
-use sip::{Framing, Message, Method, Name};
+use sip::{Message, Method, Name};
 use types::{Flow, Refuse, Seconds, SessionId, Slot, tagged};
 
 use crate::core::{Core, SessionEntry, Work};
@@ -32,7 +32,7 @@ impl Core {
     ) -> Option<SessionId> {
         let entry = self.transactions.servers.get(request.0)?;
         let (bytes, flow, tag) = (entry.request.clone(), entry.flow, entry.tag);
-        let message = Message::decode(&bytes, Framing::Datagram).ok()?;
+        let message = bytes.message()?;
         let Ok(dialog) = Dialog::uas(&message, &tag.0) else {
             self.answer_plainly(request, 400, &[]);
             return None;
@@ -92,7 +92,7 @@ impl Core {
     /// The 200 to a SUBSCRIBE.
     fn grant(&mut self, request: RequestId, status: u16, granted: u32) {
         let Some(entry) = self.transactions.servers.get(request.0) else { return };
-        let Ok(message) = Message::decode(&entry.request, Framing::Datagram) else { return };
+        let Some(message) = entry.request.message() else { return };
         let contact = self.contact(entry.flow);
         let mut out = Vec::with_capacity(600);
         let (tag, from) = (Some(&entry.tag.0[..]), Some(entry.flow.remote));

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use sip::transaction::{Client, ClientInvite, Server, ServerInvite};
-use sip::{Message, Method, Name};
+use sip::{Head, Message, Method, Name};
 use types::{CallId, Flow, HashKey, Instant, LegId, Map, SessionId, Slot};
 
 use crate::input::{Mark, Ticket};
@@ -37,8 +37,8 @@ pub struct ServerEntry {
     pub leg: Option<LegId>,
     /// The call in whose ladder it stands; known also when the leg is gone.
     pub call: Option<CallId>,
-    /// The request without its body; empty once it was answered finally.
-    pub request: Vec<u8>,
+    /// The request without its body; nothing once it was answered finally.
+    pub request: Head,
     /// Our tag in To.
     pub tag: Tag,
     /// The final answer leaves, and leaves again, only behind this entry of the log.
@@ -283,7 +283,7 @@ impl Transactions {
 pub struct NewServer {
     pub machine: ServerMachine,
     pub flow: Flow,
-    pub request: Vec<u8>,
+    pub request: Head,
     pub tag: Tag,
 }
 

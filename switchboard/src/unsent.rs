@@ -119,7 +119,7 @@ impl Core {
         if flow.transport == Transport::Tcp {
             for home in self.directory.homes.values_mut() {
                 for binding in home.bindings.iter_mut().filter(|known| known.flow == flow) {
-                    binding.flow.connection = 0;
+                    binding.change().flow.connection = 0;
                 }
             }
             let subscriptions = self.subscriptions.known.values_mut();

@@ -28,7 +28,7 @@ pub fn is_known(name: &str) -> bool {
     BENCHES.iter().any(|(known, _)| *known == name)
 }
 
-/// Builds server and generator with the release profile, then measures.
+/// Builds the server as it is published (profile `dist`) and the generator with the release profile, then measures.
 pub fn bench(name: &str, words: &[String]) -> Result<()> {
     if !BENCHES.contains(&(name, true)) {
         bail!("the bench `{name}` does not exist yet");
@@ -42,9 +42,13 @@ pub fn bench(name: &str, words: &[String]) -> Result<()> {
             cargo(["bench", "--quiet", "--package", "sip", "--bench", "parser"]).args(locked())
         );
     }
-    run(cargo(["build", "--release", "--package", "server", "--package", "bench"]).args(locked()))?;
-    let mut command = cargo(["run", "--release", "--quiet", "--package", "bench", "--", name]);
-    run(command.args(words).env("CARILLON_BIN", target_folder().join("release/carillon")))
+    let mut command = cargo(["run", "--release", "--quiet", "--package", "bench"]);
+    command.args(locked()).args(["--", name]).args(words);
+    if !words.iter().any(|word| word == "--carillon" || word.starts_with("--carillon=")) {
+        run(cargo(["build", "--profile", "dist", "--package", "server"]).args(locked()))?;
+        command.arg("--carillon").arg(target_folder().join("dist/carillon"));
+    }
+    run(&mut command)
 }
 
 /// What one call and one registration cost a shard, without sockets, clocks and neighbours; and what a call costs

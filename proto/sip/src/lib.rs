@@ -37,7 +37,7 @@ pub mod write;
 
 pub use error::DecodeError;
 pub use header::{CSeq, Contact, Name, NameAddr, Params, Via};
-pub use message::{Framing, Header, Message, Start};
+pub use message::{Framing, Head, Header, Message, Start};
 pub use method::Method;
 pub use status::reason_phrase;
 pub use uri::{Scheme, Uri};

@@ -1,11 +1,13 @@
 //! One message: its start line, an index of its header lines, and its body.
 
 mod decode;
+mod head;
 
 use smallvec::SmallVec;
 
 pub use decode::Framing;
 pub(crate) use decode::{read, skip_line_breaks};
+pub use head::Head;
 
 use crate::header::{self, CSeq, Contact, Name, NameAddr, Via};
 use crate::{DecodeError, Method, Uri, limits, scan};
@@ -24,6 +26,24 @@ pub struct Message<'a> {
     /// For each name, one more than the slot of its first line; 0 when it is not there.
     firsts: [u16; header::NAME_COUNT],
     body_at: usize,
+    known: Known<'a>,
+}
+
+/// What everybody asks for, several times: read once, with the message.
+#[derive(Clone)]
+struct Known<'a> {
+    from: Result<NameAddr<'a>, DecodeError>,
+    to: Result<NameAddr<'a>, DecodeError>,
+    via: Result<Via<'a>, DecodeError>,
+}
+
+impl Known<'_> {
+    /// Nothing is there.
+    const NOTHING: Self = Self {
+        from: Err(DecodeError::Missing(Name::From)),
+        to: Err(DecodeError::Missing(Name::To)),
+        via: Err(DecodeError::Missing(Name::Via)),
+    };
 }
 
 /// Where one header line is. Offsets fit, since a message is at most 65,536 octets and ends its
@@ -161,12 +181,12 @@ impl<'a> Message<'a> {
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'a>, DecodeError> {
-        self.name_addr(Name::From)
+        self.known.from
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'a>, DecodeError> {
-        self.name_addr(Name::To)
+        self.known.to
     }
 
     /// CSeq.
@@ -176,7 +196,7 @@ impl<'a> Message<'a> {
 
     /// The topmost Via.
     pub fn via(&self) -> Result<Via<'a>, DecodeError> {
-        Via::decode(self.values(Name::Via).next().ok_or(DecodeError::Missing(Name::Via))?)
+        self.known.via
     }
 
     /// Every Contact.
@@ -188,6 +208,24 @@ impl<'a> Message<'a> {
     /// The name and address in the first value of this header: P-Asserted-Identity, Refer-To and so
     /// on.
     pub fn name_addr(&self, name: Name) -> Result<NameAddr<'a>, DecodeError> {
+        match name {
+            Name::From => self.from(),
+            Name::To => self.to(),
+            _ => self.read_name_addr(name),
+        }
+    }
+
+    /// Reads what is asked for time and again, when all lines are there.
+    fn learn(&mut self) {
+        let via = self.values(Name::Via).next().ok_or(DecodeError::Missing(Name::Via));
+        self.known = Known {
+            from: self.read_name_addr(Name::From),
+            to: self.read_name_addr(Name::To),
+            via: via.and_then(Via::decode),
+        };
+    }
+
+    fn read_name_addr(&self, name: Name) -> Result<NameAddr<'a>, DecodeError> {
         // From and To are one value each: a comma there is an error, not a separator.
         let value = match name {
             Name::From | Name::To => self.first(name),
@@ -223,21 +261,6 @@ impl<'a> Message<'a> {
     /// The message without line breaks in front and stray octets behind.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
-    }
-
-    /// The head as a message of its own that has no body: without the lines of this name, such as Content-Length.
-    pub fn head_without(&self, name: Name) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.body_at);
-        let mut kept = 0;
-        for (place, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.name == name) {
-            let next = self.slots.get(place + 1).map(|next| usize::from(next.name_at));
-            // Behind the last line stands the empty one.
-            let end = next.unwrap_or(self.body_at.saturating_sub(2));
-            out.extend_from_slice(self.bytes.get(kept..slot.name_at.into()).unwrap_or_default());
-            kept = end;
-        }
-        out.extend_from_slice(self.bytes.get(kept..self.body_at).unwrap_or_default());
-        out
     }
 
     /// Judges what deserves a 400 (or what [`DecodeError::status`] says): the headers every message

@@ -514,11 +514,12 @@ fn by_shard(
     sorted
 }
 
-/// Half of the descriptors that we may have: the others are for people, providers and files.
+/// Three quarters of the descriptors that we may have: the others are for people, providers and files. The pump gives one
+/// up when there is none left for a port.
 fn idle_sockets() -> usize {
     use nix::sys::resource::{Resource, getrlimit};
     let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-    usize::try_from(soft / 2).unwrap_or(usize::MAX)
+    usize::try_from(soft / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// What descriptions carry of the port of browsers, and what the pump gets of it.

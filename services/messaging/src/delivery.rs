@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use switchboard::directory::Binding;
+use switchboard::directory::{Binding, Known};
 use switchboard::store::Durability;
 use switchboard::{ApiResponse, Effects, Notice, RequestId, RequestPlan, Ticket};
 use types::{Instant, Refuse, SessionId};
@@ -81,7 +81,7 @@ impl Room {
             return;
         };
         let bindings = effects.directory().bindings(user).iter();
-        let live: Vec<Binding> = bindings.filter(|binding| binding.until > unix).cloned().collect();
+        let live: Vec<Known> = bindings.filter(|binding| binding.until > unix).cloned().collect();
         if live.is_empty() {
             self.store_all(user, effects);
             return;

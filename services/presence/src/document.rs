@@ -1,6 +1,6 @@
 //! What watchers are told, as text: PIDF, dialog-info, message summary, reginfo, conference. Always the whole state.
 
-use switchboard::directory::Binding;
+use switchboard::directory::Known;
 use switchboard::notice::{ConferenceFacts, LineFacts, LineState};
 use types::{CallId, UnixTime};
 use xml::{
@@ -73,11 +73,11 @@ pub fn summary(account: &str, waiting: u32) -> String {
 pub fn registrations(
     entity: &str,
     version: u32,
-    bindings: &[Binding],
+    bindings: &[Known],
     gone: Option<(&str, &str)>,
     now: UnixTime,
 ) -> String {
-    let live: Vec<&Binding> = bindings.iter().filter(|binding| binding.until > now).collect();
+    let live: Vec<&Known> = bindings.iter().filter(|binding| binding.until > now).collect();
     let state = match (live.is_empty(), gone) {
         (false, _) => RegistrationState::Active,
         (true, Some(_)) => RegistrationState::Terminated,

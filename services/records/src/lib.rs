@@ -125,8 +125,8 @@ impl Service for Room {
             call_event("call.ended", facts, effects);
         }
         if let Notice::BindingArrived { user, binding } = notice {
-            let (whose, contact) = (user.clone(), bare(&binding.contact).to_owned());
-            let data = move || json!({"user": whose, "contact": contact});
+            let (whose, binding) = (user.clone(), binding.clone());
+            let data = move || json!({"user": whose, "contact": bare(&binding.contact)});
             effects.event_later("binding.arrived", user.clone(), data);
         }
         if let Notice::BindingGone { user, contact, why } = notice {

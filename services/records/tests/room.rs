@@ -144,6 +144,7 @@ fn facts_become_events_without_tokens() {
         flow: phone(5060),
         ..Binding::default()
     };
+    let binding = binding.into();
     let out = house.notice(Notice::BindingArrived { user: "1001".into(), binding });
     let expected = json!({"user": "1001", "contact": "sip:1001@192.0.2.7:5060"});
     assert_eq!(out.events(), [("binding.arrived".to_owned(), expected)]);

@@ -311,12 +311,12 @@ fn path(message: &Message<'_>, config: &Config) -> Result<String, Refusal> {
 /// The device to wake. Without a token the phone only asks what we support.
 ///
 /// Spec: RFC 8599 §4.1.1, §5.6
-fn push(uri: &Uri<'_>) -> Result<Option<Target>, Refusal> {
+fn push(uri: &Uri<'_>) -> Result<Option<Box<Target>>, Refusal> {
     let Some(parameters) = parameters(uri)? else { return Ok(None) };
     if Provider::parse(&parameters.provider).is_none() {
         return Err(Refusal::ProviderUnknown);
     }
-    Ok(parameters.target())
+    Ok(parameters.target().map(Box::new))
 }
 
 fn parameters(uri: &Uri<'_>) -> Result<Option<Parameters>, Refusal> {

@@ -17,7 +17,7 @@ pub mod store;
 
 use serde_json::{Value, json};
 use sip::{Message, Method, Name};
-use switchboard::directory::{BINDINGS_MAX, Binding, Device, Q_MAX};
+use switchboard::directory::{BINDINGS_MAX, Binding, Device, Known, Q_MAX};
 use switchboard::{
     Access, ApiRequest, ApiResponse, Caller, Effects, Endpoint, Manifest, Notice, RequestId, Scope,
     Service, Session,
@@ -97,7 +97,7 @@ impl Room {
             Asked::Change(wishes) => {
                 for wish in &wishes {
                     for known in matching(&user, wish, effects) {
-                        in_order(&known, order)?;
+                        in_order(known, order)?;
                     }
                 }
                 for wish in wishes {
@@ -251,17 +251,19 @@ fn user_of(
 }
 
 /// Known bindings that a wish replaces or ends.
-fn matching(user: &str, wish: &Wish, effects: &Effects<'_>) -> Vec<Binding> {
-    let known = effects.directory().bindings(user).iter();
-    known.filter(|known| wish.is_about(known)).cloned().collect()
+fn matching<'a>(
+    user: &str,
+    wish: &Wish,
+    effects: &'a Effects<'_>,
+) -> impl Iterator<Item = &'a Known> {
+    effects.directory().bindings(user).iter().filter(|known| wish.is_about(known))
 }
 
 /// Whether the user has room for what he asks.
 fn check_room(user: &str, wishes: &[Wish], effects: &Effects<'_>) -> Result<(), Refusal> {
     let (now, known) = (effects.unix(), effects.directory().bindings(user));
-    let stays = |binding: &&Binding| {
-        binding.until > now && !wishes.iter().any(|wish| wish.is_about(binding))
-    };
+    let stays =
+        |binding: &&Known| binding.until > now && !wishes.iter().any(|wish| wish.is_about(binding));
     let added = wishes.iter().filter(|wish| wish.lasts()).count();
     let total = known.iter().filter(stays).count() + added;
     if added > 0 && total > BINDINGS_MAX {
@@ -282,7 +284,7 @@ fn in_order(known: &Binding, (call_id, cseq): (&[u8], u32)) -> Result<(), Refusa
 }
 
 fn apply(user: &str, wish: Wish, effects: &mut Effects<'_>) {
-    let known = matching(user, &wish, effects);
+    let known: Vec<Known> = matching(user, &wish, effects).cloned().collect();
     let Some(binding) = wish.into_binding() else {
         for known in known {
             effects.unbind(user, &known, "unregistered");
@@ -302,7 +304,7 @@ fn apply(user: &str, wish: Wish, effects: &mut Effects<'_>) {
             pns::Provider::Webpush => "browser",
         };
         let (name, kind) = (format!("reg-{hash:016x}"), kind.to_owned());
-        let device = Device { name, kind, target };
+        let device = Device { name, kind, target: *target };
         effects.publish(Notice::DeviceSeen { user: user.to_owned(), device });
     }
 }
@@ -338,7 +340,7 @@ fn public_gruu(user: &str, binding: &Binding, effects: &Effects<'_>) -> String {
 
 fn list_bindings(request: &ApiRequest, effects: &mut Effects<'_>) {
     let now = effects.unix();
-    let mut items: Vec<(&str, &Binding)> = match request.query("user") {
+    let mut items: Vec<(&str, &Known)> = match request.query("user") {
         Some(user) => {
             effects.directory().bindings(user).iter().map(|known| (user, known)).collect()
         }

@@ -99,6 +99,7 @@ impl<F: Fn(Event)> Turn<F> {
             let now = self.now();
             let Self { engine, sockets, outbox, .. } = self;
             engine.tick(now, |port, to, bytes| {
+                sockets.dress(port);
                 if let Some(socket) = sockets.get(port) {
                     outbox.send(socket, std::iter::once((bytes, sockets.written(to))));
                 }
@@ -195,6 +196,7 @@ impl<F: Fn(Event)> Turn<F> {
 
     /// One batch of one socket. What is left wakes the pump again at once.
     fn forward(&mut self, port: u16, now: Instant) {
+        self.sockets.dress(port);
         let Some(socket) = self.sockets.get(port) else { return };
         let count = match self.inbox.receive(socket) {
             Ok(count) => count,
@@ -205,6 +207,7 @@ impl<F: Fn(Event)> Turn<F> {
         for place in 0..count {
             let Some((bytes, from)) = self.inbox.datagram_mut(place) else { continue };
             if let Some((by, to)) = self.engine.packet(port, from, bytes, now) {
+                self.sockets.dress(by);
                 self.passed.push((place, by, self.sockets.written(to)));
             }
         }

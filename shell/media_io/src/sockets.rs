@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::sys::{Epoll, Ready};
 
 /// Sockets that may stay open without a stream, when nothing smaller is asked: every port there is. Opening one costs
-/// six system calls, which is more than a call's packets cost in its set-up.
+/// three system calls, and each call wants four of them.
 pub const IDLE_MAX: usize = 65_536;
 
 /// Octets that the kernel keeps for one port until we read: a second of sound, one frame of
@@ -42,6 +42,8 @@ pub(crate) struct Sockets {
 struct Entry {
     socket: Socket,
     idle: Option<u64>,
+    /// Its buffer and its class are set: with its first packet, for most calls in set-up have none yet.
+    dressed: bool,
 }
 
 impl Sockets {
@@ -91,7 +93,7 @@ impl Sockets {
             other => other?,
         };
         self.epoll.add(socket.as_fd(), port)?;
-        self.table[place] = Some(Entry { socket, idle: None });
+        self.table[place] = Some(Entry { socket, idle: None, dressed: false });
         Ok(())
     }
 
@@ -125,12 +127,30 @@ impl Sockets {
             self.table.resize_with(place + 1, || None);
         }
         self.epoll.add(socket.as_fd(), port)?;
-        self.table[place] = Some(Entry { socket, idle: None });
+        self.table[place] = Some(Entry { socket, idle: None, dressed: true });
         Ok(port)
     }
 
     fn open(&self, port: u16) -> io::Result<Socket> {
-        open(SocketAddr::new(self.address, port), RECEIVE_BUFFER)
+        let address = SocketAddr::new(self.address, port);
+        let datagrams = Type::DGRAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(address), datagrams, Some(Protocol::UDP))?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    }
+
+    /// A packet passes through `port`, in or out: its socket gets what packets want.
+    pub(crate) fn dress(&mut self, port: u16) {
+        let Some(Some(entry)) = self.table.get_mut(usize::from(port)) else { return };
+        if std::mem::replace(&mut entry.dressed, true) {
+            return;
+        }
+        // A system that does not let us choose still carries the packets.
+        let _ = entry.socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        let _ = match self.address {
+            IpAddr::V4(_) => entry.socket.set_tos_v4(EXPEDITED),
+            IpAddr::V6(_) => entry.socket.set_tclass_v6(EXPEDITED),
+        };
     }
 }
 
@@ -154,7 +174,7 @@ impl Door {
     }
 }
 
-/// A bound socket that carries media.
+/// A bound socket that is ready for packets at once.
 fn open(address: SocketAddr, buffer: usize) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;

@@ -50,6 +50,13 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 /// rows costs little more than one for a few.
 const GATHER: Duration = Duration::from_millis(40);
 
+/// How long they gather when there are many: pages of an index that one transaction changes a hundred times are written
+/// once.
+const GATHER_BUSY: Duration = Duration::from_millis(200);
+
+/// From so many entries on, since it was idle last, there are many.
+const BUSY: usize = 32;
+
 /// How long the thread sleeps when nobody wakes it.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -242,7 +249,7 @@ impl Projector {
         let projection = Projection::new(keeper.clone(), project);
         let read = Arc::clone(&projection.read);
         let state = Arc::new(Shared::default());
-        let work = Work { projection, store, wake, state: Arc::clone(&state) };
+        let work = Work { projection, gathered: 0, store, wake, state: Arc::clone(&state) };
         let handle = thread::Builder::new()
             .name("projector".to_owned())
             .spawn(move || work.run())
@@ -287,6 +294,8 @@ impl Drop for Projector {
 
 struct Work {
     projection: Projection,
+    /// Entries since the thread was idle last.
+    gathered: usize,
     store: Store,
     wake: Waker,
     state: Arc<Shared>,
@@ -329,13 +338,15 @@ impl Work {
     fn step(&mut self) -> Next {
         match self.projection.page() {
             Ok(Some(page)) => {
+                self.gathered += page.entries;
                 let result = self.store.write_wait(page.batch.clone());
                 self.projection.settle(&page, result)
             }
             Ok(None) => {
                 thread::park_timeout(IDLE);
+                let many = std::mem::take(&mut self.gathered) >= BUSY;
                 if !self.state.stopped.load(Ordering::Acquire) {
-                    thread::sleep(GATHER);
+                    thread::sleep(if many { GATHER_BUSY } else { GATHER });
                 }
                 Next::GoOn
             }

@@ -1,6 +1,6 @@
 //! One preference after the other, and calls to a single device.
 
-use crate::directory::{Binding, Device, Located};
+use crate::directory::{Device, Known, Located};
 use crate::effects::Effects;
 use crate::gruu::Gruu;
 use crate::leg::LegCommand;
@@ -50,7 +50,7 @@ impl Ring {
                     let device = known.cloned().unwrap_or_else(|| Device {
                         name: String::new(),
                         kind: "phone".into(),
-                        target: target.clone(),
+                        target: (**target).clone(),
                     });
                     self.wake(device, effects);
                 }
@@ -73,7 +73,7 @@ impl Ring {
 }
 
 /// Whether a device that the API knows has registered as well.
-pub(super) fn has_binding(device: &Device, bindings: &[Binding]) -> bool {
+pub(super) fn has_binding(device: &Device, bindings: &[Known]) -> bool {
     let pushes = bindings.iter().filter_map(|binding| binding.push.as_ref());
     let target = &device.target;
     pushes.into_iter().any(|push| push.provider == target.provider && push.prid == target.prid)

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Message, Slot, Start};
+use super::{Known, Message, Slot, Start};
 use crate::header::{self, Name};
 use crate::{DecodeError, Method, limits, scan};
 
@@ -87,12 +87,19 @@ impl<'a> Message<'a> {
 /// Reads start line and header lines as far as possible, and names the first fault. The framing of
 /// the body is left to the caller.
 pub(crate) fn read(bytes: &[u8]) -> (Message<'_>, Option<DecodeError>) {
+    let (mut message, fault) = read_lines(bytes);
+    message.learn();
+    (message, fault)
+}
+
+fn read_lines(bytes: &[u8]) -> (Message<'_>, Option<DecodeError>) {
     let mut message = Message {
         bytes,
         start: Start::Response { status: 0, reason: &[] },
         slots: SmallVec::new(),
         firsts: [0; header::NAME_COUNT],
         body_at: bytes.len(),
+        known: Known::NOTHING,
     };
     let mut fault = (bytes.len() > limits::MESSAGE_MAX).then_some(DecodeError::MessageLong);
     // Offsets are 16 bits wide, and nobody reads on beyond the limit.
@@ -197,7 +204,7 @@ fn slot(section: &[u8], at: usize, end: usize) -> Result<Slot, DecodeError> {
 /// is an error. On a fault, what could be read of a request is there for a refusal.
 ///
 /// Spec: RFC 3261 §7.1, §7.2
-fn start_line(line: &[u8]) -> (Start<'_>, Option<DecodeError>) {
+pub(super) fn start_line(line: &[u8]) -> (Start<'_>, Option<DecodeError>) {
     let (first, rest) = scan::split_once(line, b' ').unwrap_or((line, &[]));
     if first.contains(&b'/') {
         return status_line(first, rest);

@@ -122,7 +122,7 @@ fn page(user: &str, address: &str) -> Binding {
 /// Where the woken device of this token is.
 fn woken(token: &str) -> Binding {
     let address = if token.ends_with("one") { BOB } else { CAROL };
-    Binding { push: Some(target(token)), ..binding(token, address) }
+    Binding { push: Some(Box::new(target(token))), ..binding(token, address) }
 }
 
 pub struct Rig(Wire);

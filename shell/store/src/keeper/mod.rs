@@ -50,8 +50,8 @@ const RESERVE_BYTES_MIN: u64 = RESERVE_BYTES / 2;
 /// How far positions skip at a start: more than can be lost between two syncs, so that none is used twice.
 const POSITION_SKIP: u64 = 1 << 32;
 
-/// How long a wanted sync waits for others.
-const SYNC_GATHER: Duration = Duration::from_millis(2);
+/// How long a wanted sync waits for others: each costs the processor as much as ten registrations.
+const SYNC_GATHER: Duration = Duration::from_millis(4);
 
 /// What nobody wanted synced is so after this time nevertheless; the projector waits for it.
 const SYNC_IDLE: Duration = Duration::from_millis(100);
