@@ -1,5 +1,7 @@
-//! What a connection that ended takes with it.
+//! Whether a message came the way that is known, and what a connection that ended takes with it.
 
+use sip::Uri;
+use sip::dialog::Dialog;
 use types::Flow;
 
 use crate::effects::Effects;
@@ -21,4 +23,12 @@ pub(crate) fn closed(flow: Flow, effects: &mut Effects<'_>) {
         effects.unbind(&user, &binding, "flow gone");
     }
     effects.core.flow_closed(flow);
+}
+
+/// Whether a request comes from where the peer of a dialog was before or says that it is.
+pub(crate) fn is_near(known: Flow, dialog: &Dialog, flow: Flow) -> bool {
+    let source = flow.remote.ip();
+    let names_source =
+        |uri: &[u8]| Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical());
+    known.remote.ip() == source || names_source(dialog.target()) || names_source(dialog.next_hop())
 }

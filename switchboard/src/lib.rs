@@ -38,6 +38,7 @@ mod locate;
 pub mod notice;
 pub mod pair;
 pub mod part;
+pub mod pass;
 mod receive;
 pub mod record;
 pub mod redact;

@@ -9,7 +9,6 @@
 
 use std::net::SocketAddr;
 
-use sip::dialog::Dialog;
 use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
 use sip::{Message, Method, Name, Scheme, Start, Uri};
@@ -17,10 +16,12 @@ use types::digits::{push_address, push_number};
 use types::{Flow, LegId, SessionId, Transport};
 
 use crate::core::Core;
+use crate::flows::is_near;
 use crate::gruu::Gruu;
 use crate::ladder::Lane;
 use crate::leg::{Leg, Phase};
 use crate::leg_run::{ALLOW, SERVER, SUPPORTED};
+use crate::pass;
 use crate::refusal::Refusal;
 use crate::service::{Caller, RequestId};
 use crate::transactions::{Branch, NewServer, ServerMachine, TRANSACTIONS_MAX, Tag};
@@ -599,7 +600,12 @@ impl Core {
 
     /// The trunk whose address this comes from. Whoever shows a login is a user, wherever he stands; and nobody
     /// registers by his address.
-    fn trunk(&self, flow: Flow, method: Method<'_>, message: &Message<'_>) -> Option<String> {
+    pub(crate) fn trunk(
+        &self,
+        flow: Flow,
+        method: Method<'_>,
+        message: &Message<'_>,
+    ) -> Option<String> {
         if method == Method::Register || message.first(Name::Authorization).is_some() {
             return None;
         }
@@ -662,6 +668,10 @@ impl Core {
         message: &Message<'_>,
         must: bool,
     ) -> Option<Caller> {
+        let pass = message.all(Name::Authorization).find_map(pass::shown);
+        if let Some(pass) = pass {
+            return self.caller_by_pass(flow, pass, message);
+        }
         let proof = message
             .all(Name::Authorization)
             .filter_map(|value| Credentials::decode(value).ok())
@@ -751,7 +761,13 @@ impl Core {
     }
 
     /// 401 with one challenge per algorithm.
-    fn challenge(&mut self, flow: Flow, message: &Message<'_>, stale: bool, name: Option<&str>) {
+    pub(crate) fn challenge(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        stale: bool,
+        name: Option<&str>,
+    ) {
         // Before a name is proved its From tells what its phone understands.
         let claimed = message
             .from()
@@ -774,36 +790,4 @@ impl Core {
         self.count("sip.challenged");
         self.stateless(flow, message, 401, &headers);
     }
-
-    /// More comes than can be done: our people and trunks are told at once, before anything is made of the request, so
-    /// that they do not ask again; others are not worth the answer. What has begun goes on.
-    ///
-    /// Spec: RFC 3261 §21.5.4
-    fn shed(&mut self, flow: Flow, method: Method<'_>, message: &Message<'_>) {
-        let from = message.from().ok().and_then(|from| from.uri().ok());
-        let user = from.and_then(|uri| uri.user_unescaped());
-        let user = user.as_deref().and_then(|user| std::str::from_utf8(user).ok());
-        let known = user.is_some_and(|user| self.directory.user(user).is_some());
-        if known || self.trunk(flow, method, message).is_some() {
-            self.refuse_early(flow, message, &Refusal::Overloaded);
-        } else {
-            self.count("sip.stranger_shed");
-        }
-    }
-
-    fn refuse_early(&mut self, flow: Flow, message: &Message<'_>, refusal: &Refusal) {
-        use types::Refuse;
-        let verdict = refusal.verdict();
-        self.count(verdict.code);
-        let delay = refusal.retry_after().map_or(String::from("5"), |delay| delay.0.to_string());
-        self.stateless(flow, message, verdict.sip, &[("Retry-After", &delay)]);
-    }
-}
-
-/// Whether a request comes from where the peer of a dialog was before or says that it is.
-pub(crate) fn is_near(known: Flow, dialog: &Dialog, flow: Flow) -> bool {
-    let source = flow.remote.ip();
-    let names_source =
-        |uri: &[u8]| Uri::decode(uri).ok().and_then(|uri| uri.ip()) == Some(source.to_canonical());
-    known.remote.ip() == source || names_source(dialog.target()) || names_source(dialog.next_hop())
 }

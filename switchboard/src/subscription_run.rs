@@ -9,8 +9,8 @@ use types::{Flow, Refuse, Seconds, SessionId, Slot, tagged};
 
 use crate::core::{Core, SessionEntry, Work};
 use crate::effects::Effects;
+use crate::flows::is_near;
 use crate::leg_run::{ALLOW, SERVER};
-use crate::receive::is_near;
 use crate::refusal::Refusal;
 use crate::service::{Event, RequestId};
 use crate::store::{Durability, Entry, kinds};

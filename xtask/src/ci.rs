@@ -12,7 +12,7 @@ use crate::cargo::{
 use crate::finding::judge;
 use crate::install::{Purpose, install};
 use crate::tree::{Tree, root};
-use crate::{floors, licences, reference, tidy};
+use crate::{console, floors, licences, reference, tidy};
 
 /// Data from outside the project, where it is there. Tests whose names hold `outside_data` run over it.
 const OUTSIDE_DATA: &str = "../shared/data";
@@ -58,6 +58,8 @@ pub fn ci() -> Result<()> {
     steps.step("tidy", run_tidy);
     steps.step("licences", || judge("licences", licences::check()?));
     steps.step("install", || install(Purpose::Test));
+    // Before anything is built: the binary takes it in.
+    steps.step("console", console::make);
     steps.step("clippy", || {
         let words = ["clippy", "--workspace", "--all-targets"];
         run(cargo(words).args(locked()).args(["--", "--deny", "warnings"]))
@@ -136,6 +138,7 @@ fn outside_data() -> Result<String> {
 /// Builds `carillon dev` and becomes it, so that signals and exit status are the server's own.
 pub fn dev(words: &[String]) -> Result<()> {
     install(Purpose::Build)?;
+    console::make()?;
     run(cargo(["build", "--release", "--package", "server", "--bin", "carillon"]).args(locked()))?;
     let program = target_folder().join("release/carillon");
     let error = Command::new(&program).arg("dev").args(words).exec();
@@ -145,6 +148,7 @@ pub fn dev(words: &[String]) -> Result<()> {
 /// Installs what is missing, then runs every test, or those that `words` choose.
 pub fn run_tests(words: &[String]) -> Result<()> {
     install(Purpose::Test)?;
+    console::make()?;
     let mut count = Count::default();
     let mut result = run_counted(&mut test(words), Show::Always, &mut count);
     if words.is_empty() {

@@ -152,8 +152,11 @@ pub fn install(purpose: Purpose) -> Result<()> {
     let tree = Tree::read(&root())?;
     let folders: Vec<&str> =
         tree.iter().filter_map(|(path, _)| path.strip_suffix("package.json")).collect();
-    // What only tests need is not installed to build.
-    let is_wanted = |folder: &&str| purpose == Purpose::Test || !folder.contains("tests/");
+    // What only tests need is not installed to build; a package without a lock file is ours and needs nothing.
+    let is_wanted = |folder: &&str| {
+        let has_lock = tree.text(&format!("{folder}package-lock.json")).is_some();
+        has_lock && (purpose == Purpose::Test || !folder.contains("tests/"))
+    };
     let folders: Vec<&str> = folders.into_iter().filter(is_wanted).collect();
     let npm = (!folders.is_empty()).then_some(&NPM);
     let wanted = PACKAGES.iter().chain(npm).filter(|package| package.purposes.contains(&purpose));

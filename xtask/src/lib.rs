@@ -1,7 +1,7 @@
 //! The house's own checks and generators, in the product's language.
 //!
 //! Picture     tree (the files, in memory) --> floors, tidy, reference, licences, new_service: findings or pages
-//!             install, cargo, ci, bench: commands that run other programs
+//!             install, cargo, console, ci, bench: commands that run other programs
 //! Rules       A check takes a `Tree` and gives `Finding`s: it reads nothing else, so each is tested on samples.
 //!             What a check compares with stands in a document (ARCHITECTURE.md, deny.toml), never here as well.
 //! Limits      Files above `tree::FILE_MAX` are known by name only.
@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod cargo;
 pub mod ci;
+pub mod console;
 pub mod finding;
 pub mod floors;
 pub mod install;

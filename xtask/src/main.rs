@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use xtask::finding::judge;
 use xtask::tree::{Tree, root};
-use xtask::{bench, ci, floors, licences, new_service, reference};
+use xtask::{bench, ci, console, floors, licences, new_service, reference};
 
 const USAGE: &str = "cargo xtask COMMAND
 
   dev [-- WORDS]      install what is missing, build, start `carillon dev WORDS`
   test [WORDS]        install what is missing, run every test (WORDS go to cargo test)
   ci                  every check and every test, as before a merge
+  console             install what is missing, build the console for the binary and for pages of others
   bench NAME [WORDS]  measure: sip beside a peer, instructions alone (media, voice, cache and ptt are to come)
   floors              manifests against the tables of ARCHITECTURE.md
   licences            outside crates against deny.toml
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match (command.as_str(), rest) {
         ("bench", [name, rest @ ..]) if bench::is_known(name) => bench::bench(name, rest),
         ("ci", []) => ci::ci(),
+        ("console", []) => console::run_console(),
         ("dev", [dashes, rest @ ..]) if dashes == "--" => ci::dev(rest),
         ("dev", rest) => ci::dev(rest),
         ("floors", []) => {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 pub const FILE_MAX: u64 = 1 << 20;
 
 /// Folders that are made, not written.
-const MADE: [&str; 5] = [".git", "__pycache__", "carillon-data", "node_modules", "target"];
+const MADE: [&str; 6] = [".git", "__pycache__", "carillon-data", "dist", "node_modules", "target"];
 
 /// Paths from the root, with `/`, and the text of each; empty where it is no text.
 pub struct Tree {

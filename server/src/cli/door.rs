@@ -111,14 +111,29 @@ impl Door {
 
     /// What `GET` of this path says. `words` are put into the path, whatever they hold.
     pub async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Fault> {
-        let fault = |why: String| Fault::Unreachable { url: self.base.clone(), why };
-        let foreign = || Fault::Foreign { url: self.base.clone() };
-        let mut url = Url::parse(&self.base).map_err(|_| foreign())?;
-        url.path_segments_mut().map_err(|()| foreign())?.pop_if_empty().extend(path);
+        let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let sent = self.client.get(url).bearer_auth(self.token.reveal()).send().await;
+        self.ask(self.client.get(url)).await
+    }
+
+    /// What `POST` of this body to this path says.
+    pub async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Fault> {
+        self.ask(self.client.post(self.url(path)?).json(body)).await
+    }
+
+    fn url(&self, path: &[&str]) -> Result<Url, Fault> {
+        let foreign = || Fault::Foreign { url: self.base.clone() };
+        let mut url = Url::parse(&self.base).map_err(|_| foreign())?;
+        url.path_segments_mut().map_err(|()| foreign())?.pop_if_empty().extend(path);
+        Ok(url)
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, Fault> {
+        let fault = |why: String| Fault::Unreachable { url: self.base.clone(), why };
+        let foreign = || Fault::Foreign { url: self.base.clone() };
+        let sent = request.bearer_auth(self.token.reveal()).send().await;
         let mut answer = sent.map_err(|why| fault(chain(&why)))?;
         let status = answer.status();
         let mut body = Vec::new();

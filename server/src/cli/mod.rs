@@ -1,5 +1,6 @@
 //! The words on the command line.
 
+mod admin;
 pub mod door;
 mod help;
 mod ready;
@@ -32,6 +33,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Who may use the console.
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
     /// A whole server on this computer, with people to try it with and no file needed.
     Dev(role::DevArguments),
     /// The server for real use.
@@ -87,6 +91,7 @@ struct ReadyArguments {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Admin(command) => admin::main(command),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Dev(arguments) => role::dev(arguments),
         Command::Help { code } => help::main(&code),

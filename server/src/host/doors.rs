@@ -26,6 +26,7 @@ use web::Web;
 use super::health::Health;
 use super::lines::Lines;
 use super::parts::Parts;
+use super::phones::{self, Phones};
 use super::post::{Door, Post};
 
 /// Tickets of one shard that may wait for the outside at one time.
@@ -44,6 +45,7 @@ pub struct Doors {
     pub resolver: Resolver,
     /// Set once the listeners of streams run.
     pub lines: OnceLock<Lines>,
+    pub phones: Phones,
     /// Set once the HTTP door is open.
     pub web: OnceLock<Web>,
     pub parts: Parts,
@@ -68,7 +70,7 @@ pub struct Outside {
 }
 
 impl Doors {
-    pub fn new(outside: Outside, shards: Vec<Door>) -> Self {
+    pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
         let Outside { store, blobs, pictures, sender, runtime, pump, resolver, parts, health } =
             outside;
         Self {
@@ -80,6 +82,7 @@ impl Doors {
             pump,
             resolver,
             lines: OnceLock::new(),
+            phones,
             web: OnceLock::new(),
             parts,
             health,
@@ -183,6 +186,9 @@ impl Doors {
 
     /// Sends on a stream.
     pub fn stream(&self, flow: Flow, bytes: Vec<u8>) -> Result<(), Unsent> {
+        if phones::is_ours(flow) {
+            return self.phones.send(flow, bytes);
+        }
         self.lines.get().ok_or(Unsent::Closed)?.send(flow, bytes)
     }
 

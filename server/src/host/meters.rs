@@ -21,7 +21,8 @@ const METHODS: [(&str, &str); 10] = [
 ];
 
 /// Counters that have a name of their own: metric, labels, our name.
-const NAMED: [(&str, &str, &str); 4] = [
+const NAMED: [(&str, &str, &str); 5] = [
+    ("carillon_auth_failures_total", "{reason=\"wrong_pass\"}", "sip.wrong_pass"),
     ("carillon_auth_failures_total", "{reason=\"wrong_password\"}", "sip.wrong_password"),
     ("carillon_push_sent_total", "{outcome=\"accepted\"}", "push.accepted"),
     ("carillon_sip_parse_errors_total", "", "sip.nonsense"),

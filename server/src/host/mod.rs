@@ -19,6 +19,7 @@ mod lines;
 mod listen;
 mod meters;
 mod parts;
+mod phones;
 mod post;
 mod pushes;
 mod shard;
@@ -54,6 +55,7 @@ use health::Health;
 use lines::Lines;
 use meters::Meters;
 use parts::Parts;
+use phones::Phones;
 use post::{Door, Post};
 use tape::Tape;
 
@@ -258,7 +260,10 @@ impl Host {
             parts: parts.clone(),
             health: Arc::clone(&health),
         };
-        let doors = Arc::new(Doors::new(outside, boxes));
+        let clock = clock::Ticker::start();
+        let phones = Phones::new(keys, &tree.node.domain, clock.clone());
+        let doors = Arc::new(Doors::new(outside, boxes, phones.clone()));
+        phones.connect(&doors);
         let meters = Meters::new(shards);
         let setup = Setup {
             tls: Some(Arc::clone(&tls)),
@@ -293,6 +298,9 @@ impl Host {
             dev: stand_ins.as_ref().map(|services| {
                 crate::role::dev_routes(Arc::clone(services), credentials.token.clone())
             }),
+            chance: Arc::new(random),
+            phones: Some(Arc::new(move |page| phones.take(page))),
+            console: web::embedded(),
         };
         let web = Web::start(resolved.http, web_config).map_err(Fault::Web)?;
         let http = web.address();
@@ -318,7 +326,6 @@ impl Host {
             timers: sip::transaction::Timers::default(),
         };
         let configs: Vec<_> = (0..shards).map(shard_config).collect();
-        let clock = clock::Ticker::start();
         let crashes = Crashes::new(match &resolved.data {
             Place::Folder(folder) => Some(folder.join(CRASHES_FOLDER)),
             Place::Memory => None,
@@ -396,6 +403,11 @@ impl Host {
     pub async fn ask_user(&self, user: &str, request: ApiRequest) -> Option<ApiResponse> {
         let shard = self.keys.slot(user.as_bytes()).shard(self.doors.shards.len());
         self.doors.request(shard, request).await
+    }
+
+    /// A link that signs somebody in, once.
+    pub fn sign_in_link(&self, user: &str, base: &str) -> String {
+        self.web.link(Some(user.to_owned()), true, base)
     }
 
     /// Reads certificates and keys again.

@@ -1,4 +1,4 @@
-//! What a server says when it is ready. Never a secret.
+//! What a server says when it is ready. Never a secret that lasts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,20 @@ pub fn print(base: Base, loaded: &Loaded, host: &Host, json: bool, took: Duratio
         println!("{}", serde_json::to_string(&line).unwrap_or_default());
         return;
     }
-    print!("{}", words(base, loaded, host, &env, took));
+    // A link opens the door once: it is for somebody who looks, not for a file that keeps what was printed.
+    let console = match base {
+        Base::Dev if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
+            let link = host.sign_in_link(PEOPLE[0], &host.public);
+            format!(
+                "{link}\n             opens once, signed in as {}; another: carillon admin link",
+                PEOPLE[0]
+            )
+        }
+        Base::Dev | Base::Serve => {
+            format!("{}      sign in with the link of: carillon admin link", host.public)
+        }
+    };
+    print!("{}", words(base, loaded, host, &env, &console, took));
 }
 
 /// An address that a client here can use.
@@ -48,7 +61,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -> String {
+fn words(
+    base: Base,
+    loaded: &Loaded,
+    host: &Host,
+    env: &Path,
+    console: &str,
+    took: Duration,
+) -> String {
     let resolved = &loaded.resolved;
     let version = env!("CARGO_PKG_VERSION");
     let env = near(env);
@@ -80,13 +100,12 @@ fn words(base: Base, loaded: &Loaded, host: &Host, env: &Path, took: Duration) -
     };
     format!(
         "\ncarillon {version} · {mode}{reach} · {data}\n\n  \
-         Console    {}\n  \
+         Console    {console}\n  \
          API        http://{http}/v1      described by /openapi.json\n  \
          SIP        sip:{sip}  {}{people}\n  \
          Media      udp {first}-{last}\n\n  \
          Keys are in {} (only you can read it).\n\n\
          {next}Ready in {:.1} s. Ctrl-C stops; Ctrl-C twice does not wait for calls.\n",
-        host.public,
         transports.join(" "),
         env.display(),
         took.as_secs_f64(),

@@ -76,13 +76,14 @@ async fn connection(
     let limits = edge.limits;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(edge.serve(request.map(Body::new), remote.ip()).await) }
+        async move { Ok::<_, Infallible>(edge.serve(request.map(Body::new), remote).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_wait)
         .max_buf_size(HEADER_MAX)
-        .serve_connection(TokioIo::new(Stalling::new(stream, limits.write_stall)), service);
+        .serve_connection(TokioIo::new(Stalling::new(stream, limits.write_stall)), service)
+        .with_upgrades();
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,

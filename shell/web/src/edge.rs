@@ -1,7 +1,8 @@
 //! One request: what it is for, whether it may, and what goes back.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,7 +31,9 @@ use crate::pages::Pages;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
 use crate::routes::{self, Found, Route, Routes};
-use crate::{Blobs, Fault, Limits, Metrics, Ready, WebConfig, images, openapi};
+use crate::sessions::Sessions;
+use crate::socket::{Phones, Sockets};
+use crate::{Asset, Blobs, Fault, Limits, Metrics, Ready, WebConfig, console, images, openapi};
 
 /// Octets of an unwanted body that are read, so that its sender gets to see the refusal.
 const DRAIN_MAX: usize = 1024 * 1024;
@@ -38,15 +41,21 @@ const DRAIN_MAX: usize = 1024 * 1024;
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Octets of a bearer token; longer ones are none.
 const TOKEN_MAX: usize = 4_096;
-/// What a page may do: nothing but show itself.
-const POLICY: &str = "default-src 'self'; style-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'none'";
+/// What a page may do: show itself, run our own script, and ask nobody but us.
+const POLICY: &str = "default-src 'self'; style-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'none'; form-action 'self'";
 
 pub struct Edge {
     pub limits: Limits,
     pub rooms: Rooms,
     pub events: Events,
+    pub guard: Guard,
+    pub sessions: Sessions,
+    pub sockets: Sockets,
+    pub phones: Option<Phones>,
+    pub public: String,
+    pub stopped: watch::Receiver<Option<Duration>>,
+    console: &'static [Asset],
     routes: Routes,
-    guard: Guard,
     keys: Keys,
     pages: Pages,
     description: Bytes,
@@ -76,12 +85,18 @@ impl Edge {
         Ok(Self {
             limits,
             rooms: Rooms::new(keys, config.shards, config.submit, limits.in_flight),
-            events: Events::new(&public, &limits, unix_now(), stopped),
+            events: Events::new(&public, &limits, unix_now(), stopped.clone()),
+            sessions: Sessions::new(keys.links, config.chance),
+            sockets: Sockets::default(),
+            phones: config.phones,
+            stopped,
+            console: config.console,
             routes: Routes::new(&manifests)?,
             guard: Guard::new(keys.links, token.reveal()),
             keys,
             description: openapi::describe(&manifests, &public).to_string().into(),
             pages: Pages::new(&manifests, &public),
+            public,
             blobs: config.blobs,
             ready: config.ready,
             metrics: config.metrics,
@@ -92,7 +107,7 @@ impl Edge {
     }
 
     /// Answers one request. Never fails: what goes wrong has a status.
-    pub async fn serve(&self, request: Request<Body>, from: IpAddr) -> Response {
+    pub async fn serve(self: &Arc<Self>, request: Request<Body>, from: SocketAddr) -> Response {
         let (method, began) = (request.method().clone(), Instant::now());
         let path = request.uri().path().to_owned();
         let mut response = match self.dispatch(request, from).await {
@@ -113,7 +128,11 @@ impl Edge {
         response
     }
 
-    async fn dispatch(&self, request: Request<Body>, from: IpAddr) -> Result<Response, Refusal> {
+    async fn dispatch(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        from: SocketAddr,
+    ) -> Result<Response, Refusal> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         if path.starts_with("/v1/dev/")
@@ -122,7 +141,16 @@ impl Edge {
             let response = dev.call(Request::from_parts(parts, body)).await;
             return own_problem(response.unwrap_or_else(|never| match never {}));
         }
-        let answer = match routes::segments(path) {
+        let segments = routes::segments(path);
+        let names: Vec<&str> = segments.iter().flatten().map(String::as_str).collect();
+        if names == ["v1", "phone"] && parts.method == Method::GET {
+            return self.phone(parts, from).await;
+        }
+        let body = match self.account(&parts, &names, body, from).await {
+            Ok(answer) => return answer,
+            Err(body) => body,
+        };
+        let answer = match segments {
             Ok(segments) => match self.own(&parts, &segments, from).await {
                 Some(answer) => answer,
                 None => return self.room(&parts, &segments, body, from).await,
@@ -138,7 +166,7 @@ impl Edge {
         &self,
         parts: &Parts,
         segments: &[String],
-        from: IpAddr,
+        from: SocketAddr,
     ) -> Option<Result<Response, Refusal>> {
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
         if !is_own(&names) {
@@ -148,7 +176,21 @@ impl Edge {
             return Some(Err(Refusal::MethodNotAllowed { allow: "GET, HEAD".into() }));
         }
         Some(match names.as_slice() {
-            [""] => Ok(text("text/html", self.pages.console(&(self.ready)()))),
+            [""] => match console::find(self.console, "index.html") {
+                Some(page) => Ok(console::answer(page, &parts.headers)),
+                None => Ok(text("text/html", self.pages.console(&(self.ready)()))),
+            },
+            ["about"] => Ok(text("text/html", self.pages.console(&(self.ready)()))),
+            ["sign-in"] => Ok(text("text/html", self.pages.sign_in())),
+            ["sign-in.js"] => Ok(text("text/javascript", crate::pages::SIGN_IN)),
+            ["assets", name] => match console::find(self.console, &format!("assets/{name}")) {
+                Some(asset) => Ok(console::answer(asset, &parts.headers)),
+                None => Err(Refusal::NotFound),
+            },
+            ["service-worker.js"] => match console::find(self.console, "service-worker.js") {
+                Some(asset) => Ok(console::answer(asset, &parts.headers)),
+                None => Err(Refusal::NotFound),
+            },
             ["console.css"] => Ok(lasting(text("text/css", crate::pages::STYLE))),
             ["icon.svg"] => Ok(lasting(text("image/svg+xml", crate::pages::ICON))),
             ["livez"] => Ok(text("text/plain", "ok\n")),
@@ -196,13 +238,15 @@ impl Edge {
         }
         out.push_str("# TYPE carillon_http_in_flight gauge\n");
         out.push_str(&format!("carillon_http_in_flight {}\n", self.rooms.in_flight()));
+        out.push_str("# TYPE carillon_phone_sockets gauge\n");
+        out.push_str(&format!("carillon_phone_sockets {}\n", self.sockets.open()));
         out.push_str("# TYPE carillon_http_event_streams gauge\n");
         out.push_str(&format!("carillon_http_event_streams {}\n", self.events.open()));
         out
     }
 
-    fn stream(&self, parts: &Parts, from: IpAddr) -> Result<Response, Refusal> {
-        self.guard.admit(from, bearer(&parts.headers), std::time::Instant::now())?;
+    fn stream(&self, parts: &Parts, from: SocketAddr) -> Result<Response, Refusal> {
+        self.administrator(parts, from)?;
         let body = if parts.method == Method::HEAD {
             Body::empty()
         } else {
@@ -218,7 +262,7 @@ impl Edge {
         parts: &Parts,
         segments: &[String],
         body: Body,
-        from: IpAddr,
+        from: SocketAddr,
     ) -> Result<Response, Refusal> {
         let deadline = Instant::now() + self.limits.api_wait;
         let (route, path) = match self.admit(parts, segments, from) {
@@ -252,7 +296,7 @@ impl Edge {
         &self,
         parts: &Parts,
         segments: &[String],
-        from: IpAddr,
+        from: SocketAddr,
     ) -> Result<(&Route, Vec<String>), Refusal> {
         let method = if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() };
         let (route, path) = match self.routes.find(method, segments) {
@@ -261,13 +305,13 @@ impl Edge {
             Found::OtherMethods(allow) => return Err(Refusal::MethodNotAllowed { allow }),
         };
         if route.endpoint.access == Access::Admin {
-            self.guard.admit(from, bearer(&parts.headers), std::time::Instant::now())?;
+            self.administrator(parts, from)?;
         }
         Ok((route, path))
     }
 
     /// The whole body, with the memory that it was given.
-    async fn body(
+    pub async fn body(
         &self,
         headers: &HeaderMap,
         body: Body,
@@ -328,7 +372,21 @@ impl Edge {
             | Refusal::LinkForged
             | Refusal::NotFound
             | Refusal::TimedOut
-            | Refusal::TooManyFailures => (),
+            | Refusal::TooManyFailures
+            | Refusal::BadCommand { .. }
+            | Refusal::BadSignIn
+            | Refusal::LinkUsed
+            | Refusal::NoHello
+            | Refusal::NoSuchPhoneCall
+            | Refusal::NotADescription
+            | Refusal::NotAnAddress
+            | Refusal::NotAWebSocket
+            | Refusal::PhoneGone
+            | Refusal::SignedOut
+            | Refusal::TokenEnded
+            | Refusal::TooManyCalls
+            | Refusal::TooManyPhones
+            | Refusal::WrongMoment => (),
         }
         response
     }
@@ -345,7 +403,13 @@ fn is_own(names: &[&str]) -> bool {
     matches!(
         names,
         ["" | "livez" | "readyz" | "metrics" | "openapi.json" | "llms.txt" | "help"]
-            | ["console.css" | "icon.svg"]
+            | ["about"
+                | "console.css"
+                | "icon.svg"
+                | "service-worker.js"
+                | "sign-in"
+                | "sign-in.js"]
+            | ["assets", _]
             | ["help", _]
             | ["v1", "events"]
             | ["v1", "images", _]
@@ -373,7 +437,7 @@ async fn drain(headers: &HeaderMap, body: Body) {
 /// The token after `Bearer`.
 ///
 /// Spec: RFC 6750 §2.1; RFC 9110 §11.1 (the scheme in any case)
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
     let fits = scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_MAX).contains(&token.len());
@@ -426,6 +490,7 @@ fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
     let utf8 = match content_type {
         "text/html" => "text/html; charset=utf-8",
         "text/css" => "text/css; charset=utf-8",
+        "text/javascript" => "text/javascript; charset=utf-8",
         "text/plain" => "text/plain; charset=utf-8",
         other => other,
     };
@@ -437,7 +502,7 @@ fn lasting(mut response: Response) -> Response {
     response
 }
 
-fn unix_now() -> UnixTime {
+pub fn unix_now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

@@ -4,13 +4,16 @@
 //!                                        '-> pages, images, events        answer(id, ..) <--'
 //! Rules       Routes come from the manifests, nothing is listed twice. Every "no" is a problem document with a code
 //!             and a remedy. Whoever holds no token learns nothing but what probes and help pages say. An answer of a
-//!             room goes out as it is. No page has a script or asks another host for anything.
+//!             room goes out as it is. No page has a script beside the
+//!             console's own, and none asks another host for anything.
 //! Limits      Named in `Limits` and beside what they bound: connections, headers, bodies, waits, events, failures.
 //! Not here    What an endpoint does (rooms), TLS, SIP over WebSocket (shell/net), webhooks.
 //! Spec        RFC 9110, 9112 (HTTP), 9457 (problems), 6750 (bearer tokens), CloudEvents 1.0, OpenAPI 3.1
 #![deny(missing_docs)]
 
+mod account;
 mod connections;
+mod console;
 mod edge;
 mod events;
 mod guard;
@@ -20,6 +23,8 @@ mod pages;
 pub mod refusal;
 mod rooms;
 mod routes;
+mod sessions;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +38,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use types::Secret;
 
+pub use console::{ASSETS_MAX, Asset, embedded};
 pub use events::{EVENT_MAX, EVENTS_KEPT, EVENTS_MEMORY, STREAMS_MAX};
 pub use guard::{ADDRESSES_MAX, FAILURES_MAX};
+pub use sessions::{LINK_LIFE, LINKS_MAX, SESSION_LIFE, SIGNED_OUT_MAX, TOKEN_LIFE};
+pub use socket::{
+    HELLO_WAIT, MESSAGE_MAX, PING_EVERY, PROTOCOL, PhoneSocket, Phones, QUEUE_MAX, SILENCE_MAX,
+    SOCKETS_MAX, problem,
+};
 
 /// Longest time from a request to its answer; then `web.timed_out`.
 pub const API_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -65,6 +76,9 @@ pub type Blobs = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 pub type Ready = Arc<dyn Fn() -> Vec<(String, Part)> + Send + Sync>;
 /// Counters as Prometheus text.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Octets that nobody guesses.
+pub type Chance = Arc<dyn Fn() -> [u8; 32] + Send + Sync>;
 
 /// How a part of the node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +134,12 @@ pub struct WebConfig {
     pub metrics: Metrics,
     /// `/v1/dev/…`, in `dev` only.
     pub dev: Option<axum::Router>,
+    /// For keys of links.
+    pub chance: Chance,
+    /// Who takes browser phones; without it there are none.
+    pub phones: Option<Phones>,
+    /// The console's files; empty: a plain page stands in for it.
+    pub console: &'static [Asset],
 }
 
 /// The edge while it runs. Clones are the same edge; it stops when the last is dropped.
@@ -171,6 +191,12 @@ impl Web {
     /// Adds a line to the event log and wakes its readers.
     pub fn event(&self, line: EventLine) {
         self.edge.events.push(line);
+    }
+
+    /// Makes a sign-in link that works once; `base` is where people reach us.
+    pub fn link(&self, user: Option<String>, admin: bool, base: &str) -> String {
+        let (key, _) = self.edge.sessions.link(user, admin, edge::unix_now());
+        format!("{base}/sign-in#k={key}")
     }
 
     /// Takes no more requests, lets those that run finish for at most `grace`, and ends event streams at once.

@@ -171,6 +171,83 @@ fn own_paths() -> Map<String, Value> {
         "parameters": [parameter("hash", "path"), parameter("exp", "query"), parameter("sig", "query")],
         "responses": {"200": {"description": "The picture.", "content": {"image/*": {"schema": {}}}}, "default": refusal},
     }});
-    let own = [("/v1/events", events), ("/v1/images/{hash}", image)];
+    let own = [
+        ("/v1/events", events),
+        ("/v1/images/{hash}", image),
+        (
+            "/v1/links",
+            made(
+                "link",
+                "A sign-in link that works once, for a user, an administrator, or both.",
+                json!({"user": "1001", "admin": true}),
+                json!({"url": "http://localhost:8088/sign-in#k=…", "expires": "2026-11-22T10:30:00.000Z"}),
+            ),
+        ),
+        ("/v1/phone", phone()),
+        ("/v1/session", session()),
+        (
+            "/v1/tokens",
+            made(
+                "token",
+                "A token by which a page of others may be the phone of a user; it begins a phone within five minutes.",
+                json!({"user": "1001"}),
+                json!({"token": "…", "expires": "2026-11-22T10:05:00.000Z"}),
+            ),
+        ),
+    ];
     own.into_iter().map(|(path, item)| (path.to_owned(), item)).collect()
+}
+
+/// Something that the administrator has made: a link or a token.
+fn made(what: &str, summary: &str, request: Value, response: Value) -> Value {
+    json!({"post": {
+        "operationId": format!("post_{what}s"),
+        "tags": ["edge"],
+        "summary": summary,
+        "security": [{"administrator": []}],
+        "requestBody": {"required": true, "content": {"application/json": {"schema": schema(&request), "example": request}}},
+        "responses": {
+            "201": {"description": "Made.", "content": {"application/json": {"schema": schema(&response), "example": response}}},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }})
+}
+
+/// Signing in and out.
+fn session() -> Value {
+    let refusal = json!({"$ref": "#/components/responses/Problem"});
+    let (key, who) = (
+        json!({"key": "…"}),
+        json!({"user": "1001", "admin": true, "expires": "2026-11-22T22:00:00.000Z"}),
+    );
+    let operation = |verb: &str, summary: &str| {
+        json!({
+            "operationId": format!("{verb}_session"),
+            "tags": ["edge"],
+            "summary": summary,
+            "security": [],
+            "responses": {"default": refusal.clone()},
+        })
+    };
+    let mut get =
+        operation("get", "Who is signed in, by the cookie; nobody has neither a user nor `admin`.");
+    get["responses"]["200"] = json!({"description": "Somebody.", "content": {"application/json": {"schema": schema(&who), "example": who}}});
+    let mut post =
+        operation("post", "Signs in with what stands behind `#k=` of a link; sets a cookie.");
+    post["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema(&key), "example": key}}});
+    post["responses"]["204"] = json!({"description": "Signed in."});
+    let mut delete = operation("delete", "Signs out.");
+    delete["responses"]["204"] = json!({"description": "Signed out."});
+    json!({"get": get, "post": post, "delete": delete})
+}
+
+/// The WebSocket of phones; its messages are beyond what this description can say.
+fn phone() -> Value {
+    json!({"get": {
+        "operationId": "get_phone",
+        "tags": ["edge"],
+        "summary": "The phone of a page: a WebSocket with the subprotocol `carillon.phone.1` and JSON messages, described in docs/phone.md.",
+        "security": [],
+        "responses": {"101": {"description": "A WebSocket."}, "default": {"$ref": "#/components/responses/Problem"}},
+    }})
 }

@@ -9,6 +9,9 @@ pub const STYLE: &str = include_str!("console.css");
 /// `/icon.svg`
 pub const ICON: &str = include_str!("icon.svg");
 
+/// `/sign-in.js`
+pub const SIGN_IN: &str = include_str!("sign-in.js");
+
 /// What the pages say of this server.
 pub struct Pages {
     public: String,
@@ -63,6 +66,11 @@ impl Pages {
             .replace("{base}", &escape(base))
             .replace("{calls}", &calls);
         page("Carillon", &body)
+    }
+
+    /// Where a sign-in link leads: its script sends what stands behind `#k=`; without a script it is pasted.
+    pub fn sign_in(&self) -> String {
+        page("Sign in", include_str!("sign-in.html"))
     }
 
     /// All refusals.

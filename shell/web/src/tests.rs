@@ -11,6 +11,7 @@ use types::UnixTime;
 
 use super::*;
 
+mod account;
 mod events;
 
 /// Longest time that a test may take.
@@ -132,6 +133,9 @@ fn house_with(
         }),
         metrics: Arc::new(|| "carillon_calls 1".into()),
         dev: Some(dev),
+        chance: Arc::new(|| [7; 32]),
+        phones: None,
+        console: &[],
     };
     let web = Web::start_with("127.0.0.1:0".parse().unwrap(), config, limits).unwrap();
     let back = web.clone();
@@ -675,6 +679,9 @@ fn starts_that_must_fail() {
                 ready: Arc::new(Vec::new),
                 metrics: Arc::new(String::new),
                 dev: None,
+                chance: Arc::new(|| [7; 32]),
+                phones: None,
+                console: &[],
             };
             Web::start(listen.parse().unwrap(), config)
         };
