@@ -91,7 +91,7 @@ impl Host {
                 Seat { shard, writer, marks: Vec::new(), held: VecDeque::new() }
             })
             .collect();
-        for entry in &recovered.entries {
+        for entry in recovered.entries.iter().chain(&recovered.over) {
             let seat = &mut seats[entry.slot.shard(shards)];
             seat.shard.handle(Input::Adopt(entry.clone()), clock);
         }

@@ -132,6 +132,15 @@ pub(crate) struct SessionEntry {
     pub saved: Option<Vec<u8>>,
     /// The number of the input that it was saved by.
     pub saved_by: u64,
+    /// As tagged fields of its last entry: whom a BYE has left for, should it die with the process.
+    pub parting: Vec<u8>,
+}
+
+impl SessionEntry {
+    /// One without legs.
+    pub fn new(room: usize, saved: Option<Vec<u8>>) -> Self {
+        Self { room, legs: Vec::new(), saved, saved_by: 0, parting: Vec::new() }
+    }
 }
 
 /// A binding that was changed, should its save fail.

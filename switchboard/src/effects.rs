@@ -526,8 +526,7 @@ impl Effects<'_> {
     /// Begins a session of this room on a slot of this shard. It lasts when [`save`](Self::save) keeps it.
     pub fn start(&mut self, slot: Slot) -> SessionId {
         let session = SessionId::mint(slot, &mut self.core.rng);
-        let (room, legs) = (self.room, Vec::new());
-        let entry = crate::core::SessionEntry { room, legs, saved: None, saved_by: 0 };
+        let entry = crate::core::SessionEntry::new(self.room, None);
         self.core.sessions.insert(session, entry);
         session
     }
@@ -548,11 +547,12 @@ impl Effects<'_> {
         let Some(entry) = self.core.sessions.remove(&session) else { return };
         self.core.release_all(session);
         if entry.saved.is_some() || record.is_some() {
-            let mut writer = tagged::Writer::new();
+            let mut writer = tagged::Writer::onto(entry.parting);
             writer.text(1, self.core.name_of(entry.room));
             if let Some(record) = &record {
                 writer.bytes(2, record);
             }
+            writer.number(6, self.core.clock.unix.0.into());
             let (slot, body) = (session.slot(), writer.finish());
             let entry = Entry { slot, kind: kinds::SESSION, key: session.0, body, last: true };
             self.core.keep(entry, Durability::Written);

@@ -332,6 +332,10 @@ impl Core {
             self.leg_gone(id);
             return;
         };
+        if let Some(entry) = self.sessions.get_mut(&leg.owner) {
+            entry.parting =
+                crate::restore::parting(std::mem::take(&mut entry.parting), leg, &dialog);
+        }
         self.request(flow, id.slot(), Some(id), false, |via| {
             let mut out = Vec::with_capacity(500);
             let mut writer = dialog.request(Method::Bye, &mut out, via);

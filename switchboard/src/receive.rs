@@ -57,7 +57,9 @@ impl Core {
         };
         let now = self.clock.now;
         let Some(entry) = self.transactions.clients.get_mut(id) else {
-            self.suspect(flow, "sip.stray_response");
+            if !self.acknowledge_again(flow, status, message) {
+                self.suspect(flow, "sip.stray_response");
+            }
             return;
         };
         if entry.flow.remote.ip() != flow.remote.ip() {
@@ -98,6 +100,30 @@ impl Core {
             self.note(call, Lane::SipIn, Some(flow), message.bytes());
         }
         self.drive_client(id, Some(message));
+    }
+
+    /// A success of a call that stands, said again: our ACK died with the process, or on the wire when its transaction
+    /// was over.
+    ///
+    /// Spec: RFC 3261 §13.2.2.4
+    fn acknowledge_again(&mut self, flow: Flow, status: u16, message: &Message<'_>) -> bool {
+        if message.method() != Method::Invite || !(200..300).contains(&status) {
+            return false;
+        }
+        let (Ok(from), Ok(to), Ok(cseq)) = (message.from(), message.to(), message.cseq()) else {
+            return false;
+        };
+        let (local, remote) = (from.tag().unwrap_or_default(), to.tag().unwrap_or_default());
+        let key = self.dialog_key(message.call_id(), local, remote);
+        let Some(id) = self.dialogs.get(&key).copied() else { return false };
+        let is_his = |leg: &Leg| {
+            matches!(leg.phase, Phase::Established) && leg.flow.remote.ip() == flow.remote.ip()
+        };
+        if !self.legs.get(&id).is_some_and(|leg| is_his(leg)) {
+            return false;
+        }
+        self.leg_send_ack(id, cseq.number, None);
+        true
     }
 
     fn receive_request(

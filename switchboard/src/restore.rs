@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
+use sip::dialog::Dialog;
 use sip::transaction::{AnswerRetransmit, ServerInvite, server_invite};
 use sip::{Framing, Head, Message, Method, Name};
-use types::{Flow, LegId, SessionId, Transport, tagged};
+use types::{Flow, LegId, SessionId, Transport, UnixTime, tagged};
 
 use crate::binding::{binding_key, encode_binding};
 use crate::core::{Core, UNDO_MAX, Undo};
 use crate::directory::{Binding, Known};
 use crate::input::{Mark, Output};
-use crate::leg::{Leg, Phase, SavedLeg};
+use crate::leg::{Leg, Phase, SavedLeg, decode_flow, encode_flow};
+use crate::leg_run::SERVER;
 use crate::service::RequestId;
 use crate::store::{Durability, Entry, kinds};
 use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
@@ -142,11 +144,7 @@ impl Core {
             }
         }
         let Some(flow) = saved.flow else { return };
-        // By TCP it is dialled again; the number of another connection names one that is gone.
-        let flow = match flow.transport {
-            Transport::Tcp => Flow { connection: 0, ..flow },
-            Transport::Udp | Transport::Tls | Transport::Ws | Transport::Wss => flow,
-        };
+        let flow = dialled_again(flow);
         let phase = match saved.phase {
             1 => {
                 self.cancel_lost(flow, saved.request.as_deref());
@@ -190,6 +188,43 @@ impl Core {
             self.watch_restored(saved.id, saved.watch);
         }
         self.leg_arm(saved.id);
+    }
+
+    /// Says BYE again to those of an ended session who may not have heard it, as it died with the process: in time it
+    /// is answered with 200, or with 481 by who had heard it.
+    pub(crate) fn part_again(&mut self, body: &[u8]) {
+        let (mut ended, mut parting) = (UnixTime::default(), Vec::new());
+        for (tag, field) in tagged::Reader::new(body) {
+            match tag {
+                5 => parting.push(field.0),
+                6 => ended = UnixTime(field.number().unwrap_or(0) as u64),
+                _ => (),
+            }
+        }
+        // Until then the BYE would have been repeated.
+        if ended + self.config.timers.give_up() < self.clock.unix {
+            return;
+        }
+        for bytes in parting {
+            let (mut leg, mut flow, mut dialog) = (LegId::default(), None, None);
+            for (tag, field) in tagged::Reader::new(bytes) {
+                match tag {
+                    1 => leg = LegId(field.number().unwrap_or(0)),
+                    2 => flow = decode_flow(field.0),
+                    3 => dialog = Dialog::decode(tagged::Reader::new(field.0)),
+                    _ => (),
+                }
+            }
+            let (Some(flow), Some(mut dialog)) = (flow, dialog) else { continue };
+            self.count("switchboard.bye_again");
+            self.request(dialled_again(flow), leg.slot(), None, false, |via| {
+                let mut out = Vec::with_capacity(500);
+                let mut writer = dialog.request(Method::Bye, &mut out, via);
+                writer.header(Name::UserAgent, SERVER);
+                writer.end();
+                out
+            });
+        }
     }
 
     /// The transaction of an INVITE that was answered: the same INVITE, come again, is no new call.
@@ -248,6 +283,24 @@ impl Core {
             self.send(flow, &cancel, None);
         }
     }
+}
+
+/// By TCP it is dialled again; the number of another connection names one that is gone.
+fn dialled_again(flow: Flow) -> Flow {
+    match flow.transport {
+        Transport::Tcp => Flow { connection: 0, ..flow },
+        Transport::Udp | Transport::Tls | Transport::Ws | Transport::Wss => flow,
+    }
+}
+
+/// Adds a leg that a BYE is about to leave for to the fields of its session's last entry.
+pub(crate) fn parting(known: Vec<u8>, leg: &Leg, dialog: &Dialog) -> Vec<u8> {
+    let mut writer = tagged::Writer::onto(known);
+    writer.nested(5, |writer| {
+        writer.number(1, leg.id.0).nested(2, |writer| encode_flow(leg.flow, writer));
+        writer.nested(3, |writer| dialog.encode(writer));
+    });
+    writer.finish()
 }
 
 /// A message without its body, and without the Content-Length that would make it one cut short.

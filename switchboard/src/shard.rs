@@ -170,8 +170,8 @@ impl Shard {
                     caller: &caller,
                     target: &target,
                 };
-                let entry = |room| SessionEntry { room, legs: vec![leg], saved: None, saved_by: 0 };
-                self.core.sessions.insert(session, entry(usize::MAX));
+                let entry = SessionEntry { legs: vec![leg], ..SessionEntry::new(usize::MAX, None) };
+                self.core.sessions.insert(session, entry);
                 if !self.offer(&offer, Some(session)) {
                     self.core.sessions.remove(&session);
                     let headers = Effects::refusal_headers(&Refusal::NobodyCares);
@@ -437,8 +437,7 @@ impl Shard {
                 if self.core.sessions.contains_key(&session) {
                     return;
                 }
-                let entry =
-                    SessionEntry { room: usize::MAX, legs: Vec::new(), saved: None, saved_by: 0 };
+                let entry = SessionEntry::new(usize::MAX, None);
                 self.core.sessions.insert(session, entry);
                 let offer = Session::Opened { session, key: &key, why: &why };
                 if !self.offer(&offer, Some(session)) {
@@ -604,6 +603,8 @@ impl Shard {
 
     fn adopt(&mut self, entry: Entry) {
         match entry.kind {
+            kinds::SESSION if entry.last => self.core.part_again(&entry.body),
+            _ if entry.last => (),
             kinds::BINDING => {
                 if let Some((user, mut binding)) = decode_binding(&entry.body) {
                     if binding.flow.transport == types::Transport::Tcp {
@@ -636,7 +637,7 @@ impl Shard {
             return;
         };
         let saved = Some(state.clone());
-        let entry = SessionEntry { room: place, legs: Vec::new(), saved, saved_by: 0 };
+        let entry = SessionEntry::new(place, saved);
         self.core.sessions.insert(session, entry);
         for leg in legs {
             self.core.restore_leg(leg);

@@ -81,7 +81,7 @@ impl Core {
         // What is only asked for once need not last.
         let saved = (granted > 0).then_some(state);
         let saved_by = self.flight.number();
-        self.sessions.insert(session, SessionEntry { room, legs: Vec::new(), saved, saved_by });
+        self.sessions.insert(session, SessionEntry { saved_by, ..SessionEntry::new(room, saved) });
         self.save_session(session, Durability::Written);
         let status = if message.method() == Method::Refer { 202 } else { 200 };
         self.grant(request, status, granted);

@@ -68,6 +68,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Bench, Purpose::Build, Purpose::Test],
     },
     Package {
+        name: "fiu-utils",
+        why: "libfiu: calls of the system that fail, as on a broken disk",
+        check: Check::Program("fiu-run"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "iproute2",
         why: "network namespaces: server and phones on hosts of their own",
         check: Check::Program("ip"),

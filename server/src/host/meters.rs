@@ -121,6 +121,15 @@ fn write(counters: &BTreeMap<&str, u64>, gauges: &BTreeMap<&str, u64>) -> String
     text
 }
 
+/// What disks gave back otherwise than it was written: places of the log at the start, and reads of blobs since.
+pub fn damage(log: usize, blobs: u64) -> String {
+    format!(
+        "# TYPE carillon_damage_found_total counter\n\
+         carillon_damage_found_total{{place=\"keeper\"}} {log}\n\
+         carillon_damage_found_total{{place=\"blobs\"}} {blobs}\n"
+    )
+}
+
 /// The same as `/readyz` says; what nobody asked for is not told.
 fn write_parts(text: &mut String, parts: &[(String, Part)]) {
     let _ = writeln!(text, "# TYPE carillon_up_component gauge");

@@ -293,7 +293,11 @@ impl Host {
             },
             metrics: {
                 let (meters, streams) = (meters.clone(), streams.clone());
-                Arc::new(move || meters.text(&parts.list()) + &flows::count(&streams))
+                let (log, blobs) = (kept.damage, kept.blobs.clone());
+                Arc::new(move || {
+                    let damage = meters::damage(log, blobs.damaged());
+                    meters.text(&parts.list()) + &flows::count(&streams) + &damage
+                })
             },
             dev: stand_ins.as_ref().map(|services| {
                 crate::role::dev_routes(Arc::clone(services), credentials.token.clone())
@@ -460,7 +464,10 @@ const GAUGES_FRESH: Duration = Duration::from_millis(1_200);
 /// What was found on the disk, open.
 struct Kept {
     keeper: Keeper,
+    /// What lives, then what is over.
     entries: Vec<switchboard::store::Entry>,
+    /// Places of the log that could not be read.
+    damage: usize,
     store: Store,
     blobs: Blobs,
 }
@@ -480,7 +487,9 @@ impl Kept {
             Database::Server(address) => on_server(&resolved.data, address)?,
         };
         let blobs = Blobs::open(at(BLOBS_FOLDER)).map_err(Fault::Blobs)?;
-        Ok(Self { keeper, entries: recovered.entries, store, blobs })
+        let mut entries = recovered.entries;
+        entries.extend(recovered.over);
+        Ok(Self { keeper, entries, damage: recovered.damage.len(), store, blobs })
     }
 }
 

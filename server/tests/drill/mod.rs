@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use cluster::rows;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::http::{Answer, Door};
 use crate::support::namespace::Namespace;
-use crate::support::program::{Launch, Program};
+use crate::support::program::{Launch, Program, find};
 use crate::support::raw::{Ask, Heard, Raw};
 use crate::support::{STEP, until};
 
@@ -23,6 +24,9 @@ const READY: Duration = Duration::from_secs(20);
 
 /// What the sections of a file say here beside addresses and folders.
 pub const OPEN: &str = "require_auth = false";
+
+/// By what `fiu-ctrl` talks with a server that was started by `fiu-run`.
+const CONTROL: &str = "fiu";
 
 /// A server alone on its host.
 pub struct Drill {
@@ -49,10 +53,44 @@ impl Drill {
     /// The same with its data elsewhere, further words, and this file.
     #[track_caller]
     pub fn start_in(folder: TempDir, data: &Path, words: &[&str], text: &str) -> Self {
+        let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"));
+        Self::launched(launch, folder, data, words, text)
+    }
+
+    /// The same with open registration, on a disk that [`disk_fails`](Self::disk_fails).
+    #[track_caller]
+    pub fn start_on_bad_disk() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (data, control) = (folder.path().join("data"), folder.path().join(CONTROL));
+        let launch = Launch::installed("fiu-run").words(["-x", "-f", &control.to_string_lossy()]);
+        let launch = launch.words([env!("CARGO_BIN_EXE_carillon")]);
+        let text = text(&data, "", OPEN, "");
+        Self::launched(launch, folder, &data, &[], &text)
+    }
+
+    /// From now on these calls of the system fail as an input or output error would, or do not any more.
+    /// `calls`: the last parts of libfiu's names below `posix/io`.
+    #[track_caller]
+    pub fn disk_fails(&self, calls: &[&str], fails: bool) {
+        for call in calls {
+            let order = if fails {
+                format!("enable name=posix/io/{call},failinfo={}", nix::errno::Errno::EIO as i32)
+            } else {
+                format!("disable name=posix/io/{call}")
+            };
+            let mut program = Command::new(find("fiu-ctrl"));
+            program.arg("-f").arg(self.folder.path().join(CONTROL)).args(["-c", &order]);
+            let done = program.arg(self.program.id().to_string()).status();
+            assert!(done.expect("fiu-ctrl starts").success(), "{order}");
+        }
+    }
+
+    #[track_caller]
+    fn launched(launch: Launch, folder: TempDir, data: &Path, words: &[&str], text: &str) -> Self {
         let host = Namespace::alone();
         let file = folder.path().join("carillon.toml");
         fs::write(&file, text).expect("the folder can be written");
-        let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"))
+        let launch = launch
             .words(["serve", "--json", "--config", &file.to_string_lossy()])
             .words(words.iter().copied())
             .folder(folder.path())

@@ -199,16 +199,68 @@ fn a_killed_process_keeps_its_call() {
     assert!(next.seen(BOB)[0].starts_with("BYE "));
 }
 
+/// What was kept, the last first.
+fn kept(rig: &Rig) -> Vec<switchboard::store::Entry> {
+    let saved = |output: &Output| match output {
+        Output::Save { entry, .. } => Some(entry.clone()),
+        _ => None,
+    };
+    rig.others.iter().rev().filter_map(saved).collect()
+}
+
+#[test]
+fn a_bye_that_died_with_the_process_is_said_again() {
+    let mut rig = Rig::new();
+    let (ok, at_bob) = talk(&mut rig);
+    rig.from(ALICE, &in_dialog("BYE", &ok, 2, "a3"));
+    let said = rig.seen(BOB).remove(0);
+    let entry = kept(&rig).remove(0);
+    assert!(entry.last);
+
+    let mut next = Rig::new();
+    next.handle(Input::Adopt(entry.clone()));
+    next.handle(Input::Begin);
+    let seen = next.seen(BOB);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    for name in ["From", "To", "Call-ID", "CSeq"] {
+        assert_eq!(header(&seen[0], name), header(&said, name));
+    }
+    assert_eq!(header(&seen[0], "To").split(";tag=").nth(1), Some("bt"));
+    assert_eq!(header(&seen[0], "Call-ID"), header(&at_bob, "Call-ID"));
+    next.wait(Duration::from_millis(500));
+    assert_eq!(next.seen(BOB), seen, "by UDP it is repeated");
+    next.from(BOB, &answer(&seen[0], "481 Call/Transaction Does Not Exist", ""));
+    next.wait(Duration::from_secs(40));
+    assert!(next.seen(BOB).is_empty() && next.seen(ALICE).is_empty());
+    assert!(kept(&next).is_empty(), "one record is enough");
+
+    let mut late = Rig::new();
+    late.wait(Duration::from_secs(33));
+    late.handle(Input::Adopt(entry));
+    late.handle(Input::Begin);
+    assert!(late.seen(BOB).is_empty(), "by now it would have been given up");
+}
+
+#[test]
+fn an_acknowledgement_that_died_with_the_process_is_said_again() {
+    let mut rig = Rig::new();
+    let (_, at_bob) = talk(&mut rig);
+    let mut next = Rig::new();
+    next.handle(Input::Adopt(kept(&rig).remove(0)));
+    next.handle(Input::Begin);
+    next.seen(BOB);
+    next.from(BOB, &answer(&at_bob, "200 OK", &sdp(5_000)));
+    let seen = next.seen(BOB);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].starts_with("ACK ") && header(&seen[0], "CSeq") == "1 ACK", "{seen:?}");
+    // Of a call that nobody knows it is nothing.
+    next.from(BOB, &answer(&at_bob, "200 OK", &sdp(5_000)).replace(";tag=bt", ";tag=no"));
+    assert!(next.seen(BOB).is_empty());
+}
+
 #[test]
 fn who_was_told_100_gets_a_final_answer_after_a_kill() {
     let mut rig = Rig::new();
-    let kept = |rig: &Rig| {
-        let saved = |output: &Output| match output {
-            Output::Save { entry, .. } => Some(entry.clone()),
-            _ => None,
-        };
-        rig.others.iter().filter_map(saved).collect::<Vec<_>>()
-    };
     rig.from(ALICE, &invite("bob"));
     assert!(rig.seen(BOB)[0].starts_with("INVITE "));
     rig.wait(Duration::from_millis(199));

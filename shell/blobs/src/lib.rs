@@ -111,6 +111,7 @@ impl Fault {
 #[derive(Clone)]
 pub struct Blobs {
     place: Arc<Place>,
+    damaged: Arc<AtomicU64>,
 }
 
 enum Place {
@@ -126,7 +127,8 @@ impl Blobs {
     pub fn open(place: impl AsRef<Path>) -> Result<Self, Fault> {
         let folder = place.as_ref();
         if folder == Path::new(MEMORY) {
-            return Ok(Self { place: Arc::new(Place::Memory(Mutex::default())) });
+            let place = Arc::new(Place::Memory(Mutex::default()));
+            return Ok(Self { place, damaged: Arc::default() });
         }
         let unfinished = folder.join(UNFINISHED);
         fs::create_dir_all(&unfinished).map_err(fault("create", &unfinished))?;
@@ -135,7 +137,7 @@ impl Blobs {
             fs::remove_file(&left).map_err(fault("delete", &left))?;
         }
         let place = Place::Folder { folder: folder.to_owned(), next: AtomicU64::new(0) };
-        Ok(Self { place: Arc::new(place) })
+        Ok(Self { place: Arc::new(place), damaged: Arc::default() })
     }
 
     /// Keeps the content and gives its name. Content that is here already is not written again.
@@ -177,10 +179,16 @@ impl Blobs {
             }
         };
         if Hash::of(&bytes) != *hash {
+            self.damaged.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%hash, "blob_damaged");
             return Err(Fault::Damaged { hash: *hash });
         }
         Ok(bytes)
+    }
+
+    /// How often a read found content that is not what was written.
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Deletes a blob; one that is not here is deleted already.
@@ -293,6 +301,7 @@ mod tests {
         let hash = blobs.put(b"voice").unwrap();
         fs::write(file(folder.path(), &hash), b"noise").unwrap();
         assert!(matches!(blobs.get(&hash), Err(Fault::Damaged { .. })));
+        assert_eq!(blobs.damaged(), 1);
         assert_eq!(blobs.put(b"voice").unwrap(), hash);
         assert_eq!(blobs.get(&hash).unwrap(), b"voice");
     }

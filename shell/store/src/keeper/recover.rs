@@ -17,6 +17,8 @@ pub struct Recovered {
     pub entries: Vec<Entry>,
     /// What was wrong with the files.
     pub damage: Vec<Damage>,
+    /// The last entries of things that are over, as far as the log still has them: something of them may be unsaid.
+    pub over: Vec<Entry>,
 }
 
 /// Something wrong with a segment.
@@ -90,7 +92,7 @@ pub(super) fn recover(disk: &dyn Disk) -> Result<(Recovered, Found), Fault> {
     }
     // What was read was perhaps only written; from now on it counts as synced.
     disk.sync_names().map_err(disk_fault(disk, "sync"))?;
-    recovered.entries = live.into_values().filter(|entry| !entry.last).collect();
+    (recovered.over, recovered.entries) = live.into_values().partition(|entry: &Entry| entry.last);
     Ok((recovered, found))
 }
 
