@@ -9,10 +9,9 @@
 
 use std::net::SocketAddr;
 
-use sip::digest::{self, Admission, Algorithm, Credentials, Ha1, Target};
+use sip::digest::{Admission, Credentials, Target};
 use sip::transaction::{Server, ServerInvite, server, server_invite};
 use sip::{Message, Method, Name, Scheme, Start, Uri};
-use types::digits::{push_address, push_number};
 use types::{Flow, LegId, SessionId, Transport};
 
 use crate::core::Core;
@@ -748,72 +747,5 @@ impl Core {
                 None
             }
         }
-    }
-
-    /// Whom a nonce is for. Each shard counts its own uses, so a nonce of one is no good at another.
-    fn nonce_place(&self, flow: Flow) -> Vec<u8> {
-        let mut place = Vec::with_capacity(48);
-        push_address(&mut place, flow.remote.ip());
-        place.push(b'#');
-        push_number(&mut place, self.config.index as u64);
-        place
-    }
-
-    fn claimed(&self, message: &Message<'_>) -> Caller {
-        let uri = message.from().ok().and_then(|from| from.uri().ok());
-        let claimed = uri.map(|uri| String::from_utf8_lossy(uri.bytes()).into_owned());
-        Caller::Claimed(claimed.unwrap_or_default())
-    }
-
-    /// What is offered to this user; the same for people that we do not know.
-    fn algorithms(&self, name: &str) -> Vec<Algorithm> {
-        let own: Vec<_> = self
-            .directory
-            .user(name)
-            .map(|user| {
-                user.digest.iter().filter_map(|word| Algorithm::parse(word.as_bytes())).collect()
-            })
-            .unwrap_or_default();
-        if own.is_empty() { self.config.digest.clone() } else { own }
-    }
-
-    /// What a user's password became, for one algorithm.
-    pub(crate) fn verifier(&self, name: &str, algorithm: Algorithm) -> Option<Ha1> {
-        let user = self.directory.user(name)?;
-        user.verifiers
-            .iter()
-            .filter_map(crate::directory::Verifier::decode)
-            .find(|ha1| ha1.algorithm() == algorithm)
-    }
-
-    /// 401 with one challenge per algorithm.
-    pub(crate) fn challenge(
-        &mut self,
-        flow: Flow,
-        message: &Message<'_>,
-        stale: bool,
-        name: Option<&str>,
-    ) {
-        // Before a name is proved its From tells what its phone understands.
-        let claimed = message
-            .from()
-            .ok()
-            .and_then(|from| from.uri().ok())
-            .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
-        let name = name.map(str::to_owned).or(claimed).unwrap_or_default();
-        let place = self.nonce_place(flow);
-        let unix = self.clock.unix;
-        let challenges: Vec<String> = self
-            .algorithms(&name)
-            .into_iter()
-            .map(|algorithm| {
-                let nonce = self.nonces.mint(unix, &place);
-                digest::challenge_header(&self.config.domain, &nonce, algorithm, stale)
-            })
-            .collect();
-        let headers: Vec<(&str, &str)> =
-            challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
-        self.count("sip.challenged");
-        self.stateless(flow, message, 401, &headers);
     }
 }

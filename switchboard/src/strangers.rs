@@ -1,11 +1,15 @@
-//! Who somebody is, and who is a stranger while not everybody has been read from the store.
+//! Who somebody is: challenges and what they rest on, and who is a stranger while not everybody has been read from the
+//! store.
 
+use sip::digest::{self, Algorithm, Ha1};
 use sip::{Message, Method, Uri};
+use types::digits::{push_address, push_number};
 use types::{Flow, Refuse};
 
 use crate::core::Core;
 use crate::gruu::Gruu;
 use crate::refusal::Refusal;
+use crate::service::Caller;
 use crate::transactions::Tag;
 
 impl Core {
@@ -62,5 +66,73 @@ impl Core {
         self.count(verdict.code);
         let delay = refusal.retry_after().map_or(String::from("5"), |delay| delay.0.to_string());
         self.stateless(flow, message, verdict.sip, &[("Retry-After", &delay)]);
+    }
+
+    /// Whom a nonce is for. Each shard counts its own uses, so a nonce of one is no good at another.
+    pub(crate) fn nonce_place(&self, flow: Flow) -> Vec<u8> {
+        let mut place = Vec::with_capacity(48);
+        push_address(&mut place, flow.remote.ip());
+        place.push(b'#');
+        push_number(&mut place, self.config.index as u64);
+        place
+    }
+
+    /// Whom a request says that it is from, unproved.
+    pub(crate) fn claimed(&self, message: &Message<'_>) -> Caller {
+        let uri = message.from().ok().and_then(|from| from.uri().ok());
+        let claimed = uri.map(|uri| String::from_utf8_lossy(uri.bytes()).into_owned());
+        Caller::Claimed(claimed.unwrap_or_default())
+    }
+
+    /// What is offered to this user; the same for people that we do not know.
+    pub(crate) fn algorithms(&self, name: &str) -> Vec<Algorithm> {
+        let own: Vec<_> = self
+            .directory
+            .user(name)
+            .map(|user| {
+                user.digest.iter().filter_map(|word| Algorithm::parse(word.as_bytes())).collect()
+            })
+            .unwrap_or_default();
+        if own.is_empty() { self.config.digest.clone() } else { own }
+    }
+
+    /// What a user's password became, for one algorithm.
+    pub(crate) fn verifier(&self, name: &str, algorithm: Algorithm) -> Option<Ha1> {
+        let user = self.directory.user(name)?;
+        user.verifiers
+            .iter()
+            .filter_map(crate::directory::Verifier::decode)
+            .find(|ha1| ha1.algorithm() == algorithm)
+    }
+
+    /// 401 with one challenge per algorithm.
+    pub(crate) fn challenge(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        stale: bool,
+        name: Option<&str>,
+    ) {
+        // Before a name is proved its From tells what its phone understands.
+        let claimed = message
+            .from()
+            .ok()
+            .and_then(|from| from.uri().ok())
+            .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
+        let name = name.map(str::to_owned).or(claimed).unwrap_or_default();
+        let place = self.nonce_place(flow);
+        let unix = self.clock.unix;
+        let challenges: Vec<String> = self
+            .algorithms(&name)
+            .into_iter()
+            .map(|algorithm| {
+                let nonce = self.nonces.mint(unix, &place);
+                digest::challenge_header(&self.config.domain, &nonce, algorithm, stale)
+            })
+            .collect();
+        let headers: Vec<(&str, &str)> =
+            challenges.iter().map(|value| ("WWW-Authenticate", value.as_str())).collect();
+        self.count("sip.challenged");
+        self.stateless(flow, message, 401, &headers);
     }
 }

@@ -8,10 +8,13 @@ use types::BridgeId;
 
 use media::g711::Law;
 use media::rtp::{Header, Packet};
-use media::{Command, Event, FRAME, Seat, Side, Sound, StreamKey, Voice};
+use media::{Command, Event, Seat, Side, Sound, StreamKey, Voice};
 use media_io::Pump;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Samples in a packet: 20 ms of G.711.
+const FRAME: usize = 160;
 
 /// The end of every wait in these tests.
 const PATIENCE: Duration = Duration::from_secs(10);
