@@ -1,7 +1,8 @@
-//! The console in headless Chromium: two people sign in by links, call each other, and read what was said.
+//! The console in headless Chromium: two people sign in by links, call each other, hear each other's tones (measured in
+//! the pages), hold, press keys, and read what was said.
 //!
 //! What the pages do stands in `console/`; their words tell how far they got. Pictures of them stay below the target
-//! folder. Sound between browsers is not part of this.
+//! folder.
 
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
@@ -30,7 +31,7 @@ fn link(server: &Server, user: &str) -> String {
 }
 
 #[test]
-fn two_people_sign_in_call_and_read_the_ladder() {
+fn two_people_sign_in_talk_and_read_the_ladder() {
     let _turn = turn();
     let host = Namespace::with_address();
     let server = Server::dev(&host, PHONES);
@@ -57,6 +58,9 @@ fn two_people_sign_in_call_and_read_the_ladder() {
         "came back",
         "ended Not reached · Decline",
         "listens true",
+        "both hear",
+        "held and back",
+        "keys",
         "ladder true",
         "fits true",
         "complaints []",

@@ -1,5 +1,7 @@
 // Two people on the console's phone. Prints `step: WORDS` as they get on; the test reads them.
 // Words: folder for profiles, folder for pictures, two sign-in links.
+import { writeFileSync } from "node:fs";
+
 import { Browser } from "./chromium.mjs";
 
 const [, , profiles, pictures, first, second] = process.argv;
@@ -7,14 +9,88 @@ const step = (words) => console.log(`step: ${words}`);
 const HOUSE = "document.querySelector('carillon-console')?.shadowRoot";
 const PHONE = `${HOUSE}?.querySelector('carillon-phone')`;
 const IN_PHONE = (query) => `${PHONE}?.shadowRoot.querySelector('${query}')`;
-const SOUND = ["--use-fake-device-for-media-stream"];
+/** What each says: its microphone is a file. Units: Hz. */
+const [LOW, HIGH] = [600, 1_500];
 
-const ada = new Browser(`${profiles}/ada`, SOUND);
-const ben = new Browser(`${profiles}/ben`, SOUND);
+/** Ten seconds of one tone, which the browser repeats. */
+function tone(file, pitch) {
+  const rate = 48_000;
+  const bytes = Buffer.alloc(44 + 20 * rate);
+  bytes.write("RIFF", 0);
+  bytes.writeUInt32LE(bytes.length - 8, 4);
+  bytes.write("WAVEfmt ", 8);
+  [[16, 16, 4], [20, 1, 2], [22, 1, 2], [24, rate, 4], [28, 2 * rate, 4], [32, 2, 2], [34, 16, 2]]
+    .forEach(([place, value, width]) => bytes.writeUIntLE(value, place, width));
+  bytes.write("data", 36);
+  bytes.writeUInt32LE(bytes.length - 44, 40);
+  for (let at = 0; at < 10 * rate; at++) {
+    bytes.writeInt16LE(Math.round(12_000 * Math.sin((2 * Math.PI * pitch * at) / rate)), 44 + 2 * at);
+  }
+  writeFileSync(file, bytes);
+  return `--use-file-for-fake-audio-capture=${file}`;
+}
+
+const SOUND = ["--use-fake-device-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns"];
+const ada = new Browser(`${profiles}/ada`, [...SOUND, tone(`${profiles}/low.wav`, LOW)]);
+const ben = new Browser(`${profiles}/ben`, [...SOUND, tone(`${profiles}/high.wav`, HIGH)]);
 
 /** Allows or forbids the microphone. */
 function microphone(browser, setting) {
   return browser.say("Browser.setPermission", { permission: { name: "microphone" }, setting });
+}
+
+/** In the page: resolves when what the first call hears has been this pitch, or silence, for half a second. */
+function hears(page, pitch) {
+  return page.run(`(async () => {
+    const phone = ${PHONE};
+    const context = new AudioContext();
+    const ear = new AnalyserNode(context, { fftSize: 8192 });
+    const call = phone.calls.find((call) => call.standing === "talking");
+    // On hold the stream has no track any more; what the connection receives is there all the same.
+    const heard = new MediaStream([call.connection.getReceivers()[0].track]);
+    context.createMediaStreamSource(heard).connect(ear);
+    const bins = new Float32Array(ear.frequencyBinCount);
+    const began = Date.now();
+    for (let row = 0; row < 5;) {
+      await new Promise((done) => setTimeout(done, 100));
+      ear.getFloatFrequencyData(bins);
+      const best = bins.reduce((best, level, bin) => (level > bins[best] ? bin : best), 0);
+      const found = bins[best] < -70 ? 0 : best * context.sampleRate / ear.fftSize;
+      row = Math.abs(found - ${pitch}) < 25 ? row + 1 : 0;
+      if (Date.now() - began > 30_000) throw new Error("heard " + found + " Hz at " + bins[best] + " dB and not ${pitch} Hz");
+    }
+    await context.close();
+  })()`);
+}
+
+/** A call with sound: heard, held, heard again, keys. */
+async function talk(caller, callee) {
+  await callee.until(`${PHONE}.calls.length === 0`, "a phone without calls");
+  await caller.until(`${PHONE}.calls.length === 0`, "a phone without calls");
+  for (const page of [caller, callee]) await page.run("localStorage.setItem('carillon.clean', 'no')");
+  await caller.run(`${PHONE}.call('1002')`);
+  await callee.until(IN_PHONE("#answer"), "a call that rings");
+  await callee.run(`${IN_PHONE("#answer")}.click()`);
+  for (const page of [caller, callee]) await page.until(IN_PHONE("#hold"), "a call that was taken");
+  await Promise.all([hears(caller, HIGH), hears(callee, LOW)]);
+  await caller.until(IN_PHONE(".figures"), "figures of quality");
+  await caller.shoot(`${pictures}/talking.png`);
+  step("both hear");
+  await caller.run(`${IN_PHONE("#hold")}.click()`);
+  await callee.until(`${PHONE}.calls[0].theyHold`, "being held");
+  await Promise.all([hears(caller, 0), hears(callee, 0)]);
+  await callee.shoot(`${pictures}/held.png`);
+  await caller.run(`${IN_PHONE("#hold")}.click()`);
+  await callee.until(`!${PHONE}.calls[0].theyHold`, "being taken back");
+  await Promise.all([hears(caller, HIGH), hears(callee, LOW)]);
+  step("held and back");
+  await caller.run(`${IN_PHONE("#keypad")}.click()`);
+  await caller.until(IN_PHONE(".key"), "keys");
+  await caller.run(`[...${PHONE}.shadowRoot.querySelectorAll('.key')].slice(4, 6).forEach((key) => key.click())`);
+  await callee.until(`${PHONE}.calls[0].keys === '56'`, "both keys");
+  step("keys");
+  await callee.run(`${IN_PHONE("#hangup")}.click()`);
+  await caller.until(`${PHONE}.calls[0]?.standing === 'ended'`, "the end of the talk");
 }
 
 async function run() {
@@ -60,9 +136,12 @@ async function run() {
   await callee.run(`${IN_PHONE("#hangup")}.click()`);
   await caller.until(`${PHONE}.calls.every((call) => call.standing === 'ended')`, "the end of the second call");
 
+  await microphone(ben, "granted");
+  await talk(caller, callee);
+
   const calls = `${HOUSE}.querySelector('carillon-calls')?.shadowRoot`;
   await caller.run("location.hash = '#/calls'");
-  await caller.until(`${calls}.querySelectorAll('nav a').length === 2`, "both calls");
+  await caller.until(`${calls}.querySelectorAll('nav a').length === 3`, "all calls");
   await caller.run(`[...${calls}.querySelectorAll('nav a')].at(-1).click()`);
   const ladder = `${calls}.querySelector('carillon-ladder')?.shadowRoot`;
   await caller.until(`${ladder}.querySelectorAll('li').length >= 8`, "a ladder");
