@@ -103,6 +103,12 @@ fn fits(pattern: &str, folder: &str) -> bool {
     }
 }
 
+/// As `cargo fuzz` marks its manifests.
+fn is_fuzz(manifest: &Table) -> bool {
+    let metadata = manifest.get("package").and_then(|package| package.get("metadata"));
+    metadata.and_then(|metadata| metadata.get("cargo-fuzz")).and_then(Value::as_bool) == Some(true)
+}
+
 impl House<'_> {
     fn find(&mut self, path: &str, line: usize, what: impl Into<String>) {
         self.findings.push(Finding::new(path, line, what));
@@ -120,6 +126,10 @@ impl House<'_> {
                     continue;
                 }
             };
+            // Targets of libFuzzer are a workspace of their own, for another compiler, and no part of the house.
+            if is_fuzz(&manifest) {
+                continue;
+            }
             let package = manifest.get("package").and_then(|package| package.get("name"));
             let name = package.and_then(Value::as_str).unwrap_or_default().to_owned();
             if let Some(other) = self.folders.insert(name.clone(), folder.to_owned()) {

@@ -14,6 +14,7 @@ pub mod ci;
 pub mod console;
 pub mod finding;
 pub mod floors;
+pub mod fuzz;
 pub mod install;
 pub mod licences;
 pub mod new_service;

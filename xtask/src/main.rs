@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use xtask::finding::judge;
 use xtask::tree::{Tree, root};
-use xtask::{bench, ci, console, floors, licences, new_service, reference};
+use xtask::{bench, ci, console, floors, fuzz, licences, new_service, reference};
 
 const USAGE: &str = "cargo xtask COMMAND
 
@@ -13,7 +13,8 @@ const USAGE: &str = "cargo xtask COMMAND
   test [WORDS]        install what is missing, run every test (WORDS go to cargo test)
   ci                  every check and every test, as before a merge
   console             install what is missing, build the console for the binary and for pages of others
-  bench NAME [WORDS]  measure: sip beside a peer, instructions alone (media, voice, cache and ptt are to come)
+  bench NAME [WORDS]  measure: sip beside a peer, media beside another, instructions and parser alone (voice, cache and ptt are to come)
+  fuzz [--for 30s]    the targets of libFuzzer, where a nightly compiler is at hand
   floors              manifests against the tables of ARCHITECTURE.md
   licences            outside crates against deny.toml
   new-service NAME    write the folder of a new room and its lines in the corridor
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("floors", []) => {
             Tree::read(&root()).and_then(|tree| judge("floors", floors::check(&tree)))
         }
+        ("fuzz", rest) => fuzz::fuzz(rest),
         ("licences", []) => licences::check().and_then(|findings| judge("licences", findings)),
         ("new-service", [name]) => new_service::write(name),
         ("reference", []) => reference::run(reference::Mode::Write, reference::Binary::Build),
