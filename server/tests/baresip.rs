@@ -66,7 +66,6 @@ impl House {
         assert!(record["talk_seconds"].as_u64() >= Some(SECONDS as u64), "{record}");
         self.server.ladder(call).assert_holds(&[
             "INVITE ",
-            "SIP/2.0 100",
             "INVITE ",
             "SIP/2.0 180",
             "SIP/2.0 200",

@@ -704,7 +704,10 @@ fn aims(
             }),
         })
     });
-    aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)
+    let mut aims = aims.collect::<Option<Vec<_>>>().ok_or(Refusal::BadDescription)?;
+    // It lives as long as its call, and most have one section: room for four more was reserved.
+    aims.shrink_to_fit();
+    Ok(aims)
 }
 
 /// The payload types of a section.

@@ -199,10 +199,13 @@ impl Participant {
             Some((param.attribute("pname")?.to_owned(), param.attribute("pval")?.to_owned()))
         };
         let text = |found: Option<&Element>, name| Some(found?.attribute(name)?.to_owned());
+        // What belongs to nothing says nothing: a name needs its identity, a parameter its target.
+        let (who, target_uri) = (element.text_of("identity"), text(target, "uri"));
+        let target = target.filter(|_| target_uri.is_some());
         Self {
-            identity: element.text_of("identity"),
-            display: text(identity, "display"),
-            target: text(target, "uri"),
+            display: who.as_ref().and_then(|_| text(identity, "display")),
+            identity: who,
+            target: target_uri,
             params: target
                 .map(|target| target.all("param").filter_map(param).collect())
                 .unwrap_or_default(),

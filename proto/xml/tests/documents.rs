@@ -262,6 +262,19 @@ fn summaries() {
     }
 }
 
+/// A name without an identity and a parameter without a target belong to nothing: they are left out when read, as they
+/// could not be written.
+#[test]
+fn what_belongs_to_nothing_is_left_out() {
+    let golden = String::from_utf8(golden("dialog-info.xml")).unwrap();
+    let bare = golden.replace("<d:target uri=", "<d:target uui=");
+    assert_ne!(golden, bare);
+    let read = DialogInfo::decode(bare.as_bytes()).unwrap();
+    let local = read.dialogs.first().and_then(|dialog| dialog.local.as_ref()).unwrap();
+    assert_eq!((local.target.as_ref(), local.params.len()), (None, 0));
+    assert_eq!(DialogInfo::decode(read.encode().as_bytes()), Ok(read));
+}
+
 #[test]
 fn what_a_document_must_have() {
     let reginfo = |inner: &str| {

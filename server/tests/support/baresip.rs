@@ -175,7 +175,7 @@ fn netstring(octets: &[u8]) -> Option<(&[u8], usize)> {
     (octets.len() > colon + 1 + length).then_some((text, colon + length + 2))
 }
 
-/// Without a jitter buffer, for the wire has no jitter: that of this phone measures a stream by the numbers of the one
+/// Its file and its ear have one rate, whatever the codec has. Without a jitter buffer, for the wire has no jitter: that of this phone measures a stream by the numbers of the one
 /// before it, so that after a transfer it plays nothing where the new sender happens to count lower.
 fn config(folder: &Path, port: u16, codecs: &[&str]) -> String {
     let (folder, door) = (folder.display(), port + 1);
@@ -194,6 +194,10 @@ fn config(folder: &Path, port: u16, codecs: &[&str]) -> String {
          audio_source aufile,{folder}/says.wav\n\
          audio_player aubridge,{port}\n\
          audio_alert aubridge,alert{port}\n\
+         ausrc_srate {RATE}\n\
+         ausrc_channels 1\n\
+         auplay_srate {RATE}\n\
+         auplay_channels 1\n\
          jitter_buffer_delay 0-0\n\
          sip_listen {PHONES}:{port}\n"
     )

@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(kept.cseq().unwrap().number, 1);
         assert_eq!(kept.first_named("x-own"), Some(&b"7"[..]));
         same(&Head::decode(head.bytes()).unwrap());
-        same(&message.head_without(Name::Other));
+        same(&kept.head_without(Name::Other));
         assert!(Head::default().message().is_none());
     }
 
