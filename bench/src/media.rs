@@ -4,8 +4,8 @@
 //! Rules       One relay runs at a time, fresh for each rate. The same packets without a relay come first: what they take
 //!             is the load's own, and is taken off the delay of each relay. Packets are spread over each 20 ms as phones
 //!             spread them.
-//! Limits      [`RATES`], a span for each, [`LATE_MAX`] for what is still on its way.
-//! Not here    How calls are set up ([`door`]), mixing and transcoding.
+//! Limits      `RATES`, a span for each, `LATE_MAX` for what is still on its way.
+//! Not here    How calls are set up (`door`), mixing and transcoding.
 //! Spec        RFC 3550 §5.1, RFC 3551 §4.5.14 (20 ms of G.711).
 
 mod door;

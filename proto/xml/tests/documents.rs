@@ -266,7 +266,7 @@ fn summaries() {
 /// could not be written.
 #[test]
 fn what_belongs_to_nothing_is_left_out() {
-    let golden = String::from_utf8(golden("dialog-info.xml")).unwrap();
+    let golden = String::from_utf8(golden("dialog-info")).unwrap();
     let bare = golden.replace("<d:target uri=", "<d:target uui=");
     assert_ne!(golden, bare);
     let read = DialogInfo::decode(bare.as_bytes()).unwrap();
