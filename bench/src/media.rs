@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::peers::{Peer, Running};
+use crate::tally::median;
 use door::Door;
 use stream::{Flood, Streams};
 
@@ -135,11 +136,6 @@ impl Running {
     fn speaks_sip(&self) -> bool {
         self.admin.is_some()
     }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// Ours divided by the peer's, for each rate.

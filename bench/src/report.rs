@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::knee::Step;
 use crate::sip::{Figures, Series};
-use crate::tally::Tally;
+use crate::tally::{self, Tally};
 
 /// One line while the run goes on.
 pub fn print_step(what: &str, step: &Step) {
@@ -50,9 +50,7 @@ fn millis(tally: &Tally, percent: f64) -> f64 {
 
 /// The middle one of what `figure` gives for each step.
 fn median(steps: &[Step], figure: impl Fn(&Step) -> f64) -> Option<f64> {
-    let mut all: Vec<f64> = steps.iter().map(figure).collect();
-    all.sort_by(f64::total_cmp);
-    all.get(all.len() / 2).copied()
+    tally::median(steps.iter().map(figure).collect())
 }
 
 /// One table for calls, one for registrations, one for memory.

@@ -30,6 +30,21 @@ pub struct Tally {
     pub own: Duration,
 }
 
+/// The time, of these in microseconds, that `percent` of them did not exceed; none of nothing.
+pub fn quantile(times: &[u32], percent: f64) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    let micros = sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default();
+    Duration::from_micros(micros.into())
+}
+
+/// The middle one.
+pub fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
+}
+
 impl Tally {
     /// Notes a message that breaks the protocol.
     pub fn note_wrong(&mut self, why: &str, bytes: &[u8]) {
@@ -52,11 +67,7 @@ impl Tally {
 
     /// The time that `percent` of the units did not exceed.
     pub fn quantile(&self, percent: f64) -> Duration {
-        let mut sorted = self.setup.clone();
-        sorted.sort_unstable();
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
-        let micros = sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default();
-        Duration::from_micros(micros.into())
+        quantile(&self.setup, percent)
     }
 
     /// All units that failed in any way.

@@ -63,8 +63,8 @@ impl Drop for Disk {
     }
 }
 
-/// Sends a REGISTER, with a proof if it is asked for; the answer to it.
-fn try_register(phone: &mut Raw, user: &str) -> Heard {
+/// What a registration of `user` asks, for `work` to send.
+fn registering<T>(phone: &mut Raw, user: &str, work: impl FnOnce(&mut Raw, &Ask<'_>) -> T) -> T {
     let (uri, address) = (format!("sip:{DOMAIN}"), format!("<sip:{user}@{DOMAIN}>"));
     let call_id = format!("full-{}", phone.own.port());
     let ask = Ask {
@@ -76,9 +76,12 @@ fn try_register(phone: &mut Raw, user: &str) -> Heard {
         more: "Expires: 600\r\n",
         body: "",
     };
-    let first = phone.ask(&ask);
-    let Some(proof) = credentials(&first, &ask, user, PASSWORD) else { return first };
-    phone.ask(&Ask { more: &format!("{}{proof}", ask.more), ..ask.clone() })
+    work(phone, &ask)
+}
+
+/// Sends a REGISTER, with a proof if it is asked for; the answer to it.
+fn try_register(phone: &mut Raw, user: &str) -> Heard {
+    registering(phone, user, |phone, ask| phone.ask_as(ask, user, PASSWORD))
 }
 
 /// Alice would like to speak with Bert.
@@ -213,22 +216,14 @@ fn calls_go_on_while_the_database_is_locked_and_records_catch_up_once() {
 /// The answer to a registration that may get none; 0 then.
 fn may_register(phone: &mut Raw, user: &str) -> u16 {
     const PATIENCE: Duration = Duration::from_secs(1);
-    let (uri, address) = (format!("sip:{DOMAIN}"), format!("<sip:{user}@{DOMAIN}>"));
-    let call_id = format!("unsure-{}", phone.own.port());
-    let ask = Ask {
-        method: "REGISTER",
-        uri: &uri,
-        from: &format!("{address};tag=1"),
-        to: &address,
-        call_id: &call_id,
-        more: "Expires: 600\r\n",
-        body: "",
-    };
-    let first = phone.ask(&ask);
-    let Some(proof) = credentials(&first, &ask, user, PASSWORD) else { return first.status() };
-    let text = phone.text(&Ask { more: &format!("{}{proof}", ask.more), ..ask.clone() });
-    phone.send(&text);
-    phone.hear_within(PATIENCE, |heard| heard.status() >= 200).map_or(0, |heard| heard.status())
+    registering(phone, user, |phone, ask| {
+        let first = phone.ask(ask);
+        let Some(proof) = credentials(&first, ask, user, PASSWORD) else { return first.status() };
+        let text = phone.text(&Ask { more: &format!("{}{proof}", ask.more), ..ask.clone() });
+        phone.send(&text);
+        let answer = phone.hear_within(PATIENCE, |heard| heard.status() >= 200);
+        answer.map_or(0, |heard| heard.status())
+    })
 }
 
 fn metrics(drill: &Drill) -> String {

@@ -9,6 +9,7 @@ use net::udp::{Batch, Outbox, Udp};
 use net::wake::Waker;
 
 use super::LATE_MAX;
+use crate::tally::quantile;
 
 /// Milliseconds of sound in a packet: as many turns has the wheel on which the calls are spread.
 const SPREAD: usize = 20;
@@ -33,11 +34,7 @@ pub struct Flood {
 impl Flood {
     /// The delay that `percent` of the packets did not exceed.
     pub fn quantile(&self, percent: f64) -> Duration {
-        let mut sorted = self.delays.clone();
-        sorted.sort_unstable();
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
-        let micros = sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default();
-        Duration::from_micros(micros.into())
+        quantile(&self.delays, percent)
     }
 
     /// Packets of a million that did not come.
