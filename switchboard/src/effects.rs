@@ -1,32 +1,30 @@
 //! What a room may ask for. Nothing here waits: answers come by ticket, events by the owner's door.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use sip::{Message, Name};
 use types::{
-    BridgeId, CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, Secret, SessionId, Slot,
-    UnixTime, tagged,
+    CallId, Flow, Instant, LegId, Refuse, Rng, Seconds, Secret, SessionId, Slot, UnixTime, tagged,
 };
 
 use crate::binding::binding_key;
 use crate::core::{Core, Keys};
 use crate::directory::{Binding, Device, Directory, Known, User};
 use crate::group::{Deed, Speaker};
-use crate::input::{ApiRequest, ApiResponse, EventLine, EventText, Mail, Output, Ticket};
+use crate::input::{ApiRequest, ApiResponse, Mail, Output, Ticket};
 use crate::ladder::Lane;
-use crate::leg::{InvitePlan, LegCommand};
 use crate::leg_run::SERVER;
 use crate::lines::{Allowance, Line};
 use crate::notice::{Notice, Reach};
 use crate::requests::{Login, RequestPlan};
 use crate::route::{Change, Trunk};
 use crate::seal;
-use crate::service::{Attachment, LegPlan, RequestId, Service};
-use crate::store::{Batch, Durability, Entry, Query, kinds};
+use crate::service::{RequestId, Service};
+use crate::store::{Durability, Entry, kinds};
 use crate::subscription::{SubscriptionState, Terms};
-use crate::timers::Reason;
+
+mod asks;
+mod legs;
 
 /// A room's place on the corridor; `None` while it speaks itself.
 pub(crate) type Rooms = [Option<Box<dyn Service>>];
@@ -201,86 +199,6 @@ impl Effects<'_> {
     /// The ladder of a call that lives here.
     pub fn ladder_of(&self, call: CallId) -> Vec<crate::ladder::Line> {
         self.core.ladder.of(call)
-    }
-}
-
-/// Store, providers, pictures, timers.
-impl Effects<'_> {
-    /// A change of the database; `on_reply` gets `Reply::Written`.
-    pub fn write(&mut self, batch: Batch) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        self.core.out.list.push(Output::Write { ticket, batch });
-        ticket
-    }
-
-    /// A question to the database; `on_reply` gets `Reply::Rows`.
-    pub fn load(&mut self, query: Query) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        self.core.out.list.push(Output::Load { ticket, query });
-        ticket
-    }
-
-    /// A push; `on_reply` gets `Reply::Push`.
-    pub fn push(&mut self, delivery: pns::Delivery) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        let after = self.core.after;
-        let delivery = Box::new(delivery);
-        self.core.out.list.push(Output::Deliver { ticket, delivery, after });
-        ticket
-    }
-
-    /// A picture in our sizes; `on_reply` gets `Reply::Picture`.
-    pub fn render(&mut self, bytes: Vec<u8>, content_type: &str) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        let content_type = content_type.to_owned();
-        self.core.out.list.push(Output::Render { ticket, bytes, content_type });
-        ticket
-    }
-
-    /// Wakes this room at `at` with `on_timer`.
-    pub fn set_timer(&mut self, at: Instant) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        self.core.timers.push(at, Reason::Room(ticket));
-        ticket
-    }
-
-    /// The timer is not wanted any more.
-    pub fn cancel_timer(&mut self, ticket: Ticket) {
-        self.core.tickets.remove(&ticket);
-    }
-
-    /// Says whether a part of this room is ready; `fault`: why not.
-    pub fn part(&mut self, name: &'static str, fault: Option<&'static str>) {
-        match fault {
-            Some(_) => self.core.reading.insert(name),
-            None => self.core.reading.remove(name),
-        };
-        self.core.out.list.push(Output::Part { name, fault });
-    }
-
-    /// A line of the ordered event log.
-    pub fn event(
-        &mut self,
-        kind: impl Into<Cow<'static, str>>,
-        subject: &str,
-        data: &serde_json::Value,
-    ) {
-        self.event_line(kind.into(), subject.to_owned(), EventText::Text(data.to_string()));
-    }
-
-    /// The same, its data made by who reads it: for what happens with every call.
-    pub fn event_later(
-        &mut self,
-        kind: &'static str,
-        subject: String,
-        data: impl Fn() -> serde_json::Value + Send + Sync + 'static,
-    ) {
-        self.event_line(kind.into(), subject, EventText::Later(Arc::new(data)));
-    }
-
-    fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventText) {
-        let line = EventLine { kind, subject, time: self.core.clock.unix, data };
-        self.core.out.list.push(Output::Event(line));
     }
 }
 
@@ -617,159 +535,6 @@ impl Effects<'_> {
     /// a restart may leave some out.
     pub fn version(&self, session: SessionId) -> u32 {
         self.core.notify_version(session)
-    }
-}
-
-/// Legs and media.
-impl Effects<'_> {
-    /// The id of a new session on a slot.
-    pub fn session_id(&mut self, slot: Slot) -> SessionId {
-        SessionId::mint(slot, &mut self.core.rng)
-    }
-
-    /// A tag of ours on a slot.
-    pub fn tag(&mut self, slot: Slot) -> String {
-        String::from_utf8_lossy(&self.core.tag(slot).0).into_owned()
-    }
-
-    /// A Call-ID of ours: a UUID whose first octet names the slot.
-    pub fn call_id(&mut self, slot: Slot) -> String {
-        self.core.new_call_id(slot)
-    }
-
-    /// Tells a leg of this session what to do.
-    pub fn leg(&mut self, session: SessionId, leg: LegId, command: LegCommand) {
-        let slot = leg.slot();
-        if self.core.hosts(slot) {
-            self.core.leg_command(leg, session, command);
-        } else {
-            self.core.mail(slot, Mail::Command { leg, from: session, command });
-        }
-    }
-
-    /// Asks which leg has a dialog, by our tag and the far end's; `on_reply` gets `Reply::Found`.
-    ///
-    /// Spec: RFC 3891 §3
-    pub fn find(
-        &mut self,
-        session: SessionId,
-        call_id: &[u8],
-        local: &[u8],
-        remote: &[u8],
-    ) -> Ticket {
-        let ticket = self.core.ticket(self.room);
-        let slot = crate::transactions::Tag::slot(local);
-        let (call_id, local, remote) = (call_id.to_vec(), local.to_vec(), remote.to_vec());
-        match slot {
-            Some(slot) => {
-                let mail = Mail::Find { call_id, local, remote, session, ticket };
-                self.core.mail(slot, mail);
-            }
-            // No tag of ours: there is no such dialog.
-            None => self.core.mail(session.slot(), Mail::Found { ticket, session, found: None }),
-        }
-        ticket
-    }
-
-    /// What the far end of a leg described last; `None` when it lives on another shard, or a restart lost it.
-    pub fn described(&self, leg: LegId) -> Option<Vec<u8>> {
-        self.core.legs.get(&leg)?.sdp.clone()
-    }
-
-    /// Who is at the far end of a leg that lives here: the address without brackets, and where it is.
-    pub fn peer_of(&self, leg: LegId) -> Option<(String, Flow)> {
-        let leg = self.core.legs.get(&leg)?;
-        let dialog = leg.dialog.as_ref()?;
-        Some((String::from_utf8_lossy(dialog.remote_uri()).into_owned(), leg.flow))
-    }
-
-    /// How long sessions last without a refresh; for the room that has the setting.
-    pub fn set_session_expires(&mut self, interval: Seconds) {
-        self.core.session_expires = interval.max(crate::leg_watch::INTERVAL_MIN);
-    }
-
-    /// Calls somebody: a new leg of this session, on the session's slot.
-    pub fn invite(&mut self, plan: InvitePlan) -> LegId {
-        let session = plan.session;
-        let leg = LegId::mint(session.slot(), &mut self.core.rng);
-        self.leg(session, leg, LegCommand::Invite(Box::new(plan)));
-        leg
-    }
-
-    /// Asks all other rooms what they add to a planned leg.
-    pub fn attachments(&mut self, plan: &LegPlan<'_>) -> Vec<Attachment> {
-        let mut found = Vec::new();
-        for place in 0..self.rooms.len() {
-            let Some(mut room) = self.rooms.get_mut(place).and_then(Option::take) else { continue };
-            let mut effects =
-                Effects { core: &mut *self.core, rooms: &mut *self.rooms, room: place };
-            found.extend(room.attach(plan, &mut effects));
-            if let Some(home) = self.rooms.get_mut(place) {
-                *home = Some(room);
-            }
-        }
-        found
-    }
-
-    /// A new bridge of this session.
-    pub fn bridge(&mut self, session: SessionId) -> BridgeId {
-        let bridge = BridgeId::mint(session.slot(), &mut self.core.rng);
-        self.core.bridges.insert(bridge, session);
-        bridge
-    }
-
-    /// A bridge that comes back after a restart, with its ports.
-    pub fn claim(&mut self, session: SessionId, bridge: BridgeId, ports: &[u16]) {
-        self.core.bridges.insert(bridge, session);
-        for port in ports {
-            self.core.ports.claim(*port);
-            self.core.ports_taken.insert(*port, self.room);
-        }
-    }
-
-    /// Two free RTP ports, for both sides of a stream; `None` when the range is used up.
-    pub fn ports(&mut self) -> Option<[u16; 2]> {
-        let first = self.core.ports.take()?;
-        match self.core.ports.take() {
-            Some(second) => {
-                self.core.ports_taken.extend([(first, self.room), (second, self.room)]);
-                Some([first, second])
-            }
-            None => {
-                self.core.ports.give_back(first, self.core.clock.now);
-                None
-            }
-        }
-    }
-
-    /// One free RTP port, for a leg that takes part in a mix.
-    pub fn port(&mut self) -> Option<u16> {
-        let port = self.core.ports.take()?;
-        self.core.ports_taken.insert(port, self.room);
-        Some(port)
-    }
-
-    /// Ports that are not used any more.
-    pub fn give_back(&mut self, ports: &[u16]) {
-        for port in ports {
-            self.core.ports_taken.remove(port);
-            self.core.ports.give_back(*port, self.core.clock.now);
-        }
-    }
-
-    /// Ports that another program holds.
-    pub fn spoil(&mut self, ports: &[u16]) {
-        for port in ports {
-            self.core.ports.spoil(*port, self.core.clock.now);
-        }
-    }
-
-    /// A command to the pump.
-    pub fn media(&mut self, command: media::Command) {
-        if let media::Command::Close { bridge } = &command {
-            self.core.bridges.remove(bridge);
-        }
-        self.core.out.list.push(Output::Media(command));
     }
 }
 

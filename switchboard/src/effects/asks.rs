@@ -1,0 +1,91 @@
+//! What a room asks of the outside: the store, providers of pushes, pictures, timers, the event log.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use types::Instant;
+
+use super::Effects;
+use crate::input::{EventLine, EventText, Output, Ticket};
+use crate::store::{Batch, Query};
+use crate::timers::Reason;
+
+/// Store, providers, pictures, timers.
+impl Effects<'_> {
+    /// A change of the database; `on_reply` gets `Reply::Written`.
+    pub fn write(&mut self, batch: Batch) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Write { ticket, batch });
+        ticket
+    }
+
+    /// A question to the database; `on_reply` gets `Reply::Rows`.
+    pub fn load(&mut self, query: Query) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Load { ticket, query });
+        ticket
+    }
+
+    /// A push; `on_reply` gets `Reply::Push`.
+    pub fn push(&mut self, delivery: pns::Delivery) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let after = self.core.after;
+        let delivery = Box::new(delivery);
+        self.core.out.list.push(Output::Deliver { ticket, delivery, after });
+        ticket
+    }
+
+    /// A picture in our sizes; `on_reply` gets `Reply::Picture`.
+    pub fn render(&mut self, bytes: Vec<u8>, content_type: &str) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let content_type = content_type.to_owned();
+        self.core.out.list.push(Output::Render { ticket, bytes, content_type });
+        ticket
+    }
+
+    /// Wakes this room at `at` with `on_timer`.
+    pub fn set_timer(&mut self, at: Instant) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.timers.push(at, Reason::Room(ticket));
+        ticket
+    }
+
+    /// The timer is not wanted any more.
+    pub fn cancel_timer(&mut self, ticket: Ticket) {
+        self.core.tickets.remove(&ticket);
+    }
+
+    /// Says whether a part of this room is ready; `fault`: why not.
+    pub fn part(&mut self, name: &'static str, fault: Option<&'static str>) {
+        match fault {
+            Some(_) => self.core.reading.insert(name),
+            None => self.core.reading.remove(name),
+        };
+        self.core.out.list.push(Output::Part { name, fault });
+    }
+
+    /// A line of the ordered event log.
+    pub fn event(
+        &mut self,
+        kind: impl Into<Cow<'static, str>>,
+        subject: &str,
+        data: &serde_json::Value,
+    ) {
+        self.event_line(kind.into(), subject.to_owned(), EventText::Text(data.to_string()));
+    }
+
+    /// The same, its data made by who reads it: for what happens with every call.
+    pub fn event_later(
+        &mut self,
+        kind: &'static str,
+        subject: String,
+        data: impl Fn() -> serde_json::Value + Send + Sync + 'static,
+    ) {
+        self.event_line(kind.into(), subject, EventText::Later(Arc::new(data)));
+    }
+
+    fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventText) {
+        let line = EventLine { kind, subject, time: self.core.clock.unix, data };
+        self.core.out.list.push(Output::Event(line));
+    }
+}
