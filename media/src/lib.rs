@@ -26,6 +26,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod clip;
 mod codec;
 pub mod dtmf;
 mod engine;
@@ -47,6 +48,7 @@ mod trail;
 mod webrtc;
 mod words;
 
+pub use clip::{ClipId, TapId};
 pub use codec::{
     Codec, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX, Rate,
     Sound,

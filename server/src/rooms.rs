@@ -29,6 +29,7 @@ pub fn project(entry: &Entry) -> Vec<Statement> {
 pub fn refusals() -> Vec<&'static RefusalRow> {
     let rooms = manifests().into_iter().flat_map(|room| room.refusals);
     let mut all: Vec<_> = [
+        switchboard::clip::ROWS,
         switchboard::pair::ROWS,
         switchboard::refusal::ROWS,
         switchboard::route::ROWS,

@@ -147,6 +147,7 @@ impl Host {
                 | Output::Media(_)
                 | Output::Event(_)
                 | Output::Part { .. }
+                | Output::Sound(_)
                 | Output::Suspect { .. }
                 | Output::Crashed { .. } => None,
             };

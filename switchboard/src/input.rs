@@ -182,6 +182,8 @@ pub enum Output {
         /// `None` when it is ready, else why not.
         fault: Option<&'static str>,
     },
+    /// Clips and recordings.
+    Sound(crate::clip::SoundOrder),
     /// Somebody tried in vain what no good phone does; for the log, at most once a second for each source.
     Suspect {
         /// From where.
@@ -241,6 +243,8 @@ pub struct Found {
 /// Answers to tickets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// A clip that can be played, or why not.
+    Clip(Result<crate::clip::ClipFact, crate::clip::SoundFault>),
     /// The dialog that was asked for.
     Found(Option<Found>),
     /// The binding list of a user, from the slot that keeps it.
@@ -249,6 +253,8 @@ pub enum Reply {
     Picture(Result<Picture, String>),
     /// What the push provider said.
     Push(pns::Outcome),
+    /// A recording that has ended, or why there is none.
+    Recorded(Result<crate::clip::RecordedFact, crate::clip::SoundFault>),
     /// Where a name leads, best first; or why nowhere.
     Resolved(Result<Vec<crate::hop::Hop>, String>),
     /// What became of a request of the room's.

@@ -11,6 +11,7 @@
 
 mod binding;
 mod browser;
+pub mod clip;
 mod core;
 pub mod directory;
 mod effects;
@@ -64,6 +65,9 @@ mod transactions;
 pub mod unsent;
 
 pub use crate::core::{Config, Core, Door, Keys, Listener};
+pub use clip::{
+    ClipFact, ClipSource, RecordEnd, RecordFormat, RecordedFact, Recording, SoundFault, SoundOrder,
+};
 pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
 pub use hop::{Hop, Question};

@@ -17,7 +17,7 @@ use push_io::Sender;
 use store::Store;
 use switchboard::input::{EventLine, Picture};
 use switchboard::store::{Batch, Query, StoreFault};
-use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, Ticket};
+use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, SoundFault, SoundOrder, Ticket};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use types::{Flow, Rng, Transport};
@@ -147,6 +147,21 @@ impl Doors {
             asked.answer(Reply::Picture(kept.and_then(|rendered| keep(&blobs, rendered))));
         };
         self.pictures.render(bytes, content_type, Box::new(done));
+    }
+
+    pub fn sound(&self, shard: usize, order: SoundOrder) {
+        match order {
+            SoundOrder::Clip { ticket, .. } => {
+                self.refuse(shard, ticket, Reply::Clip(Err(SoundFault::Busy)));
+            }
+            SoundOrder::Record { ticket, .. } | SoundOrder::Recovered { ticket, .. } => {
+                self.refuse(shard, ticket, Reply::Recorded(Err(SoundFault::Busy)));
+            }
+            SoundOrder::Finish(_)
+            | SoundOrder::Forget { .. }
+            | SoundOrder::Pause(_)
+            | SoundOrder::Resume(_) => (),
+        }
     }
 
     pub fn deliver(&self, shard: usize, ticket: Ticket, delivery: pns::Delivery) {

@@ -370,6 +370,7 @@ impl Loop {
                 | Output::Render { .. }
                 | Output::Resolve { .. }
                 | Output::Save { .. }
+                | Output::Sound(_)
                 | Output::Suspect { .. }
                 | Output::Write { .. } => (None, None, false),
             };
@@ -556,6 +557,7 @@ impl Loop {
             // Appended before.
             Output::Save { .. } => (),
             Output::Send { flow, .. } => self.send(flow, bytes),
+            Output::Sound(order) => self.doors.sound(index, order),
             Output::Suspect { flow, what, times } => {
                 let transport = flow.transport.param();
                 tracing::info!(source = %flow.remote, transport, what, times, "sip_suspect");

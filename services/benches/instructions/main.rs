@@ -175,6 +175,7 @@ impl Load {
                 | Output::Render { .. }
                 | Output::Resolve { .. }
                 | Output::Save { .. }
+                | Output::Sound(_)
                 | Output::Suspect { .. } => (),
             }
         }

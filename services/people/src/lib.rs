@@ -321,10 +321,12 @@ impl Service for Room {
             // No other answer fits a question of ours.
             (
                 _,
-                Reply::Found(_)
+                Reply::Clip(_)
+                | Reply::Found(_)
                 | Reply::Located(_)
                 | Reply::Picture(_)
                 | Reply::Push(_)
+                | Reply::Recorded(_)
                 | Reply::Resolved(_)
                 | Reply::Response(_)
                 | Reply::Rows(_)

@@ -1,5 +1,7 @@
 //! The node in the fake world: its shards, its log, its store, and what they put out.
 
+use switchboard::{SoundFault, SoundOrder, Ticket};
+
 use super::*;
 
 /// The server's side.
@@ -131,6 +133,12 @@ impl World {
                 let reply = Reply::Picture(Ok(picture));
                 let delay = self.micros(30_000);
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });
+            }
+            Output::Sound(order) => {
+                if let Some((ticket, reply)) = heard(order) {
+                    let delay = self.micros(30_000);
+                    self.after(delay, Happening::Reply { run, shard, ticket, reply });
+                }
             }
             Output::Deliver { ticket, delivery, .. } => {
                 let fate = self.providers.deliver(&delivery, &mut self.rng);
@@ -354,5 +362,27 @@ impl World {
             }
             Asked::Reply => (),
         }
+    }
+}
+
+/// Every clip is two seconds long; nothing is recorded in this world.
+fn heard(order: SoundOrder) -> Option<(Ticket, Reply)> {
+    match order {
+        SoundOrder::Clip { ticket, .. } => {
+            let (id, length) = (media::ClipId(1), Duration::from_secs(2));
+            let address = format!("/media/{}.wav", "0".repeat(64));
+            let fact = switchboard::ClipFact { id, length, address, octets: 32_044 };
+            Some((ticket, Reply::Clip(Ok(fact))))
+        }
+        SoundOrder::Record { ticket, .. } => {
+            Some((ticket, Reply::Recorded(Err(SoundFault::Store))))
+        }
+        SoundOrder::Recovered { ticket, .. } => {
+            Some((ticket, Reply::Recorded(Err(SoundFault::Missing))))
+        }
+        SoundOrder::Finish(_)
+        | SoundOrder::Forget { .. }
+        | SoundOrder::Pause(_)
+        | SoundOrder::Resume(_) => None,
     }
 }

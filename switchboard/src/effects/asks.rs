@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use media::TapId;
 use types::Instant;
 
 use super::Effects;
+use crate::clip::{ClipSource, Recording, SoundOrder};
 use crate::input::{EventLine, EventText, Output, Ticket};
 use crate::store::{Batch, Query};
 use crate::timers::Reason;
@@ -87,5 +89,53 @@ impl Effects<'_> {
     fn event_line(&mut self, kind: Cow<'static, str>, subject: String, data: EventText) {
         let line = EventLine { kind, subject, time: self.core.clock.unix, data };
         self.core.out.list.push(Output::Event(line));
+    }
+}
+
+/// Clips and recordings.
+impl Effects<'_> {
+    /// A clip that can be played; `on_reply` gets `Reply::Clip`.
+    pub fn clip(&mut self, source: ClipSource) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.sound(SoundOrder::Clip { ticket, source });
+        ticket
+    }
+
+    /// Deletes what is kept of a clip or a recording, by the hash of its file.
+    pub fn forget_sound(&mut self, hash: &str) {
+        self.sound(SoundOrder::Forget { hash: hash.to_owned() });
+    }
+
+    /// Records what a tap hears; `on_reply` gets `Reply::Recorded`, once, when it has ended.
+    pub fn record(&mut self, recording: Recording) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.sound(SoundOrder::Record { ticket, recording });
+        ticket
+    }
+
+    /// What comes from now on is left out.
+    pub fn pause_recording(&mut self, tap: TapId) {
+        self.sound(SoundOrder::Pause(tap));
+    }
+
+    /// What was paused goes on.
+    pub fn resume_recording(&mut self, tap: TapId) {
+        self.sound(SoundOrder::Resume(tap));
+    }
+
+    /// The end; the ticket of [`record`](Self::record) is answered.
+    pub fn finish_recording(&mut self, tap: TapId) {
+        self.sound(SoundOrder::Finish(tap));
+    }
+
+    /// What became of a recording that an earlier process did not end; `on_reply` gets `Reply::Recorded`.
+    pub fn recovered_recording(&mut self, name: &str) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.sound(SoundOrder::Recovered { ticket, name: name.to_owned() });
+        ticket
+    }
+
+    fn sound(&mut self, order: SoundOrder) {
+        self.core.out.list.push(Output::Sound(order));
     }
 }
