@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// Octets; a larger file is known by name only.
 pub const FILE_MAX: u64 = 1 << 20;
 
-/// Folders that are made, not written.
+/// Folders that are made, not written; `.git` is a file where the tree is one of several (`git worktree`).
 const MADE: [&str; 6] = [".git", "__pycache__", "carillon-data", "dist", "node_modules", "target"];
 
 /// Paths from the root, with `/`, and the text of each; empty where it is no text.
@@ -35,10 +35,11 @@ impl Tree {
                 let entry = entry?;
                 let (name, kind) = (entry.file_name(), entry.file_type()?);
                 let path = entry.path();
+                if MADE.iter().any(|made| name == *made) {
+                    continue;
+                }
                 if kind.is_dir() {
-                    if !MADE.iter().any(|made| name == *made) {
-                        folders.push(path);
-                    }
+                    folders.push(path);
                 } else if kind.is_file() && !name.to_string_lossy().ends_with(".log") {
                     let text = if entry.metadata()?.len() > FILE_MAX {
                         String::new()
