@@ -81,6 +81,32 @@ fn the_environment_wins_and_is_named() {
 }
 
 #[test]
+fn a_call_document_is_checked_with_carets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("voice.xml");
+    let text = path.to_str().unwrap();
+    let inner = |inner: &str| format!("<Response>\n  {inner}\n</Response>\n");
+    for (document, code, shown) in [
+        (inner("<Say>Hi</Say>"), 0, "No complaint."),
+        (
+            inner("<Gater numDigits=\"1\"/>"),
+            1,
+            ":2:4  12200  <Gater> is not a verb. Did you mean <Gather>?",
+        ),
+        (inner("<Gater/>"), 1, "   2 |   <Gater/>\n     |    ^^^^^\n"),
+        (inner("<Say>"), 2, "12100"),
+        ("a".repeat(70_000), 2, "11750"),
+    ] {
+        fs::write(&path, document).unwrap();
+        let output = run(&["twiml", "check", text]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(shown), "{said}");
+    }
+    assert_eq!(run(&["twiml", "check", "no-such-file"]).status.code(), Some(2));
+}
+
+#[test]
 fn help_knows_codes_and_numbers() {
     for asked in ["switchboard.draining", "CAR-1001", "1001"] {
         let output = run(&["help", asked]);

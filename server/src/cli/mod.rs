@@ -8,6 +8,7 @@ mod reference;
 mod route;
 mod store;
 mod trace;
+mod twiml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,9 @@ enum Command {
     Store(store::StoreCommand),
     /// What was said in a call: the newest calls, the ladder of one, or one message whole.
     Trace(Box<trace::TraceArguments>),
+    /// Documents that say what happens to a call.
+    #[command(subcommand)]
+    Twiml(twiml::TwimlCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => role::serve(arguments),
         Command::Store(command) => store::main(command),
         Command::Trace(arguments) => trace::main(*arguments),
+        Command::Twiml(command) => twiml::main(&command),
     }
 }
 

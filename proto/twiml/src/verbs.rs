@@ -1,0 +1,428 @@
+//! The program of a document: its verbs in order, with their defaults.
+
+use std::time::Duration;
+
+use crate::check::{TARGETS_MAX, is_number, is_verb};
+use crate::finding::Place;
+use crate::schema::shape;
+use crate::tree::{Element, Node};
+
+/// A document that can run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// Its verbs in order.
+    pub steps: Vec<Step>,
+}
+
+/// One verb and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub verb: Verb,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// What a document can say. The vendor's other verbs are refused when it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reach somebody, and bridge.
+    Dial(Box<Dial>),
+    /// Collect keys.
+    Gather(Box<Gather>),
+    /// End the call.
+    Hangup,
+    /// Wait.
+    Pause(Duration),
+    /// Play a clip or keys.
+    Play(Play),
+    /// Record the caller.
+    Record(Box<Record>),
+    /// Go on with another document.
+    Redirect(Hook),
+    /// Refuse the call, if it was not answered.
+    Reject {
+        /// Say that we are busy.
+        busy: bool,
+    },
+    /// Speak.
+    Say(Say),
+}
+
+/// How to ask an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Parameters in the address.
+    Get,
+    /// Parameters in the body.
+    #[default]
+    Post,
+}
+
+/// Where to ask an app, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hook {
+    /// As written; relative to the current document; empty is that document.
+    pub url: String,
+    /// How.
+    pub method: Method,
+}
+
+/// Text to speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Say {
+    /// What, without marks.
+    pub text: String,
+    /// Who speaks.
+    pub voice: String,
+    /// The language's tag.
+    pub language: String,
+    /// How often; 0 without end.
+    pub times: u32,
+}
+
+/// Sound to play.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// What.
+    pub sound: Sound,
+    /// How often; 0 without end.
+    pub times: u32,
+}
+
+/// What is played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// Keys, with `w` for half a second and `W` for one.
+    Keys(String),
+    /// A file at an address.
+    Url(String),
+}
+
+/// What `<Gather>` says while it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// Wait.
+    Pause(Duration),
+    /// Play.
+    Play(Play),
+    /// Speak.
+    Say(Say),
+}
+
+/// Collect keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Whether keys count.
+    pub keys: bool,
+    /// Whether speech counts.
+    pub speech: bool,
+    /// Where to say what was pressed; `None`: the current document.
+    pub action: Option<String>,
+    /// How.
+    pub method: Method,
+    /// How long to wait for the first key, and for each one more.
+    pub timeout: Duration,
+    /// The key that ends it.
+    pub finish_on: Option<char>,
+    /// How many keys are enough.
+    pub digits_max: Option<usize>,
+    /// Ask even when nobody pressed anything.
+    pub action_on_empty: bool,
+    /// What is said meanwhile.
+    pub prompts: Vec<Prompt>,
+}
+
+/// Record the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where to say what was recorded; `None`: the current document.
+    pub action: Option<String>,
+    /// How.
+    pub method: Method,
+    /// Silence that ends it; `None`: none does.
+    pub timeout: Option<Duration>,
+    /// Its longest.
+    pub length_max: Duration,
+    /// Keys that end it.
+    pub finish_on: String,
+    /// A beep before it.
+    pub beep: bool,
+    /// Leave silence out at both ends.
+    pub trim: bool,
+    /// Where to say that it is ready.
+    pub status: Option<Hook>,
+}
+
+/// Reach somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// Where to say how it ended; `None`: go on with the next verb.
+    pub action: Option<String>,
+    /// How.
+    pub method: Method,
+    /// How long they ring.
+    pub timeout: Duration,
+    /// How long they may talk.
+    pub time_limit: Duration,
+    /// A star of the caller ends it.
+    pub hangup_on_star: bool,
+    /// Who calls; `None`: the caller.
+    pub caller_id: Option<String>,
+    /// Answer the caller only when somebody answered.
+    pub answer_on_bridge: bool,
+    /// One after the other.
+    pub sequential: bool,
+    /// What is recorded.
+    pub record: DialRecord,
+    /// Whom to ring, ten at most.
+    pub targets: Vec<Target>,
+}
+
+/// What `<Dial>` records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialRecord {
+    /// Nothing.
+    Nothing,
+    /// From the answer on; with a channel for each or not.
+    Answer {
+        /// A channel for each.
+        dual: bool,
+    },
+    /// From the first ring on; with a channel for each or not.
+    Ringing {
+        /// A channel for each.
+        dual: bool,
+    },
+}
+
+/// Somebody to reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Who.
+    pub who: Who,
+    /// A document for them before the bridge.
+    pub whisper: Option<Hook>,
+    /// Where to say how it goes, and which of initiated, ringing, answered and completed.
+    pub status: Option<(Hook, Vec<String>)>,
+    /// Keys after the answer.
+    pub send_digits: Option<String>,
+}
+
+/// Who is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// One of our people by name.
+    Client(String),
+    /// A telephone number without spaces and brackets.
+    Number(String),
+    /// A SIP address.
+    Sip(String),
+}
+
+impl Document {
+    /// The program of a tree that was checked and found without error.
+    pub(crate) fn of(root: &Element) -> Self {
+        let step = |element: &Element| {
+            let verb = is_verb(&element.name).then(|| verb(element)).flatten()?;
+            Some(Step { verb, place: element.place })
+        };
+        Self { steps: root.elements().filter_map(step).collect() }
+    }
+}
+
+fn verb(element: &Element) -> Option<Verb> {
+    let read = Read(element);
+    Some(match &*element.name {
+        "Dial" => Verb::Dial(Box::new(dial(read))),
+        "Gather" => Verb::Gather(Box::new(gather(read))),
+        "Hangup" => Verb::Hangup,
+        "Pause" => Verb::Pause(read.seconds("length")),
+        "Play" => Verb::Play(play(read)?),
+        "Record" => Verb::Record(Box::new(record(read))),
+        "Redirect" => Verb::Redirect(Hook { url: element.text(), method: read.method("method") }),
+        "Reject" => Verb::Reject { busy: read.value("reason") == Some("busy") },
+        "Say" => Verb::Say(say(read)?),
+        _ => return None,
+    })
+}
+
+fn say(read: Read<'_>) -> Option<Say> {
+    let text = spoken(read.0);
+    (!text.is_empty()).then(|| Say {
+        text,
+        voice: read.text("voice").unwrap_or_default(),
+        language: read.text("language").unwrap_or_default(),
+        times: read.number("loop").unwrap_or(1),
+    })
+}
+
+fn play(read: Read<'_>) -> Option<Play> {
+    let url = read.0.text();
+    let sound = match read.text("digits") {
+        Some(keys) => Sound::Keys(keys),
+        None if url.is_empty() => return None,
+        None => Sound::Url(url),
+    };
+    Some(Play { sound, times: read.number("loop").unwrap_or(1) })
+}
+
+fn gather(read: Read<'_>) -> Gather {
+    let prompt = |element: &Element| {
+        let read = Read(element);
+        Some(match &*element.name {
+            "Pause" => Prompt::Pause(read.seconds("length")),
+            "Play" => Prompt::Play(play(read).filter(|play| matches!(play.sound, Sound::Url(_)))?),
+            "Say" => Prompt::Say(say(read)?),
+            _ => return None,
+        })
+    };
+    let input = read.value("input").unwrap_or("");
+    Gather {
+        keys: input.contains("dtmf"),
+        speech: input.contains("speech"),
+        action: read.text("action"),
+        method: read.method("method"),
+        timeout: read.seconds("timeout"),
+        finish_on: read.value("finishOnKey").and_then(|keys| keys.chars().next()),
+        digits_max: read.number("numDigits").and_then(|number| usize::try_from(number).ok()),
+        action_on_empty: read.flag("actionOnEmptyResult"),
+        prompts: read.0.elements().filter_map(prompt).collect(),
+    }
+}
+
+fn record(read: Read<'_>) -> Record {
+    Record {
+        action: read.text("action"),
+        method: read.method("method"),
+        timeout: Some(read.seconds("timeout")).filter(|timeout| !timeout.is_zero()),
+        length_max: read.seconds("maxLength"),
+        finish_on: read.text("finishOnKey").unwrap_or_default(),
+        beep: read.flag("playBeep"),
+        trim: read.value("trim") == Some("trim-silence"),
+        status: read.hook("recordingStatusCallback", "recordingStatusCallbackMethod"),
+    }
+}
+
+fn dial(read: Read<'_>) -> Dial {
+    let text = read.0.text();
+    let mut targets: Vec<_> = read.0.elements().filter_map(target).take(TARGETS_MAX).collect();
+    if targets.is_empty() && is_number(&text) {
+        let who = Who::Number(dialled(&text));
+        targets.push(Target { who, whisper: None, status: None, send_digits: None });
+    }
+    Dial {
+        action: read.text("action"),
+        method: read.method("method"),
+        timeout: read.seconds("timeout"),
+        time_limit: read.seconds("timeLimit"),
+        hangup_on_star: read.flag("hangupOnStar"),
+        caller_id: read.text("callerId").filter(|id| !id.is_empty() && !id.contains(['<', '>'])),
+        answer_on_bridge: read.flag("answerOnBridge"),
+        sequential: read.flag("sequential"),
+        record: match read.value("record").unwrap_or("") {
+            "record-from-answer" | "true" => DialRecord::Answer { dual: false },
+            "record-from-answer-dual" => DialRecord::Answer { dual: true },
+            "record-from-ringing" => DialRecord::Ringing { dual: false },
+            "record-from-ringing-dual" => DialRecord::Ringing { dual: true },
+            _ => DialRecord::Nothing,
+        },
+        targets,
+    }
+}
+
+fn target(element: &Element) -> Option<Target> {
+    let read = Read(element);
+    let text = element.text();
+    let who = match &*element.name {
+        "Client" => {
+            let identity = element.elements().find(|child| child.name == "Identity");
+            let name = identity.map_or(text, Element::text);
+            Who::Client(Some(name).filter(|name| !name.is_empty())?)
+        }
+        "Number" => Who::Number(Some(dialled(&text)).filter(|_| is_number(&text))?),
+        "Sip" => Who::Sip(sip_text(element)),
+        _ => return None,
+    };
+    let status = read.hook("statusCallback", "statusCallbackMethod").map(|hook| {
+        let events = read.value("statusCallbackEvent").unwrap_or("completed");
+        (hook, events.split_whitespace().map(str::to_owned).collect())
+    });
+    let whisper = read.hook("url", "method");
+    Some(Target { who, whisper, status, send_digits: read.text("sendDigits") })
+}
+
+/// The address of a `<Sip>`: its text, or that of its first `<Uri>`.
+pub(crate) fn sip_text(element: &Element) -> String {
+    let uri = element.elements().find(|child| child.name == "Uri");
+    uri.map_or_else(|| element.text(), Element::text)
+}
+
+/// What a text says without its marks, with single spaces.
+pub(crate) fn spoken(element: &Element) -> String {
+    fn collect(element: &Element, out: &mut String) {
+        for node in &element.nodes {
+            match node {
+                Node::Text(text) => out.push_str(text),
+                Node::Element(child) => {
+                    match child.attribute("alias") {
+                        Some(alias) if child.name == "sub" => out.push_str(&alias.value),
+                        _ => collect(child, out),
+                    }
+                    // What stands on its own is not run into its neighbour.
+                    if ["break", "p", "s"].contains(&&*child.name) {
+                        out.push(' ');
+                    }
+                }
+            }
+        }
+    }
+    let mut out = String::new();
+    collect(element, &mut out);
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A number as it is dialled.
+fn dialled(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect()
+}
+
+/// An element's values: those that fit, or the table's defaults.
+#[derive(Clone, Copy)]
+struct Read<'a>(&'a Element);
+
+impl<'a> Read<'a> {
+    fn value(self, name: &str) -> Option<&'a str> {
+        let field = shape(&self.0.name)?.field(name)?;
+        let given = self.0.attribute(name).map(|attribute| &*attribute.value);
+        given.filter(|value| field.value.fits(value)).or(field.default)
+    }
+
+    fn text(self, name: &str) -> Option<String> {
+        self.value(name).map(|value| value.trim().to_owned())
+    }
+
+    fn flag(self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    fn number(self, name: &str) -> Option<u32> {
+        self.value(name)?.trim().parse().ok()
+    }
+
+    fn seconds(self, name: &str) -> Duration {
+        Duration::from_secs(self.number(name).unwrap_or(0).into())
+    }
+
+    fn method(self, name: &str) -> Method {
+        match self.value(name) {
+            Some(method) if method.eq_ignore_ascii_case("GET") => Method::Get,
+            _ => Method::Post,
+        }
+    }
+
+    fn hook(self, url: &str, method: &str) -> Option<Hook> {
+        let url = self.text(url).filter(|url| !url.is_empty())?;
+        Some(Hook { url, method: self.method(method) })
+    }
+}
