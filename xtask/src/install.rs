@@ -68,6 +68,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Bench, Purpose::Build, Purpose::Test],
     },
     Package {
+        name: "ffmpeg",
+        why: "makes files of every format of sound, and reads our recordings",
+        check: Check::Program("ffmpeg"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "fiu-utils",
         why: "libfiu: calls of the system that fail, as on a broken disk",
         check: Check::Program("fiu-run"),
@@ -127,6 +134,13 @@ const PACKAGES: &[Package] = &[
         name: "sip-tester",
         why: "sipp: a foreign load of thousands of calls",
         check: Check::Program("sipp"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
+        name: "sox",
+        why: "a second reader of recordings",
+        check: Check::Program("sox"),
         service: None,
         purposes: &[Purpose::Test],
     },
