@@ -17,11 +17,14 @@ use std::time::Duration;
 
 use types::{BridgeId, Instant, Rng};
 
+use crate::clip::TapId;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
+use crate::play::{Clips, Playing};
 use crate::rtcp;
 use crate::rtp::{self, Header, Kind};
 use crate::source::{Admission, Source};
+use crate::tap::Takes;
 use crate::trail::Trail;
 use crate::webrtc::{Arrival, Browsers};
 use crate::words::{GUESTS_MAX, Seat};
@@ -29,9 +32,11 @@ use crate::{Command, Count, Event, Side, Sound, StreamKey, Voice};
 
 mod mix;
 mod shield;
+mod sounds;
 
 use mix::Mix;
 pub use mix::REPORT_EVERY;
+use sounds::{Notes, Work};
 
 /// Between two packets to one hearer of a mix.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -53,6 +58,12 @@ pub struct Engine {
     /// The next tick; `None` while there is no mix.
     due: Option<Instant>,
     mixer: Mixer,
+    clips: Clips,
+    takes: Takes,
+    /// Where each tap is.
+    tapped: BTreeMap<TapId, StreamKey>,
+    /// Streams of which something that was played has ended.
+    ended: Vec<StreamKey>,
     browsers: Browsers,
     outbox: Outbox,
 }
@@ -84,6 +95,8 @@ struct Leg {
     /// The numbers of what it was sent.
     trail: Trail,
     sound: Option<Sound>,
+    /// Somebody has said how it takes part.
+    taken: bool,
     voice: Voice,
     chance: u64,
     cover: Cover,
@@ -169,15 +182,20 @@ impl Engine {
             }
             Command::Leave { stream, seat } => self.leave(stream, seat, now),
             Command::Open { stream, ports } => self.open(stream, ports, now),
+            Command::Play { stream, seat, play, sound, alone } => {
+                self.play(stream, seat, Playing::new(play, sound, alone), now);
+            }
             Command::Shield { stream, seat, shield, chance } => {
                 self.shield((stream, seat), shield, chance, now);
             }
+            Command::Stop { stream, seat, sound } => self.stop(stream, (seat, sound), now),
             Command::Take { stream, seat, sound, voice, chance } => {
                 let key = stream;
                 if let Some(stream) = self.stream_mut(key)
                     && let Some(leg) = stream.leg_mut(seat)
                 {
                     (leg.sound, leg.voice, leg.chance) = (sound, voice, chance);
+                    leg.taken = true;
                     leg.trail.pace(sound.map_or(0, |sound| sound.sent.codec.pace()));
                     if seat.side().is_none() {
                         leg.trail.begin(&mut Rng::from_number(chance));
@@ -185,6 +203,10 @@ impl Engine {
                     self.mix_or_not(key, now);
                 }
             }
+            Command::Tap { stream, seat, tap, rate, direction } => {
+                self.tap(stream, seat, (tap, rate, direction), now);
+            }
+            Command::Untap { tap } => self.untap(tap, now),
         }
     }
 
@@ -194,7 +216,7 @@ impl Engine {
     }
 
     /// Sends what hearers of mixes get by `now`: our port, where it goes, the packet. Drain
-    /// [`outgoing`](Self::outgoing) and [`poll`](Self::poll) afterwards.
+    /// [`outgoing`](Self::outgoing), [`taken`](Self::taken) and [`poll`](Self::poll) afterwards.
     pub fn tick(&mut self, now: Instant, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
         self.browsers.tick(now, &mut self.outbox, |event| self.events.push_back(event));
         let (browsers, outbox) = (&mut self.browsers, &mut self.outbox);
@@ -206,9 +228,11 @@ impl Engine {
             }
         };
         while let Some(due) = self.due.filter(|due| *due <= now) {
+            let Self { mixer, clips, takes, events, ended, .. } = self;
+            let mut work = Work { mixer, clips, takes, events, ended };
             for place in &self.mixes {
                 if let Some(Some(stream)) = self.slab.get_mut(*place) {
-                    stream.tick(&mut self.mixer, due, &mut send);
+                    stream.tick(&mut work, due, &mut send);
                 }
             }
             let behind = now.since(due).as_micros() / TICK.as_micros();
@@ -216,6 +240,7 @@ impl Engine {
             let left_out = if u64::from(behind) > TICKS_LATE_MAX { behind } else { 0 };
             self.due = Some(due + TICK + TICK * left_out);
         }
+        self.settle(now);
     }
 
     /// What the switchboard should hear.
@@ -321,9 +346,17 @@ impl Engine {
         let mut passes = true;
         if let Some(desk) = desk {
             passes = desk.passes() && !near.is_turned();
+            let only_keys = near.voice == Voice::Nobody;
             let heard = header.is_none()
-                || near.voice == Voice::Nobody
-                || desk.hear(door.seat, near.sound.as_ref(), bytes, now);
+                || desk.hear(
+                    (door.seat, only_keys),
+                    near.sound.as_ref(),
+                    bytes,
+                    now,
+                    |code, held| {
+                        sounds::key(&mut self.events, *key, Seat(door.seat), (code, held));
+                    },
+                );
             // What passes may be what only the far side understands.
             let useful = heard || (passes && far.is_some());
             near.count.dropped += u64::from(!useful);
@@ -373,6 +406,7 @@ impl Engine {
 
     /// A guest leaves.
     fn leave(&mut self, key: StreamKey, seat: Seat, now: Instant) {
+        self.untap_all(key, Some(seat));
         let Some(stream) = self.stream_mut(key) else { return };
         let Some(leg) = stream.mix.as_mut().and_then(|mix| mix.leave(seat)) else { return };
         self.set_door(leg.port, None);
@@ -443,6 +477,7 @@ impl Engine {
     }
 
     fn close(&mut self, key: StreamKey, now: Instant) -> Option<(u8, [Count; 2])> {
+        self.untap_all(key, None);
         let place = self.streams.remove(&key)?;
         let stream = self.slab.get_mut(place)?.take()?;
         self.vacant.push(place);

@@ -62,6 +62,11 @@ impl Tone {
     }
 }
 
+/// The key of a code, in ASCII.
+pub fn key(code: u8) -> Option<u8> {
+    KEYS.get(usize::from(code)).copied()
+}
+
 /// The code of a key: `0-9*#A-D`.
 pub fn code(key: char) -> Option<u8> {
     let key = u8::try_from(key).ok()?.to_ascii_uppercase();

@@ -4,6 +4,7 @@
 //! Picture     Command --> Engine --> Event;  packet(port, from, bytes, now) --> (port, to) or none
 //!             side A --> port of A | stream | port of B --> side B, and back; RTCP one port higher
 //!             browser --sealed--> path: opened | the same stream | sealed --> path of the other browser
+//!             clips, tones, keys --> whoever shall hear them;  what is said and heard --> taps
 //!             sides and guests --> jitter buffers --tick(now)--> all but one's own voice --> each
 //! Rules       Nothing is sent before both sides have an address. One packet in, at most one out,
 //!             never longer. A packet passes only from the address that was signalled, or from the
@@ -37,18 +38,21 @@ mod hear;
 mod jitter;
 mod mixer;
 mod outbox;
+mod play;
 mod ports;
 mod resample;
 mod rtcp;
 pub mod rtp;
 mod sender;
 mod source;
+mod tap;
+pub mod tones;
 mod track;
 mod trail;
 mod webrtc;
 mod words;
 
-pub use clip::{ClipId, TapId};
+pub use clip::{Clip, ClipId, TapId};
 pub use codec::{
     Codec, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX, Rate,
     Sound,
@@ -56,10 +60,12 @@ pub use codec::{
 pub use engine::{Engine, REPORT_EVERY, TICK, TICKS_LATE_MAX};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
 pub use mixer::LOUDEST_MAX;
+pub use play::{CLIP_MAX, CLIPS_MAX, Ending, KEYS_SENT_MAX, Play};
 pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use resample::Resampler;
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
+pub use tap::{Direction, Heard, Sink, TAKEN_MAX, TAPS_MAX, Taken};
 pub use track::{AHEAD_MAX, Track};
 pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity};
 pub use words::{

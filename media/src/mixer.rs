@@ -109,6 +109,19 @@ pub(crate) fn level(pcm: &[i16]) -> u32 {
     (sum / pcm.len().max(1) as u64) as u32
 }
 
+/// A sum of its own, cut at full scale.
+pub(crate) fn cut_all<'a>(
+    rate: Rate,
+    sum: &[i32; FRAME_MAX],
+    out: &'a mut [i16; FRAME_MAX],
+) -> &'a [i16] {
+    let out = out.get_mut(..rate.frame()).unwrap_or_default();
+    for (out, sum) in out.iter_mut().zip(sum) {
+        *out = cut(*sum);
+    }
+    out
+}
+
 fn cut(sum: i32) -> i16 {
     sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }

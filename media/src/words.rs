@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use types::BridgeId;
 
-use crate::codec::Sound;
+use crate::clip::TapId;
+use crate::codec::{Rate, Sound};
+use crate::play::{Ending, Play};
+use crate::tap::Direction;
 
 /// One of the two ends of a stream. A is the side that offered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -183,6 +187,20 @@ pub enum Command {
         /// Our RTP ports: what side A sends to, then what side B sends to.
         ports: [u16; 2],
     },
+    /// Plays something to one leg or to all, in place of what was played to the same before. It waits until it can
+    /// be heard. Answered by [`Event::Played`], once, unless the leg leaves or the bridge is closed before.
+    Play {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who hears it; `None`: all.
+        seat: Option<Seat>,
+        /// What.
+        play: Play,
+        /// How the room calls it.
+        sound: u64,
+        /// Nothing else is heard meanwhile.
+        alone: bool,
+    },
     /// How the packets of a leg are protected on their way.
     Shield {
         /// Which stream.
@@ -194,6 +212,15 @@ pub enum Command {
         /// Where the numbers of the one source begin that it hears from us; `None` lets packets keep theirs, as
         /// pictures must, which have several sources.
         chance: Option<u64>,
+    },
+    /// Ends what is played to one leg or to all; harmless where nothing is.
+    Stop {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who hears it no more; `None`: what all hear.
+        seat: Option<Seat>,
+        /// Only this one; `None`: whatever it is.
+        sound: Option<u64>,
     },
     /// How a leg takes part when its stream is mixed.
     Take {
@@ -207,6 +234,25 @@ pub enum Command {
         voice: Voice,
         /// Where its numbers begin if it never was sent anything.
         chance: u64,
+    },
+    /// Gives a copy of what a leg says and hears, or of the whole mix, every 20 ms to whoever asked the pump for it.
+    /// Its end is told by [`Event::Untapped`].
+    Tap {
+        /// Which stream.
+        stream: StreamKey,
+        /// Whose; `None`: of the mix, on one channel.
+        seat: Option<Seat>,
+        /// How it is called: a number that no other tap of the pump has.
+        tap: TapId,
+        /// Samples a second.
+        rate: Rate,
+        /// What it says, what it hears, or both.
+        direction: Direction,
+    },
+    /// Ends a tap; harmless where there is none.
+    Untap {
+        /// Which.
+        tap: TapId,
     },
 }
 
@@ -229,6 +275,17 @@ pub enum Event {
         /// The port that is not to be had.
         port: u16,
     },
+    /// A leg whose stream is mixed has pressed a key, and let it go.
+    Key {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// In ASCII: `0-9*#A-D`.
+        key: u8,
+        /// How long it was held.
+        held: Duration,
+    },
     /// A side sends from another address than it signalled (it sits behind NAT), and gets its media
     /// there.
     Latched {
@@ -248,6 +305,41 @@ pub enum Event {
         /// Why.
         why: Loss,
     },
+    /// What was played has come to its end.
+    Played {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who heard it; `None`: all.
+        seat: Option<Seat>,
+        /// As the room calls it.
+        sound: u64,
+        /// How much of it was heard.
+        after: Duration,
+        /// How it ended.
+        how: Ending,
+    },
+    /// A tap has ended: somebody ended it, its leg has left, its stream is gone, or there are too many.
+    Untapped {
+        /// Which stream.
+        stream: StreamKey,
+        /// Which tap.
+        tap: TapId,
+    },
+}
+
+impl Event {
+    /// Which bridge it tells of.
+    pub const fn bridge(&self) -> BridgeId {
+        match self {
+            Self::Closed { bridge, .. } => *bridge,
+            Self::Failed { stream, .. }
+            | Self::Key { stream, .. }
+            | Self::Latched { stream, .. }
+            | Self::Lost { stream, .. }
+            | Self::Played { stream, .. }
+            | Self::Untapped { stream, .. } => stream.bridge,
+        }
+    }
 }
 
 /// What came from one side of one stream.
@@ -290,6 +382,36 @@ mod tests {
             Command::Open { stream, ports: [20_000, 65_534] },
             Command::Admit { stream, seat: Seat(2), port: 20_000 },
             Command::Leave { stream, seat: Seat(2) },
+            Command::Play {
+                stream,
+                seat: Some(Seat::A),
+                play: Play::Clips {
+                    clips: vec![crate::ClipId(u128::MAX)],
+                    from: Duration::from_millis(20),
+                    times: 0,
+                },
+                sound: 7,
+                alone: true,
+            },
+            Command::Play {
+                stream,
+                seat: None,
+                play: Play::Tone {
+                    country: crate::tones::Country::Se,
+                    signal: crate::tones::Signal::Busy,
+                },
+                sound: u64::MAX,
+                alone: false,
+            },
+            Command::Stop { stream, seat: None, sound: Some(1) },
+            Command::Tap {
+                stream,
+                seat: None,
+                tap: TapId(1),
+                rate: Rate::Wide,
+                direction: Direction::Both,
+            },
+            Command::Untap { tap: TapId(u64::MAX) },
             Command::Take {
                 stream,
                 seat: Seat(2),
@@ -312,7 +434,16 @@ mod tests {
             Event::Closed { bridge: stream.bridge, counts: vec![(63, [count, Count::default()])] },
             Event::Failed { stream, seat: Seat::A, port: 1 },
             Event::Latched { stream, seat: Seat(251), from: rtcp },
+            Event::Key { stream, seat: Seat(2), key: b'#', held: Duration::from_millis(80) },
             Event::Lost { stream, seat: Seat::B, why: Loss::Consent },
+            Event::Played {
+                stream,
+                seat: None,
+                sound: 3,
+                after: Duration::from_secs(2),
+                how: Ending::Stopped,
+            },
+            Event::Untapped { stream, tap: TapId(9) },
         ] {
             let wire = postcard::to_allocvec(&event).unwrap();
             assert_eq!(postcard::from_bytes::<Event>(&wire), Ok(event));

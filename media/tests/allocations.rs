@@ -7,9 +7,14 @@ mod room;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use media::rtp::{Header, Packet};
-use media::{Codec, Command, Encoder, Engine, Format, PAYLOAD_MAX, Rate, Seat, Sound, Voice};
+use media::tones::{Country, Signal};
+use media::{
+    Clip, ClipId, Codec, Command, Direction, Encoder, Engine, Format, PAYLOAD_MAX, Play, Rate,
+    Seat, Sound, TapId, Voice,
+};
 use room::{Room, STREAM};
 use types::Instant;
 
@@ -53,6 +58,7 @@ fn run(room: &mut Room, packets: &mut [Vec<u8>]) -> (u64, usize) {
             sent += usize::from(passed.is_some());
         }
         room.engine.tick(room.now, |_, _, _| sent += 1);
+        room.engine.taken(|_| ());
     }
     (COUNT.get() - before, sent)
 }
@@ -83,6 +89,36 @@ fn no_packet_allocates() {
         assert_eq!(allocated, 0, "{guests} guests");
         assert!(sent >= 500 * (2 + guests) - 10, "{guests} guests: {sent} packets");
     }
+}
+
+/// A clip to one, a tone to another, an announcement to all, and taps of what they say and hear.
+#[test]
+fn nothing_that_is_played_or_tapped_allocates() {
+    let mut room = Room::call(2, 2);
+    room.join(Voice::All);
+    room.join(Voice::Nobody);
+    let form = |rate: Rate| vec![700; rate.frame() * 50].into();
+    room.engine.lend(ClipId(1), Clip { forms: Rate::ALL.map(form) });
+    let clips = || Play::Clips { clips: vec![ClipId(1)], from: Duration::ZERO, times: 0 };
+    let (country, signal) = (Country::Us, Signal::Busy);
+    let plays = [
+        (Some(Seat::A), clips(), true),
+        (Some(Seat(2)), Play::Tone { country, signal }, false),
+        (None, clips(), false),
+    ];
+    for (seat, play, alone) in plays {
+        let command = Command::Play { stream: STREAM, seat, play, sound: 1, alone };
+        room.engine.command(command, room.now);
+    }
+    for (tap, seat) in [(1, None), (2, Some(Seat::B)), (3, Some(Seat(3)))] {
+        let (tap, rate, direction) = (TapId(tap), Rate::Wide, Direction::Both);
+        room.engine.command(Command::Tap { stream: STREAM, seat, tap, rate, direction }, room.now);
+    }
+    let mut packets = packets(&room);
+    run(&mut room, &mut packets);
+    let (allocated, sent) = run(&mut room, &mut packets);
+    assert_eq!(allocated, 0);
+    assert!(sent >= 500 * 4, "{sent} packets");
 }
 
 /// Sides that share no codec, and a third with one of his own: every decoder, encoder and filter at work.

@@ -356,8 +356,12 @@ impl Checks {
                 self.guests.remove(&(*stream, *seat));
             }
             media::Command::Aim { .. }
+            | media::Command::Play { .. }
             | media::Command::Shield { .. }
-            | media::Command::Take { .. } => (),
+            | media::Command::Stop { .. }
+            | media::Command::Take { .. }
+            | media::Command::Tap { .. }
+            | media::Command::Untap { .. } => (),
         }
         None
     }

@@ -542,13 +542,7 @@ impl Shard {
     }
 
     fn media(&mut self, event: media::Event) {
-        let bridge = match &event {
-            media::Event::Closed { bridge, .. } => *bridge,
-            media::Event::Failed { stream, .. }
-            | media::Event::Latched { stream, .. }
-            | media::Event::Lost { stream, .. } => stream.bridge,
-        };
-        if let Some(session) = self.core.bridges.get(&bridge).copied() {
+        if let Some(session) = self.core.bridges.get(&event.bridge()).copied() {
             let event = Event::Media(event);
             self.core.queue.push_back(Work::Event { session, event });
         }

@@ -9,8 +9,9 @@
 //!             the sides fill, packets pass on, so that the change makes no gap. Every hearer gets one packet a tick,
 //!             silence too. Keys that somebody presses go to all who are heard and know events. Control of others
 //!             ends here: in a mix the reports are ours. Who knows no events and presses keys in his sound is heard, too.
-//! Limits      [`GUESTS_MAX`](crate::GUESTS_MAX); PRIMING_MAX; KEYS_MAX reports of keys per tick, the others are lost.
-//! Not here    Sums (mixer), buffers (jitter), numbers (trail).
+//!             A leg alone hears what is played to it, and silence else.
+//! Limits      [`GUESTS_MAX`](crate::GUESTS_MAX); PRIMING_MAX.
+//! Not here    Sums (mixer), buffers (jitter), numbers (trail), keys, what is played and tapped (the files beside this).
 //! Spec        RFC 3550 §6.4.1, RFC 4733 §2.5, RFC 7667 §3.6.
 
 use std::net::SocketAddr;
@@ -18,16 +19,26 @@ use std::time::Duration;
 
 use types::Instant;
 
-use super::{Leg, Stream, target};
+use super::{Leg, Notes, Stream, Work, target};
 use crate::Voice;
 use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
-use crate::dtmf::Detector;
-use crate::events::{self, Tone};
-use crate::jitter::Jitter;
 use crate::mixer::{self, Mixer};
-use crate::resample::Resampler;
+use crate::play::{Clips, Press as Played};
 use crate::rtp::{HEADER_MIN, Kind, Packet};
+use crate::tap::Takes;
 use crate::words::Seat;
+
+mod ear;
+mod keys;
+mod shared;
+mod sounds;
+mod taps;
+
+use ear::{Ear, Mouth};
+use keys::{Keys, Press};
+use shared::Shared;
+use sounds::{Announced, Sounds};
+use taps::Taps;
 
 /// How often each hearer gets a sender report.
 ///
@@ -36,9 +47,6 @@ pub const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// How long packets pass on while the buffers of the sides fill, when one of them says nothing.
 const PRIMING_MAX: Duration = Duration::from_millis(60);
-
-/// Reports of pressed keys that wait for a tick.
-const KEYS_MAX: usize = 32;
 
 /// Comfort noise: silence that is said.
 ///
@@ -63,7 +71,9 @@ pub(super) struct Desk {
     ears: Vec<Option<Ear>>,
     /// By seat: how it is spoken to.
     mouths: Vec<Mouth>,
-    keys: Vec<Key>,
+    keys: Keys,
+    sounds: Sounds,
+    taps: Taps,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,156 +84,6 @@ enum State {
         since: Instant,
     },
     Mixing,
-}
-
-/// What one leg says, and what was done with it.
-#[derive(Debug)]
-struct Ear {
-    jitter: Jitter,
-    resampler: Option<Resampler>,
-    /// One frame at the rate of the mix.
-    pcm: Box<[i16; FRAME_MAX]>,
-    /// Mean of the samples without their sign, falling slowly.
-    level: u32,
-    /// It is in the sum of this tick.
-    chosen: bool,
-    reported: Option<Instant>,
-    /// The key that it presses: its own time, and when it began here.
-    pressing: Option<(u32, Instant)>,
-    /// Keys in its sound, for a leg without telephone events.
-    detector: Detector,
-    /// The key that it plays now, by its code, and since when.
-    dialing: Option<(u8, Instant)>,
-}
-
-/// What makes the payloads of one leg.
-#[derive(Debug, Default)]
-struct Mouth {
-    encoder: Option<Encoder>,
-    resampler: Option<Resampler>,
-}
-
-impl Mouth {
-    /// An encoder for this codec, fed from a mix of this rate.
-    fn ready(&mut self, codec: Codec, rate: Rate) -> Option<&mut Encoder> {
-        let fits = |known: &Encoder| known.codec() == codec && known.rate() == codec.works_at(rate);
-        if !self.encoder.as_ref().is_some_and(fits) {
-            self.encoder = Encoder::new(codec, rate);
-        }
-        self.encoder.as_mut()
-    }
-
-    /// The payload of one frame of the mix; its octets.
-    fn speak(
-        &mut self,
-        codec: Codec,
-        (rate, pcm): (Rate, &[i16]),
-        payload: &mut [u8; PAYLOAD_MAX],
-    ) -> usize {
-        let mut room = [0; FRAME_MAX];
-        let to = codec.works_at(rate);
-        let pcm = resampled(&mut self.resampler, (rate, pcm), to, &mut room);
-        self.ready(codec, rate).map_or(0, |encoder| encoder.encode(pcm, payload))
-    }
-}
-
-/// A frame at another rate, by the resampler that is kept for it.
-fn resampled<'a>(
-    kept: &mut Option<Resampler>,
-    (from, pcm): (Rate, &'a [i16]),
-    to: Rate,
-    room: &'a mut [i16; FRAME_MAX],
-) -> &'a [i16] {
-    if from == to {
-        *kept = None;
-        return pcm;
-    }
-    if !kept.as_ref().is_some_and(|kept| kept.is(from, to)) {
-        *kept = Some(Resampler::new(from, to));
-    }
-    kept.as_mut().map_or(&[], |kept| kept.frame(pcm, room))
-}
-
-/// A report of a pressed key on its way to the others.
-#[derive(Clone, Copy, Debug)]
-struct Key {
-    seat: u16,
-    marker: bool,
-    began: Instant,
-    payload: [u8; 4],
-    /// Ticks per second of its duration.
-    clock: u32,
-}
-
-impl Key {
-    /// The report in ticks of another clock.
-    fn at(&self, clock: u32) -> [u8; 4] {
-        let [event, flags, d0, d1] = self.payload;
-        let ticks = u64::from(u16::from_be_bytes([d0, d1])) * u64::from(clock);
-        let ticks = ticks / u64::from(self.clock.max(1));
-        let [d0, d1] = u16::try_from(ticks).unwrap_or(u16::MAX).to_be_bytes();
-        [event, flags, d0, d1]
-    }
-}
-
-impl Ear {
-    fn new() -> Self {
-        Self {
-            jitter: Jitter::new(),
-            resampler: None,
-            pcm: Box::new([0; FRAME_MAX]),
-            level: 0,
-            chosen: false,
-            reported: None,
-            pressing: None,
-            detector: Detector::default(),
-            dialing: None,
-        }
-    }
-}
-
-impl Ear {
-    /// Takes the next frame, at the rate of the mix.
-    fn listen(&mut self, rate: Rate) {
-        let (mut room, mut turned) = ([0; FRAME_MAX], [0; FRAME_MAX]);
-        self.jitter.want(rate);
-        let (from, pcm, _) = self.jitter.take(&mut room);
-        let pcm = resampled(&mut self.resampler, (from, pcm), rate, &mut turned);
-        for (place, sample) in self.pcm.iter_mut().zip(pcm) {
-            *place = *sample;
-        }
-    }
-
-    /// Looks for keys in its sound: they go on as telephone events, and their tones do not.
-    ///
-    /// Spec: RFC 4733 §2.5.1
-    fn detect(&mut self, seat: u16, rate: Rate, due: Instant, keys: &mut Vec<Key>) {
-        let frame = self.pcm.get(..rate.frame()).unwrap_or_default();
-        let pressed = self.detector.hear(rate, frame).and_then(events::code);
-        if let Some(code) = pressed {
-            self.dialing = Some((code, due));
-        }
-        let Some((event, began)) = self.dialing else { return };
-        let end = self.detector.held().is_none();
-        let frames = crate::codec::frames(due.since(began)) + u32::from(!end);
-        let clock = Rate::Narrow.hertz();
-        let duration = u16::try_from(frames * clock / 50).unwrap_or(u16::MAX);
-        let payload = Tone { event, end, volume: events::VOLUME, duration }.encode();
-        for _ in 0..if end { events::END_REPEATS } else { 1 } {
-            if keys.len() < KEYS_MAX {
-                keys.push(Key { seat, marker: pressed.is_some(), began, payload, clock });
-            }
-        }
-        if end {
-            self.dialing = None;
-        } else {
-            self.pcm.fill(0);
-        }
-    }
-
-    fn frame(&self, rate: Rate) -> &[i16] {
-        self.pcm.get(..rate.frame()).unwrap_or_default()
-    }
 }
 
 /// All legs of a stream, by seat.
@@ -263,6 +123,11 @@ impl Legs<'_> {
         self.get(seat).filter(|leg| leg.port != 0).map(|leg| leg.voice)
     }
 
+    /// Whether it is more than guests.
+    fn has_sides(&self) -> bool {
+        self.a.port != 0 || self.b.port != 0
+    }
+
     /// Whether the two sides share no codec.
     fn are_turned(&self) -> bool {
         self.a.is_turned() && self.b.is_turned()
@@ -282,12 +147,14 @@ impl Legs<'_> {
     }
 
     /// Whether somebody shall hear something else than what passes between the sides.
-    fn want_mixing(&self) -> bool {
+    fn want_mixing(&self, played: bool) -> bool {
         let sides = [&*self.a, &*self.b];
-        // What cannot be taken apart passes.
-        let mixable = sides.iter().all(|leg| leg.port == 0 || leg.sound.is_some());
+        // What cannot be taken apart passes; who is not there yet says nothing.
+        let silent = |leg: &Leg| leg.port == 0 || leg.aim.is_none();
+        let mixable = sides.iter().all(|leg| silent(leg) || leg.sound.is_some());
         mixable
-            && (self.are_turned()
+            && (played
+                || self.are_turned()
                 || sides.iter().any(|leg| leg.voice != Voice::All)
                 || self.guests.iter().flatten().any(|leg| leg.voice != Voice::Nobody))
     }
@@ -317,7 +184,23 @@ impl Mix {
         if let Some(mouth) = self.desk.mouths.get_mut(usize::from(seat.0)) {
             *mouth = Mouth::default();
         }
+        self.desk.sounds.leave(seat);
         self.guests.get_mut(usize::from(seat.0).checked_sub(2)?)?.take()
+    }
+
+    /// What is played at it.
+    pub(super) fn sounds(&mut self) -> &mut Sounds {
+        &mut self.desk.sounds
+    }
+
+    /// Who taps it.
+    pub(super) fn taps(&mut self) -> &mut Taps {
+        &mut self.desk.taps
+    }
+
+    /// Whether something is played, or somebody taps it.
+    fn is_busy(&self) -> bool {
+        self.desk.sounds.any() || !self.desk.taps.is_empty()
     }
 }
 
@@ -327,33 +210,38 @@ impl Desk {
         matches!(self.state, State::Passing | State::Priming { .. })
     }
 
-    /// Takes the packet of a leg apart; false when it is nothing that belongs here.
+    /// Takes the packet of a leg apart; false when it is nothing that belongs here. Of who is heard by nobody only
+    /// the keys matter, unless somebody taps him.
     pub(super) fn hear(
         &mut self,
-        seat: u16,
+        (seat, only_keys): (u16, bool),
         sound: Option<&Sound>,
         bytes: &[u8],
         now: Instant,
+        note: impl FnOnce(u8, Duration),
     ) -> bool {
         let Ok(Packet { header, payload }) = Packet::decode(bytes) else { return false };
+        let events = sound.and_then(|sound| sound.events);
+        let events = events.filter(|known| known.payload_type == header.payload_type);
+        if only_keys && events.is_none() && !self.taps.listen_to(seat) {
+            return true;
+        }
         let place = usize::from(seat);
         if self.ears.len() <= place {
             self.ears.resize_with(place + 1, || None);
         }
         let Some(slot) = self.ears.get_mut(place) else { return false };
         let ear = slot.get_or_insert_with(Ear::new);
-        let events = sound.and_then(|sound| sound.events);
-        if let Some(events) = events.filter(|known| known.payload_type == header.payload_type) {
+        if let Some(events) = events {
             let Some(payload) = payload.first_chunk::<4>().copied() else { return false };
-            // A new time is a new key; reports of an older one that come late change nothing.
-            let (time, began) = match ear.pressing {
-                Some((time, began)) if time == header.timestamp => (time, began),
-                Some(_) | None => (header.timestamp, now),
-            };
-            ear.pressing = Some((time, began));
-            if self.keys.len() < KEYS_MAX {
-                let (marker, clock) = (header.marker, events.clock);
-                self.keys.push(Key { seat, marker, began, payload, clock });
+            if let Some((key, held)) =
+                Press::hear(&mut ear.pressing, header, (payload, events.clock), now)
+            {
+                note(key, held);
+            }
+            if let Some(press) = &ear.pressing {
+                let (marker, clock, began) = (header.marker, events.clock, press.began);
+                self.keys.push(keys::Key { seat, marker, began, payload, clock });
             }
             return true;
         }
@@ -370,22 +258,23 @@ impl Desk {
 }
 
 impl Stream {
-    /// Whether its mix may go: no guest, and nobody muted.
+    /// Whether its mix may go: no guest, nobody muted, nothing played, no tap.
     pub(super) fn is_plain(&self) -> bool {
         let sides = [&self.a, &self.b].iter().all(|leg| leg.voice == Voice::All);
         let guests = self.mix.as_ref().map(|mix| mix.guests.iter().flatten().count());
         let turned = self.a.is_turned() && self.b.is_turned();
-        sides && !turned && guests.unwrap_or(0) == 0
+        let busy = self.mix.as_ref().is_some_and(|mix| mix.is_busy());
+        sides && !turned && !busy && guests.unwrap_or(0) == 0
     }
 
     /// One tick of this stream's mix: each hearer gets its packet through `send`.
     pub(super) fn tick(
         &mut self,
-        mixer: &mut Mixer,
+        work: &mut Work<'_>,
         due: Instant,
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
-        let Self { a, b, mix: Some(mix), .. } = self else { return };
+        let Self { key, a, b, mix: Some(mix) } = self else { return };
         let Mix { guests, desk } = &mut **mix;
         let mut legs = Legs { a, b, guests };
         let seats = 2 + legs.guests.len() as u16;
@@ -393,48 +282,35 @@ impl Stream {
         if desk.mouths.len() < usize::from(seats) {
             desk.mouths.resize_with(seats.into(), Mouth::default);
         }
-        let Desk { state, rate, ears, mouths, keys } = desk;
-        listen(&legs, ears, keys, (*rate, due), mixer);
-        step(state, &mut legs, ears, due);
-        let first_hearer = if matches!(state, State::Mixing) { 0 } else { 2 };
-        pass_keys(&mut legs, keys, (first_hearer, seats), due, send);
+        let Desk { state, rate, ears, mouths, keys, sounds, taps } = desk;
+        let rate = *rate;
+        let mut note = Notes { stream: *key, events: work.events, ended: work.ended };
+        listen(&legs, ears, keys, (rate, due), work.mixer, &mut note);
+        step(state, &mut legs, (ears, sounds.any_for_sides()), due);
+        let sides_hear = matches!(state, State::Mixing);
+        let first_hearer = if sides_hear { 0 } else { 2 };
+        keys::pass(&mut legs, keys, (first_hearer, seats), due, send);
+        let announced = if sides_hear || !legs.has_sides() {
+            sounds.announce((work.clips, rate, due), work.mixer, &mut note)
+        } else {
+            Announced::default()
+        };
         let whispers = (0..seats).any(|seat| matches!(legs.voice(seat), Some(Voice::One(_))));
-        let mut shared = Shared::default();
+        let mut round = Round {
+            rate,
+            due,
+            mixer: work.mixer,
+            clips: work.clips,
+            takes: work.takes,
+            whispers,
+            announced,
+            shared: Shared::default(),
+        };
+        taps.tick();
         for (seat, mouth) in (0..seats).zip(mouths).skip(first_hearer.into()) {
-            let own = ears.get(usize::from(seat)).and_then(Option::as_ref);
-            let own = own.filter(|ear| ear.chosen);
-            let own = own.map(|ear| ear.frame(*rate));
-            let mut whispered = [0; FRAME_MAX];
-            let aside = whispers && gather(&legs, ears, seat, &mut whispered);
-            let Some(leg) = legs.get_mut(seat) else { continue };
-            let (Some(sound), Some((port, to))) = (leg.sound, target(leg, Kind::Rtp)) else {
-                continue;
-            };
-            let codec = sound.sent.codec;
-            let common = own.is_none() && !aside && codec.works_at(*rate) == *rate;
-            let mut payload = [0; PAYLOAD_MAX];
-            let said = match shared.of(codec).filter(|_| common) {
-                Some(said) => said,
-                None => {
-                    let mut heard = [0; FRAME_MAX];
-                    let whispered = aside.then_some(&whispered);
-                    let pcm = mixer.heard(*rate, own, whispered, &mut heard);
-                    let octets = mouth.speak(codec, (*rate, pcm), &mut payload);
-                    let said = payload.get(..octets).unwrap_or_default();
-                    if common && mouth.encoder.as_ref().is_some_and(Encoder::is_plain) {
-                        shared.keep(codec, said);
-                    }
-                    said
-                }
-            };
-            if said.is_empty() {
-                continue; // The codec's library gave up: nothing is sent, which the hearer conceals.
-            }
-            let header = leg.trail.frame(sound.sent.payload_type, said.len(), due);
-            let mut wire = [0; HEADER_MIN + PAYLOAD_MAX];
-            write(header, said, &mut wire);
-            send(port, to, wire.get(..HEADER_MIN + said.len()).unwrap_or_default());
+            round.speak_to((seat, mouth), &mut legs, ears, (sounds, taps), &mut note, send);
         }
+        round.tap(&legs, ears, taps, sides_hear);
         for seat in first_hearer..seats {
             let Some(Some(ear)) = ears.get_mut(usize::from(seat)) else { continue };
             let due_for = *ear.reported.get_or_insert(due);
@@ -446,39 +322,112 @@ impl Stream {
     }
 }
 
-/// What all who are not in the sum hear: written once for each codec that keeps nothing.
-#[derive(Debug)]
-struct Shared {
-    codecs: [Option<Codec>; SHARED],
-    payloads: [[u8; PAYLOAD_MAX]; SHARED],
-    octets: [usize; SHARED],
+/// What is the same for all hearers of one tick.
+struct Round<'a> {
+    rate: Rate,
+    due: Instant,
+    mixer: &'a Mixer,
+    clips: &'a Clips,
+    takes: &'a mut Takes,
+    whispers: bool,
+    announced: Announced,
+    shared: Shared,
 }
 
-/// Codecs whose payload is shared in one tick: the two laws.
-const SHARED: usize = 2;
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { codecs: [None; SHARED], payloads: [[0; PAYLOAD_MAX]; SHARED], octets: [0; SHARED] }
-    }
-}
-
-impl Shared {
-    fn of(&self, codec: Codec) -> Option<&[u8]> {
-        let place = self.codecs.iter().position(|known| *known == Some(codec))?;
-        self.payloads.get(place)?.get(..*self.octets.get(place)?)
-    }
-
-    fn keep(&mut self, codec: Codec, payload: &[u8]) {
-        let free = self.codecs.iter().position(Option::is_none);
-        let Some(place) = free else { return };
-        let slots = (self.codecs.get_mut(place), self.payloads.get_mut(place));
-        if let ((Some(known), Some(octets)), Some(count)) = (slots, self.octets.get_mut(place)) {
-            (*known, *count) = (Some(codec), payload.len());
-            for (octet, value) in octets.iter_mut().zip(payload) {
-                *octet = *value;
+impl Round<'_> {
+    /// One packet to one leg.
+    fn speak_to(
+        &mut self,
+        (seat, mouth): (u16, &mut Mouth),
+        legs: &mut Legs<'_>,
+        ears: &[Option<Ear>],
+        (sounds, taps): (&mut Sounds, &mut Taps),
+        note: &mut Notes<'_>,
+        send: &mut impl FnMut(u16, SocketAddr, &[u8]),
+    ) {
+        let (rate, due) = (self.rate, self.due);
+        let own = ears.get(usize::from(seat)).and_then(Option::as_ref);
+        let own = own.filter(|ear| ear.chosen && !self.announced.alone);
+        let own = own.map(|ear| ear.frame(rate));
+        let mut extra = [0; FRAME_MAX];
+        let mut aside = self.whispers && gather(legs, ears, seat, &mut extra);
+        let Some(leg) = legs.get_mut(seat) else { return };
+        let (Some(sound), Some((port, to))) = (leg.sound, target(leg, Kind::Rtp)) else {
+            if leg.sound.is_none() && leg.taken {
+                sounds.refuse(seat, note);
+            }
+            return;
+        };
+        let mut alone = false;
+        let tell = |press: &Played| keys::tell_ours(leg, press, due, send);
+        let mut played = [0; FRAME_MAX];
+        if let Some(only) = sounds.fill(seat, (self.clips, rate, due), &mut played, note, tell) {
+            (alone, aside) = (only, true);
+            for (sum, sample) in extra.iter_mut().zip(&played) {
+                *sum = if only { *sample } else { *sum + *sample };
+            }
+        } else if let Some((press, tones)) = &self.announced.key
+            && !keys::tell_ours(leg, press, due, send)
+        {
+            aside = true;
+            for (sum, sample) in extra.iter_mut().zip(tones) {
+                *sum += i32::from(*sample);
             }
         }
+        let codec = sound.sent.codec;
+        let follows = taps.follows(seat);
+        let common = own.is_none() && !aside && !follows && codec.works_at(rate) == rate;
+        let mut payload = [0; PAYLOAD_MAX];
+        let said = match self.shared.of(codec).filter(|_| common) {
+            Some(said) => said,
+            None => {
+                let mut heard = [0; FRAME_MAX];
+                let extra = aside.then_some(&extra);
+                let pcm = match extra.filter(|_| alone) {
+                    Some(played) => mixer::cut_all(rate, played, &mut heard),
+                    None => self.mixer.heard(rate, own, extra, &mut heard),
+                };
+                if follows {
+                    taps.fill((Some(seat), 1), (rate, pcm), due, self.takes);
+                }
+                let octets = mouth.speak(codec, (rate, pcm), &mut payload);
+                let said = payload.get(..octets).unwrap_or_default();
+                if common && mouth.encoder.as_ref().is_some_and(Encoder::is_plain) {
+                    self.shared.keep(codec, said);
+                }
+                said
+            }
+        };
+        if said.is_empty() {
+            return; // The codec's library gave up: nothing is sent, which the hearer conceals.
+        }
+        let header = leg.trail.frame(sound.sent.payload_type, said.len(), due);
+        let mut wire = [0; HEADER_MIN + PAYLOAD_MAX];
+        write(header, said, &mut wire);
+        send(port, to, wire.get(..HEADER_MIN + said.len()).unwrap_or_default());
+    }
+
+    /// What was said, and what sides hear while packets pass between them.
+    fn tap(&mut self, legs: &Legs<'_>, ears: &[Option<Ear>], taps: &mut Taps, sides_hear: bool) {
+        if taps.is_empty() {
+            return;
+        }
+        let (rate, due) = (self.rate, self.due);
+        let mut heard = [0; FRAME_MAX];
+        let mix = self.mixer.heard(rate, None, None, &mut heard);
+        taps.fill((None, 0), (rate, mix), due, self.takes);
+        for (seat, ear) in ears.iter().enumerate() {
+            let (seat, Some(ear)) = (seat as u16, ear) else { continue };
+            if legs.get(seat).is_none() {
+                continue;
+            }
+            let pcm = ear.frame(rate);
+            taps.fill((Some(seat), 0), (rate, pcm), due, self.takes);
+            if !sides_hear && seat < 2 {
+                taps.fill((Some(1 - seat), 1), (rate, pcm), due, self.takes);
+            }
+        }
+        taps.rest(rate, due, self.takes);
     }
 }
 
@@ -486,17 +435,22 @@ impl Shared {
 fn listen(
     legs: &Legs<'_>,
     ears: &mut [Option<Ear>],
-    keys: &mut Vec<Key>,
+    keys: &mut Keys,
     (rate, due): (Rate, Instant),
     mixer: &mut Mixer,
+    note: &mut Notes<'_>,
 ) {
     mixer.begin();
     for (seat, ear) in ears.iter_mut().enumerate() {
         let (seat, Some(ear)) = (seat as u16, ear) else { continue };
         ear.listen(rate);
         let sound = legs.get(seat).and_then(|leg| leg.sound);
-        if sound.is_some_and(|sound| sound.events.is_none()) {
-            ear.detect(seat, rate, due, keys);
+        let let_go = match sound {
+            Some(sound) if sound.events.is_none() => ear.detect(seat, rate, due, keys),
+            _ => ear.pressing.as_mut().and_then(|press| press.release(due)),
+        };
+        if let Some((key, held)) = let_go {
+            note.key(Seat(seat), key, held);
         }
         let fading = ear.level - ear.level.div_ceil(8);
         ear.level = mixer::level(ear.frame(rate)).max(fading);
@@ -517,8 +471,13 @@ fn listen(
 }
 
 /// Begins and ends the mixing of what the sides hear.
-fn step(state: &mut State, legs: &mut Legs<'_>, ears: &[Option<Ear>], due: Instant) {
-    let wanted = legs.want_mixing();
+fn step(
+    state: &mut State,
+    legs: &mut Legs<'_>,
+    (ears, played): (&[Option<Ear>], bool),
+    due: Instant,
+) {
+    let wanted = legs.want_mixing(played);
     let heard = |seat: usize| {
         let ear = ears.get(seat).and_then(Option::as_ref);
         ear.is_some_and(|ear| ear.jitter.speaks())
@@ -559,37 +518,6 @@ fn gather(legs: &Legs<'_>, ears: &[Option<Ear>], to: u16, sum: &mut [i32; FRAME_
         }
     }
     any
-}
-
-/// Keys go to all others who are heard and know events: those who listen have no use for them.
-fn pass_keys(
-    legs: &mut Legs<'_>,
-    keys: &mut Vec<Key>,
-    (first, end): (u16, u16),
-    due: Instant,
-    send: &mut impl FnMut(u16, SocketAddr, &[u8]),
-) {
-    for key in keys.drain(..) {
-        if legs.voice(key.seat) != Some(Voice::All) {
-            continue;
-        }
-        for seat in first..end {
-            // What one side of a stream that passes presses has passed.
-            let heard = seat != key.seat && legs.voice(seat) == Some(Voice::All);
-            let Some(leg) = legs.get_mut(seat).filter(|_| heard) else { continue };
-            let events = leg.sound.and_then(|sound| sound.events);
-            let (Some(events), Some((port, to))) = (events, target(leg, Kind::Rtp)) else {
-                continue;
-            };
-            let pace = leg.sound.map_or(0, |sound| sound.sent.codec.pace());
-            let back = crate::codec::frames(due.since(key.began)).wrapping_mul(pace);
-            let timestamp = leg.trail.timestamp(due).wrapping_sub(back);
-            let header = leg.trail.beside(timestamp, events.payload_type, key.marker, 4);
-            let mut wire = [0; HEADER_MIN + 4];
-            write(header, &key.at(events.clock), &mut wire);
-            send(port, to, &wire);
-        }
-    }
 }
 
 /// A sender report with a name, to one hearer.

@@ -55,6 +55,10 @@ pub struct Room {
     pub touched: usize,
     /// Where the ticks lie within 20 ms.
     pub phase: u64,
+    /// What the engine told.
+    pub events: Vec<media::Event>,
+    /// What taps heard: whose, which channel, since when, the samples.
+    pub taken: Vec<(media::TapId, u8, u64, Vec<i16>)>,
     /// Packets under way: when they arrive, from whom.
     wire: Vec<(Instant, usize, Vec<u8>)>,
 }
@@ -71,6 +75,8 @@ impl Room {
             quiet: false,
             touched: 0,
             phase: 0,
+            events: Vec::new(),
+            taken: Vec::new(),
             wire: Vec::new(),
         }
     }
@@ -171,6 +177,7 @@ impl Room {
             let Self { engine, phones, now, .. } = self;
             engine.tick(*now, |port, to, wire| receive(phones, port, to, wire));
         }
+        self.hear();
     }
 
     /// The pump is held up.
@@ -186,7 +193,16 @@ impl Room {
             self.touched += usize::from(sent != wire);
             receive(&mut self.phones, port, to, wire);
         }
-        while self.engine.poll().is_some() {}
+        self.hear();
+    }
+
+    /// Keeps what the engine tells.
+    pub fn hear(&mut self) {
+        let Self { engine, events, taken, .. } = self;
+        events.extend(std::iter::from_fn(|| engine.poll()));
+        engine.taken(|heard| {
+            taken.push((heard.tap, heard.channel, heard.at, heard.samples.to_vec()));
+        });
     }
 
     /// Presses a key for 100 ms.

@@ -580,13 +580,11 @@ fn pump(
 ) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
     let tell = move |event: media::Event| {
-        let bridge: BridgeId = match &event {
-            // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
-            media::Event::Closed { .. } => return,
-            media::Event::Failed { stream, .. }
-            | media::Event::Latched { stream, .. }
-            | media::Event::Lost { stream, .. } => stream.bridge,
-        };
+        // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
+        if matches!(event, media::Event::Closed { .. }) {
+            return;
+        }
+        let bridge: BridgeId = event.bridge();
         if let Some(door) = boxes.get(bridge.slot().shard(boxes.len())) {
             door.tell(Post::Media(event));
         }

@@ -530,8 +530,12 @@ impl Loop {
                     | media::Command::Aim { .. }
                     | media::Command::Leave { .. }
                     | media::Command::Open { .. }
+                    | media::Command::Play { .. }
                     | media::Command::Shield { .. }
-                    | media::Command::Take { .. } => Duration::ZERO,
+                    | media::Command::Stop { .. }
+                    | media::Command::Take { .. }
+                    | media::Command::Tap { .. }
+                    | media::Command::Untap { .. } => Duration::ZERO,
                 };
                 let wake = self.clock.read().now + soon;
                 self.media_wake = Some(self.media_wake.map_or(wake, |known| known.min(wake)));

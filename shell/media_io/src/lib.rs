@@ -4,7 +4,8 @@
 //!             pump thread: { epoll, sockets, Engine }
 //!             one more socket for all browsers, whose packets the engine opens and seals
 //!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
-//! Rules       A pump never waits for a shard. Commands are obeyed in the order they were sent;
+//!             clips that are lent, taps: sink(frame) on the pump's thread, or a bounded queue to another
+//! Rules       A pump never waits for a shard, nor for whoever taps it. Commands are obeyed in the order they were sent;
 //!             each turn takes some commands and then packets, so neither starves the other.
 //!             What mixes send is due on a grid of 20 ms that never drifts; the wait for packets is the timer.
 //!             Sockets outlive their bridge: a port that comes again costs no bind.
@@ -22,12 +23,12 @@ mod sys;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use thiserror::Error;
 
-use media::{Command, Event, Identity};
+use media::{Clip, ClipId, Command, Event, Identity, Sink, Taken, TapId};
 
 pub use sockets::{DOOR_BUFFER, Door, IDLE_MAX, RECEIVE_BUFFER};
 pub use sys::{BATCH, DATAGRAM_MAX};
@@ -49,10 +50,30 @@ pub enum Fault {
     Thread(#[source] std::io::Error),
 }
 
+/// What other threads want of a pump.
+pub(crate) enum Order {
+    Command(Command),
+    Forget(ClipId),
+    Lend(ClipId, Clip),
+    Sink(TapId, Sink),
+}
+
+/// Frames of a tap that wait for another thread: `count` at most. Those beyond are lost and counted with `lost`, and
+/// silence takes their place for whoever goes by [`Taken::at`]. The end of the tap closes the receiver.
+pub fn waiting(count: usize, lost: impl Fn() + Send + 'static) -> (Sink, Receiver<Taken>) {
+    let (frames, receiver) = sync_channel(count);
+    let sink = move |heard: media::Heard<'_>| {
+        if let Err(TrySendError::Full(_)) = frames.try_send(heard.taken()) {
+            lost();
+        }
+    };
+    (Box::new(sink), receiver)
+}
+
 /// A running pump. Dropping it stops the thread and waits for its end.
 #[derive(Debug)]
 pub struct Pump {
-    commands: SyncSender<Command>,
+    orders: SyncSender<Order>,
     doorbell: Arc<Doorbell>,
     thread: Option<JoinHandle<()>>,
 }
@@ -94,7 +115,7 @@ impl Pump {
         let wake = sys::Wake::new().map_err(Fault::Poll)?;
         let (rung, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         let doorbell = Arc::new(Doorbell { wake, rung, stop });
-        let (commands, queue) = sync_channel(COMMANDS_MAX);
+        let (orders, queue) = sync_channel(COMMANDS_MAX);
         let mut turn = pump::Turn::new(address, idle_max, queue, Arc::clone(&doorbell), events)
             .map_err(Fault::Poll)?;
         if let Some((door, identity)) = browsers {
@@ -104,7 +125,7 @@ impl Pump {
             .name("pump".to_owned())
             .spawn(move || turn.run())
             .map_err(Fault::Thread)?;
-        Ok(Self { commands, doorbell, thread: Some(thread) })
+        Ok(Self { orders, doorbell, thread: Some(thread) })
     }
 
     /// Hands over one command; whether it was taken. Never waits. A command is refused only when
@@ -118,7 +139,34 @@ impl Pump {
     /// The same without waking the pump: for who has more than one command and calls [`wake`](Self::wake) behind the
     /// last. A woken thread on a busy core costs more than its commands.
     pub fn queue(&self, command: Command) -> bool {
-        match self.commands.try_send(command) {
+        self.put(Order::Command(command))
+    }
+
+    /// Lends a clip to whatever is played from now on. Whether it was taken, as with [`send`](Self::send).
+    pub fn lend(&self, id: ClipId, clip: Clip) -> bool {
+        self.order(Order::Lend(id, clip))
+    }
+
+    /// Takes a clip back.
+    pub fn forget(&self, id: ClipId) -> bool {
+        self.order(Order::Forget(id))
+    }
+
+    /// Gives what a tap hears to `sink`, on the pump's thread, from the command that begins the tap until it ends, in
+    /// whichever order the two come. A sink that has no tap is kept until another one takes its name, or
+    /// [`Command::Untap`] comes. See [`waiting`] for one that hands frames to another thread.
+    pub fn tap(&self, tap: TapId, sink: Sink) -> bool {
+        self.order(Order::Sink(tap, sink))
+    }
+
+    fn order(&self, order: Order) -> bool {
+        let taken = self.put(order);
+        self.wake();
+        taken
+    }
+
+    fn put(&self, order: Order) -> bool {
+        match self.orders.try_send(order) {
             Ok(()) => true,
             Err(TrySendError::Disconnected(_)) => false,
             Err(TrySendError::Full(_)) => {

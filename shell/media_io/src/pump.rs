@@ -1,5 +1,6 @@
 //! The thread: waits, obeys commands, moves packets, ticks the mixes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,19 +9,20 @@ use std::time::{Duration, Instant as Clock};
 
 use types::Instant;
 
-use media::{Command, Engine, Event, Identity, Seat, Side, StreamKey};
+use media::{Command, Engine, Event, Identity, Seat, Side, Sink, StreamKey, TapId};
 
 use crate::sockets::{Door, Sockets};
 use crate::sys::{Inbox, Outbox, Ready};
-use crate::{COMMANDS_PER_TURN, Doorbell};
+use crate::{COMMANDS_PER_TURN, Doorbell, Order};
 
 /// Everything a pump thread owns.
 pub(crate) struct Turn<F> {
     engine: Engine,
     sockets: Sockets,
-    queue: Receiver<Command>,
+    queue: Receiver<Order>,
     doorbell: Arc<Doorbell>,
     events: F,
+    sinks: BTreeMap<TapId, Sink>,
     inbox: Inbox,
     outbox: Outbox,
     /// Decisions about the datagrams of one inbox: which of them, by which port, where to.
@@ -32,7 +34,7 @@ impl<F: Fn(Event)> Turn<F> {
     pub(crate) fn new(
         address: IpAddr,
         idle_max: usize,
-        queue: Receiver<Command>,
+        queue: Receiver<Order>,
         doorbell: Arc<Doorbell>,
         events: F,
     ) -> std::io::Result<Self> {
@@ -43,6 +45,7 @@ impl<F: Fn(Event)> Turn<F> {
             queue,
             doorbell,
             events,
+            sinks: BTreeMap::new(),
             inbox: Inbox::new(),
             outbox: Outbox::new(),
             passed: Vec::new(),
@@ -84,6 +87,7 @@ impl<F: Fn(Event)> Turn<F> {
             }
             self.tick();
             self.outgoing();
+            self.taken();
             self.report();
         }
     }
@@ -117,29 +121,57 @@ impl<F: Fn(Event)> Turn<F> {
         });
     }
 
+    /// What taps heard.
+    fn taken(&mut self) {
+        let Self { engine, sinks, .. } = self;
+        engine.taken(|heard| {
+            if let Some(sink) = sinks.get_mut(&heard.tap) {
+                sink(heard);
+            }
+        });
+    }
+
     /// Takes some commands; whether more may wait.
     fn obey(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS_PER_TURN {
-            let Ok(command) = self.queue.try_recv() else { return false };
-            match command {
-                Command::Open { stream, ports } => self.open(stream, ports, now),
-                Command::Close { bridge } => {
-                    let ports = self.engine.ports(bridge);
-                    self.engine.command(command, now);
-                    self.release(&ports);
-                }
-                Command::Admit { stream, seat, port } => self.admit(stream, seat, port, now),
-                Command::Leave { stream, seat } => {
-                    let port = self.engine.port(stream, seat);
-                    self.engine.command(command, now);
-                    self.release(port.as_slice());
-                }
-                Command::Aim { .. } | Command::Shield { .. } | Command::Take { .. } => {
-                    self.engine.command(command, now);
+            let Ok(order) = self.queue.try_recv() else { return false };
+            match order {
+                Order::Command(command) => self.command(command, now),
+                Order::Forget(id) => self.engine.forget(id),
+                Order::Lend(id, clip) => self.engine.lend(id, clip),
+                Order::Sink(tap, sink) => {
+                    self.sinks.insert(tap, sink);
                 }
             }
         }
         true
+    }
+
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Open { stream, ports } => self.open(stream, ports, now),
+            Command::Close { bridge } => {
+                let ports = self.engine.ports(bridge);
+                self.engine.command(command, now);
+                self.release(&ports);
+            }
+            Command::Admit { stream, seat, port } => self.admit(stream, seat, port, now),
+            Command::Leave { stream, seat } => {
+                let port = self.engine.port(stream, seat);
+                self.engine.command(command, now);
+                self.release(port.as_slice());
+            }
+            Command::Untap { tap } => {
+                self.engine.command(command, now);
+                self.sinks.remove(&tap);
+            }
+            Command::Aim { .. }
+            | Command::Play { .. }
+            | Command::Shield { .. }
+            | Command::Stop { .. }
+            | Command::Take { .. }
+            | Command::Tap { .. } => self.engine.command(command, now),
+        }
     }
 
     /// Binds what is not bound yet, then lets the engine open its doors.
@@ -224,6 +256,9 @@ impl<F: Fn(Event)> Turn<F> {
 
     fn report(&mut self) {
         while let Some(event) = self.engine.poll() {
+            if let Event::Untapped { tap, .. } = &event {
+                self.sinks.remove(tap);
+            }
             (self.events)(event);
         }
     }

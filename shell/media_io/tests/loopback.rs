@@ -8,7 +8,10 @@ use types::BridgeId;
 
 use media::g711::Law;
 use media::rtp::{Header, Packet};
-use media::{Command, Event, Seat, Side, Sound, StreamKey, Voice};
+use media::{
+    Clip, ClipId, Command, Direction, Ending, Event, Play, Rate, Seat, Side, Sound, StreamKey,
+    TapId, Voice,
+};
 use media_io::Pump;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -94,7 +97,7 @@ fn open(pump: &Pump, events: &Receiver<Event>) -> [u16; 2] {
         match events.recv_timeout(PATIENCE).unwrap() {
             Event::Closed { .. } => return ports,
             Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
-            Event::Latched { .. } | Event::Lost { .. } => panic!("nobody spoke"),
+            other => panic!("nobody spoke: {other:?}"),
         }
     }
 }
@@ -227,6 +230,56 @@ fn sample(socket: &UdpSocket) -> (Header, i16) {
     (packet.header, Law::Mu.decode(packet.payload[0]))
 }
 
+/// Lets a guest sit down on free ports.
+fn admit(pump: &Pump, events: &Receiver<Event>, seat: Seat) -> u16 {
+    loop {
+        let [port] = free_pairs();
+        assert!(pump.send(Command::Admit { stream: STREAM, seat, port }));
+        assert!(pump.send(Command::Close { bridge: BridgeId(u128::MAX) }));
+        match events.recv_timeout(PATIENCE).unwrap() {
+            Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
+            Event::Closed { .. } => return port,
+            other => panic!("nobody spoke: {other:?}"),
+        }
+    }
+}
+
+/// One phone, answered by us: it hears a clip that was lent, and what it hears is tapped.
+#[test]
+fn a_leg_alone_hears_a_clip_and_a_tap_hears_it_too() {
+    let (pump, events) = start();
+    let seat = Seat::FIRST_GUEST;
+    admit(&pump, &events, seat);
+    let phone = Peer::new();
+    let (rtp, rtcp) = (phone.rtp.local_addr().unwrap(), phone.rtcp.local_addr().unwrap());
+    let (id, tap) = (ClipId(5), TapId(6));
+    let form = |rate: Rate| vec![3000; rate.frame() * 10].into();
+    assert!(pump.lend(id, Clip { forms: Rate::ALL.map(form) }));
+    let (sink, taken) = media_io::waiting(100, || panic!("nothing is lost"));
+    assert!(pump.tap(tap, sink));
+    let (rate, direction) = (Rate::Narrow, Direction::Out);
+    assert!(pump.send(Command::Tap { stream: STREAM, seat: Some(seat), tap, rate, direction }));
+    assert!(pump.send(Command::Aim { stream: STREAM, seat, rtp, rtcp, receives: true }));
+    let sound = Some(Sound::of(Law::Mu.into(), None));
+    let part = Command::Take { stream: STREAM, seat, sound, voice: Voice::All, chance: 1 };
+    assert!(pump.send(part));
+    let play = Play::Clips { clips: vec![id], from: Duration::ZERO, times: 1 };
+    let (seat, sound, alone) = (Some(seat), 9, true);
+    assert!(pump.send(Command::Play { stream: STREAM, seat, play, sound, alone }));
+    let mut heard = 0;
+    while heard < 10 {
+        heard += usize::from((2900..3100).contains(&sample(&phone.rtp).1));
+    }
+    let (after, how) = (Duration::from_millis(200), Ending::Ended);
+    let played = Event::Played { stream: STREAM, seat, sound, after, how };
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(played));
+    assert!(pump.forget(id) && pump.send(Command::Untap { tap }));
+    assert_eq!(events.recv_timeout(PATIENCE), Ok(Event::Untapped { stream: STREAM, tap }));
+    // The end of the tap is the end of its frames.
+    let loud = taken.iter().filter(|frame| frame.samples.iter().all(|sample| *sample == 3000));
+    assert_eq!(loud.count(), 10);
+}
+
 /// Three voices of one level each: who hears which is told by the sum.
 #[test]
 fn three_are_mixed_in_time_and_two_pass_again() {
@@ -235,16 +288,7 @@ fn three_are_mixed_in_time_and_two_pass_again() {
     let (alice, bob, carol) = (Peer::new(), Peer::new(), Peer::new());
     assert!(pump.send(alice.aim(Side::A)) && pump.send(bob.aim(Side::B)));
     let seat = Seat::FIRST_GUEST;
-    let c = loop {
-        let [port] = free_pairs();
-        assert!(pump.send(Command::Admit { stream: STREAM, seat, port }));
-        assert!(pump.send(Command::Close { bridge: BridgeId(u128::MAX) }));
-        match events.recv_timeout(PATIENCE).unwrap() {
-            Event::Failed { .. } => drop(events.recv_timeout(PATIENCE).unwrap()),
-            Event::Closed { .. } => break port,
-            Event::Latched { .. } | Event::Lost { .. } => panic!("nobody spoke"),
-        }
-    };
+    let c = admit(&pump, &events, seat);
     let (rtp, rtcp) = (carol.rtp.local_addr().unwrap(), carol.rtcp.local_addr().unwrap());
     assert!(pump.send(Command::Aim { stream: STREAM, seat, rtp, rtcp, receives: true }));
     for seat in [Seat::A, Seat::B, seat] {

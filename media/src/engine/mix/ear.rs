@@ -1,0 +1,146 @@
+//! How one leg of a mix is heard, and how it is spoken to.
+
+use std::time::Duration;
+
+use types::Instant;
+
+use super::keys::{Key, Keys, Press};
+use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate};
+use crate::dtmf::Detector;
+use crate::events::{self, Tone};
+use crate::jitter::Jitter;
+use crate::resample::Resampler;
+
+/// What one leg says, and what was done with it.
+#[derive(Debug)]
+pub(super) struct Ear {
+    pub(super) jitter: Jitter,
+    resampler: Option<Resampler>,
+    /// One frame at the rate of the mix.
+    pub(super) pcm: Box<[i16; FRAME_MAX]>,
+    /// Mean of the samples without their sign, falling slowly.
+    pub(super) level: u32,
+    /// It is in the sum of this tick.
+    pub(super) chosen: bool,
+    pub(super) reported: Option<Instant>,
+    /// The key that it presses.
+    pub(super) pressing: Option<Press>,
+    /// Keys in its sound, for a leg without telephone events.
+    detector: Detector,
+    /// The key that it plays now, by its code, and since when.
+    dialing: Option<(u8, Instant)>,
+}
+
+/// What makes the payloads of one leg.
+#[derive(Debug, Default)]
+pub(super) struct Mouth {
+    pub(super) encoder: Option<Encoder>,
+    resampler: Option<Resampler>,
+}
+
+impl Mouth {
+    /// An encoder for this codec, fed from a mix of this rate.
+    pub(super) fn ready(&mut self, codec: Codec, rate: Rate) -> Option<&mut Encoder> {
+        let fits = |known: &Encoder| known.codec() == codec && known.rate() == codec.works_at(rate);
+        if !self.encoder.as_ref().is_some_and(fits) {
+            self.encoder = Encoder::new(codec, rate);
+        }
+        self.encoder.as_mut()
+    }
+
+    /// The payload of one frame of the mix; its octets.
+    pub(super) fn speak(
+        &mut self,
+        codec: Codec,
+        (rate, pcm): (Rate, &[i16]),
+        payload: &mut [u8; PAYLOAD_MAX],
+    ) -> usize {
+        let mut room = [0; FRAME_MAX];
+        let to = codec.works_at(rate);
+        let pcm = resampled(&mut self.resampler, (rate, pcm), to, &mut room);
+        self.ready(codec, rate).map_or(0, |encoder| encoder.encode(pcm, payload))
+    }
+}
+
+/// A frame at another rate, by the resampler that is kept for it.
+pub(super) fn resampled<'a>(
+    kept: &mut Option<Resampler>,
+    (from, pcm): (Rate, &'a [i16]),
+    to: Rate,
+    room: &'a mut [i16; FRAME_MAX],
+) -> &'a [i16] {
+    if from == to {
+        *kept = None;
+        return pcm;
+    }
+    if !kept.as_ref().is_some_and(|kept| kept.is(from, to)) {
+        *kept = Some(Resampler::new(from, to));
+    }
+    kept.as_mut().map_or(&[], |kept| kept.frame(pcm, room))
+}
+
+impl Ear {
+    pub(super) fn new() -> Self {
+        Self {
+            jitter: Jitter::new(),
+            resampler: None,
+            pcm: Box::new([0; FRAME_MAX]),
+            level: 0,
+            chosen: false,
+            reported: None,
+            pressing: None,
+            detector: Detector::default(),
+            dialing: None,
+        }
+    }
+
+    /// Takes the next frame, at the rate of the mix.
+    pub(super) fn listen(&mut self, rate: Rate) {
+        let (mut room, mut turned) = ([0; FRAME_MAX], [0; FRAME_MAX]);
+        self.jitter.want(rate);
+        let (from, pcm, _) = self.jitter.take(&mut room);
+        let pcm = resampled(&mut self.resampler, (from, pcm), rate, &mut turned);
+        for (place, sample) in self.pcm.iter_mut().zip(pcm) {
+            *place = *sample;
+        }
+    }
+
+    /// Looks for keys in its sound: they go on as telephone events, and their tones do not. Gives a key that was let
+    /// go, and how long it was held.
+    ///
+    /// Spec: RFC 4733 §2.5.1
+    pub(super) fn detect(
+        &mut self,
+        seat: u16,
+        rate: Rate,
+        due: Instant,
+        keys: &mut Keys,
+    ) -> Option<(u8, Duration)> {
+        let frame = self.pcm.get(..rate.frame()).unwrap_or_default();
+        let pressed = self.detector.hear(rate, frame).and_then(events::code);
+        let before = self.dialing.filter(|_| pressed.is_some());
+        if let Some(code) = pressed {
+            self.dialing = Some((code, due));
+        }
+        let over = |(event, began): (u8, Instant)| Some((event, due.since(began)));
+        let (event, began) = self.dialing?;
+        let end = self.detector.held().is_none();
+        let frames = crate::codec::frames(due.since(began)) + u32::from(!end);
+        let clock = Rate::Narrow.hertz();
+        let duration = u16::try_from(frames * clock / 50).unwrap_or(u16::MAX);
+        let payload = Tone { event, end, volume: events::VOLUME, duration }.encode();
+        for _ in 0..if end { events::END_REPEATS } else { 1 } {
+            keys.push(Key { seat, marker: pressed.is_some(), began, payload, clock });
+        }
+        if end {
+            return self.dialing.take().and_then(over);
+        }
+        self.pcm.fill(0);
+        // Another one without a pause between: the first is over.
+        before.and_then(over)
+    }
+
+    pub(super) fn frame(&self, rate: Rate) -> &[i16] {
+        self.pcm.get(..rate.frame()).unwrap_or_default()
+    }
+}

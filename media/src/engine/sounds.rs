@@ -1,0 +1,163 @@
+//! What is played and tapped at the streams of an engine.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use types::Instant;
+
+use super::Engine;
+use crate::clip::{Clip, ClipId, TapId};
+use crate::mixer::Mixer;
+use crate::play::{Clips, Ending, Playing};
+use crate::tap::{Direction, Heard, Takes};
+use crate::{Event, Rate, Seat, StreamKey, events};
+
+/// What a tick works with, whoever's stream it is.
+pub(super) struct Work<'a> {
+    pub(super) mixer: &'a mut Mixer,
+    pub(super) clips: &'a Clips,
+    pub(super) takes: &'a mut Takes,
+    pub(super) events: &'a mut VecDeque<Event>,
+    /// Streams of which something that was played has ended.
+    pub(super) ended: &'a mut Vec<StreamKey>,
+}
+
+/// Tells what happens at one stream.
+pub(super) struct Notes<'a> {
+    pub(super) stream: StreamKey,
+    pub(super) events: &'a mut VecDeque<Event>,
+    pub(super) ended: &'a mut Vec<StreamKey>,
+}
+
+impl Notes<'_> {
+    pub(super) fn played(&mut self, seat: Option<Seat>, playing: &Playing, how: Ending) {
+        let (stream, sound, after) = (self.stream, playing.sound, playing.after());
+        self.events.push_back(Event::Played { stream, seat, sound, after, how });
+        self.ended.push(stream);
+    }
+
+    /// A key by its code; other events are nobody's business.
+    pub(super) fn key(&mut self, seat: Seat, code: u8, held: Duration) {
+        key(self.events, self.stream, seat, (code, held));
+    }
+}
+
+/// Tells of a key by its code.
+pub(super) fn key(
+    events: &mut VecDeque<Event>,
+    stream: StreamKey,
+    seat: Seat,
+    (code, held): (u8, Duration),
+) {
+    if let Some(key) = events::key(code) {
+        events.push_back(Event::Key { stream, seat, key, held });
+    }
+}
+
+impl Engine {
+    /// Lends a clip to whatever is played; one of the same name before is forgotten.
+    pub fn lend(&mut self, id: ClipId, clip: Clip) {
+        self.clips.insert(id, clip);
+    }
+
+    /// Takes a clip back: who hears it hears what follows it.
+    pub fn forget(&mut self, id: ClipId) {
+        self.clips.remove(&id);
+    }
+
+    /// Gives away what taps heard.
+    pub fn taken(&mut self, sink: impl FnMut(Heard<'_>)) {
+        self.takes.drain(sink);
+    }
+
+    /// Begins what is played to one leg, or to all.
+    pub(super) fn play(
+        &mut self,
+        key: StreamKey,
+        seat: Option<Seat>,
+        playing: Playing,
+        now: Instant,
+    ) {
+        let there = seat.is_none_or(|seat| self.port(key, seat).is_some());
+        let place = self.streams.get(&key).filter(|_| there).copied();
+        let Self { slab, events, ended, .. } = self;
+        let mut note = Notes { stream: key, events, ended };
+        match place.and_then(|place| slab.get_mut(place)?.as_mut()) {
+            Some(stream) => {
+                stream.mix.get_or_insert_default().sounds().begin(seat, playing, &mut note);
+            }
+            None => note.played(seat, &playing, Ending::Missing),
+        }
+        self.ended.clear();
+        self.mix_or_not(key, now);
+    }
+
+    /// Ends what is played to one leg, or to all.
+    pub(super) fn stop(
+        &mut self,
+        key: StreamKey,
+        (seat, sound): (Option<Seat>, Option<u64>),
+        now: Instant,
+    ) {
+        let place = self.streams.get(&key).copied();
+        let Self { slab, events, ended, .. } = self;
+        let mut note = Notes { stream: key, events, ended };
+        if let Some(stream) = place.and_then(|place| slab.get_mut(place)?.as_mut())
+            && let Some(mix) = &mut stream.mix
+        {
+            mix.sounds().stop(seat, sound, &mut note);
+        }
+        self.ended.clear();
+        self.mix_or_not(key, now);
+    }
+
+    /// Begins a tap.
+    pub(super) fn tap(
+        &mut self,
+        key: StreamKey,
+        seat: Option<Seat>,
+        (tap, rate, direction): (TapId, Rate, Direction),
+        now: Instant,
+    ) {
+        self.untap(tap, now);
+        let there = seat.is_none_or(|seat| self.port(key, seat).is_some());
+        let stream = self.stream_mut(key).filter(|_| there);
+        let begun = stream.is_some_and(|stream| {
+            stream.mix.get_or_insert_default().taps().begin(tap, seat, rate, direction)
+        });
+        if begun {
+            self.tapped.insert(tap, key);
+        } else {
+            self.events.push_back(Event::Untapped { stream: key, tap });
+        }
+        self.mix_or_not(key, now);
+    }
+
+    /// Ends a tap.
+    pub(super) fn untap(&mut self, tap: TapId, now: Instant) {
+        let Some(stream) = self.tapped.remove(&tap) else { return };
+        if let Some(mix) = self.stream_mut(stream).and_then(|stream| stream.mix.as_mut()) {
+            mix.taps().end(tap);
+        }
+        self.events.push_back(Event::Untapped { stream, tap });
+        self.mix_or_not(stream, now);
+    }
+
+    /// Ends the taps of a leg that leaves, or of a whole stream.
+    pub(super) fn untap_all(&mut self, key: StreamKey, seat: Option<Seat>) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        let Some(mix) = &mut stream.mix else { return };
+        let gone = mix.taps().leave(seat);
+        for tap in gone {
+            self.tapped.remove(&tap);
+            self.events.push_back(Event::Untapped { stream: key, tap });
+        }
+    }
+
+    /// Lets packets pass again where nothing is played any more.
+    pub(super) fn settle(&mut self, now: Instant) {
+        while let Some(stream) = self.ended.pop() {
+            self.mix_or_not(stream, now);
+        }
+    }
+}
