@@ -139,6 +139,7 @@ impl Host {
                 Output::Send { after, .. }
                 | Output::Mail { after, .. }
                 | Output::Deliver { after, .. }
+                | Output::Fetch { after, .. }
                 | Output::Api { after, .. } => *after,
                 Output::Write { .. }
                 | Output::Load { .. }

@@ -162,6 +162,15 @@ pub enum Output {
         /// Leaves when the log has passed this entry.
         after: Option<Mark>,
     },
+    /// A question to an address of the outside; answered by `Reply::Fetched`.
+    Fetch {
+        /// Names the answer.
+        ticket: Ticket,
+        /// The question.
+        fetch: Box<crate::fetch::Fetch>,
+        /// Leaves when the log has passed this entry.
+        after: Option<Mark>,
+    },
     /// A command to the media pump.
     Media(media::Command),
     /// The answer to an API request.
@@ -245,6 +254,8 @@ pub struct Found {
 pub enum Reply {
     /// A clip that can be played, or why not.
     Clip(Result<crate::clip::ClipFact, crate::clip::SoundFault>),
+    /// What an address of the outside said.
+    Fetched(Result<Box<crate::fetch::Fetched>, crate::fetch::FetchFault>),
     /// The dialog that was asked for.
     Found(Option<Found>),
     /// The binding list of a user, from the slot that keeps it.

@@ -16,6 +16,7 @@ mod core;
 pub mod directory;
 mod effects;
 mod facts;
+pub mod fetch;
 pub mod flight;
 mod flows;
 mod fork;

@@ -15,6 +15,7 @@ use net::dns::Resolver;
 use net::stream::Unsent;
 use push_io::Sender;
 use store::Store;
+use switchboard::fetch::{Fetch, FetchFault};
 use switchboard::input::{EventLine, Picture};
 use switchboard::store::{Batch, Query, StoreFault};
 use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, SoundFault, SoundOrder, Ticket};
@@ -40,6 +41,7 @@ pub struct Doors {
     pub blobs: Blobs,
     pub pictures: Pictures,
     pub sender: Arc<Sender>,
+    pub client: Arc<web::client::Client>,
     pub runtime: Handle,
     pub pump: Pump,
     pub resolver: Resolver,
@@ -62,6 +64,7 @@ pub struct Outside {
     pub blobs: Blobs,
     pub pictures: Pictures,
     pub sender: Arc<Sender>,
+    pub client: Arc<web::client::Client>,
     pub runtime: Handle,
     pub pump: Pump,
     pub resolver: Resolver,
@@ -71,13 +74,24 @@ pub struct Outside {
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
-        let Outside { store, blobs, pictures, sender, runtime, pump, resolver, parts, health } =
-            outside;
+        let Outside {
+            store,
+            blobs,
+            pictures,
+            sender,
+            client,
+            runtime,
+            pump,
+            resolver,
+            parts,
+            health,
+        } = outside;
         Self {
             store,
             blobs,
             pictures,
             sender,
+            client,
             runtime,
             pump,
             resolver,
@@ -162,6 +176,17 @@ impl Doors {
             | SoundOrder::Pause(_)
             | SoundOrder::Resume(_) => (),
         }
+    }
+
+    pub fn fetch(&self, shard: usize, ticket: Ticket, fetch: Fetch) {
+        let Some(asked) = self.ask(shard, ticket) else {
+            return self.refuse(shard, ticket, Reply::Fetched(Err(FetchFault::Busy)));
+        };
+        let client = Arc::clone(&self.client);
+        self.runtime.spawn(async move {
+            let fetched = client.fetch(fetch).await;
+            asked.answer(Reply::Fetched(fetched.map(Box::new)));
+        });
     }
 
     pub fn deliver(&self, shard: usize, ticket: Ticket, delivery: pns::Delivery) {

@@ -82,6 +82,9 @@ pub enum Fault {
     /// Blobs.
     #[error("cannot open the blobs (store.blobs, node.data)")]
     Blobs(#[source] blobs::Fault),
+    /// The client of webhooks.
+    #[error("cannot ask anybody outside (guard.http_targets)")]
+    Client(#[source] web::client::ClientFault),
     /// The data folder.
     #[error("cannot use {} (node.data)", path.display())]
     Data {
@@ -239,6 +242,8 @@ impl Host {
         parts.say("push", if has_push.contains(&true) { Part::Ready } else { Part::Unused });
         let health = Arc::new(Health::new(parts.clone(), kept.store.clone()));
         let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
+        let public_only = tree.guard.http_targets != "any";
+        let client = Arc::new(web::client::Client::new(public_only).map_err(Fault::Client)?);
         let mut boxes = Vec::new();
         for _ in 0..shards {
             boxes.push(Door::new().map_err(Fault::System)?);
@@ -254,6 +259,7 @@ impl Host {
             blobs: kept.blobs.clone(),
             pictures: Pictures::start(PICTURE_THREADS).map_err(Fault::System)?,
             sender,
+            client,
             runtime: tokio::runtime::Handle::current(),
             pump,
             resolver,

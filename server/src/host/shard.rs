@@ -361,6 +361,7 @@ impl Loop {
                 Output::Send { after, flow, .. } => (*after, Some(*flow), true),
                 Output::Api { after, .. }
                 | Output::Deliver { after, .. }
+                | Output::Fetch { after, .. }
                 | Output::Mail { after, .. } => (*after, None, true),
                 Output::Crashed { .. }
                 | Output::Event(_)
@@ -517,6 +518,7 @@ impl Loop {
                 self.doors.deliver(index, ticket, *delivery);
             }
             Output::Event(line) => self.doors.event(line),
+            Output::Fetch { ticket, fetch, .. } => self.doors.fetch(index, ticket, *fetch),
             Output::Load { ticket, query } => self.doors.load(index, ticket, query),
             Output::Mail { shard, mail, .. } => {
                 if let Some(door) = self.doors.shards.get(shard) {

@@ -169,6 +169,7 @@ impl Load {
                 Output::Api { .. }
                 | Output::Deliver { .. }
                 | Output::Event(_)
+                | Output::Fetch { .. }
                 | Output::Mail { .. }
                 | Output::Media(_)
                 | Output::Part { .. }

@@ -322,6 +322,7 @@ impl Service for Room {
             (
                 _,
                 Reply::Clip(_)
+                | Reply::Fetched(_)
                 | Reply::Found(_)
                 | Reply::Located(_)
                 | Reply::Picture(_)

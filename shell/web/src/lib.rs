@@ -7,11 +7,12 @@
 //!             room goes out as it is. No page has a script beside the
 //!             console's own, and none asks another host for anything.
 //! Limits      Named in `Limits` and beside what they bound: connections, headers, bodies, waits, events, failures.
-//! Not here    What an endpoint does (rooms), TLS, SIP over WebSocket (shell/net), webhooks.
+//! Not here    What an endpoint does (rooms), TLS, SIP over WebSocket (shell/net), what webhooks say (rooms).
 //! Spec        RFC 9110, 9112 (HTTP), 9457 (problems), 6750 (bearer tokens), CloudEvents 1.0, OpenAPI 3.1
 #![deny(missing_docs)]
 
 mod account;
+pub mod client;
 mod connections;
 mod console;
 mod edge;

@@ -134,6 +134,12 @@ impl World {
                 let delay = self.micros(30_000);
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });
             }
+            // The fake world has no apps.
+            Output::Fetch { ticket, .. } => {
+                let reply = Reply::Fetched(Err(switchboard::fetch::FetchFault::Resolve));
+                let delay = self.micros(20_000);
+                self.after(delay, Happening::Reply { run, shard, ticket, reply });
+            }
             Output::Sound(order) => {
                 if let Some((ticket, reply)) = heard(order) {
                     let delay = self.micros(30_000);

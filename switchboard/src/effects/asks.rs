@@ -8,6 +8,7 @@ use types::Instant;
 
 use super::Effects;
 use crate::clip::{ClipSource, Recording, SoundOrder};
+use crate::fetch::Fetch;
 use crate::input::{EventLine, EventText, Output, Ticket};
 use crate::store::{Batch, Query};
 use crate::timers::Reason;
@@ -34,6 +35,15 @@ impl Effects<'_> {
         let after = self.core.after;
         let delivery = Box::new(delivery);
         self.core.out.list.push(Output::Deliver { ticket, delivery, after });
+        ticket
+    }
+
+    /// A question to an address of the outside; `on_reply` gets `Reply::Fetched`. It leaves when what was saved before
+    /// is written, so that whoever answers knows no more of the session than we do.
+    pub fn fetch(&mut self, fetch: Fetch) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let after = self.core.after;
+        self.core.out.list.push(Output::Fetch { ticket, fetch: Box::new(fetch), after });
         ticket
     }
 
