@@ -18,6 +18,7 @@ use std::time::Duration;
 use types::{BridgeId, Instant, Rng};
 
 use crate::clip::TapId;
+use crate::keyed::Keyrings;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
 use crate::play::{Clips, Playing};
@@ -65,6 +66,7 @@ pub struct Engine {
     /// Streams of which something that was played has ended.
     ended: Vec<StreamKey>,
     browsers: Browsers,
+    keyrings: Keyrings,
     outbox: Outbox,
 }
 
@@ -108,6 +110,8 @@ enum Cover {
     /// Nothing.
     #[default]
     Bare,
+    /// The keys of its description.
+    Keyed,
     /// Its keys are gone: nothing passes.
     Lost,
     /// Its path to a browser.
@@ -219,10 +223,12 @@ impl Engine {
     /// [`outgoing`](Self::outgoing), [`taken`](Self::taken) and [`poll`](Self::poll) afterwards.
     pub fn tick(&mut self, now: Instant, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
         self.browsers.tick(now, &mut self.outbox, |event| self.events.push_back(event));
-        let (browsers, outbox) = (&mut self.browsers, &mut self.outbox);
+        let Self { browsers, keyrings, outbox, .. } = self;
         let mut send = |port: u16, to: SocketAddr, bytes: &[u8]| {
             if browsers.has(port) {
                 browsers.send(port, bytes, outbox);
+            } else if keyrings.has(port) {
+                keyrings.send(port, to, bytes, outbox);
             } else {
                 send(port, to, bytes);
             }
@@ -288,12 +294,12 @@ impl Engine {
             self.at_the_door(from, bytes, now);
             return None;
         }
-        let (by, to) = self.judge(port, from, (bytes, Cover::Bare), now)?;
-        if self.browsers.has(by) {
-            self.browsers.send(by, bytes, &mut self.outbox);
+        if self.keyrings.has(port) {
+            self.keyed(port, from, bytes, now);
             return None;
         }
-        Some((by, to))
+        let (by, to) = self.judge(port, from, (bytes, Cover::Bare), now)?;
+        (!self.sealed(by, to, bytes)).then_some((by, to))
     }
 
     /// `passed`: what the datagram has been through.
@@ -323,7 +329,7 @@ impl Engine {
         };
         let passed = match kind {
             _ if near.cover != passed => Admission::Refused,
-            _ if passed != Cover::Bare => Admission::Accepted,
+            _ if passed == Cover::Web => Admission::Accepted,
             Kind::Rtp => admit_rtp(near, port, from, now),
             Kind::Rtcp => admit_rtcp(near, port, from),
             Kind::Dtls if near.aim.as_ref().is_some_and(|aim| aim.source.knows(from)) => {
@@ -410,7 +416,7 @@ impl Engine {
         let Some(stream) = self.stream_mut(key) else { return };
         let Some(leg) = stream.mix.as_mut().and_then(|mix| mix.leave(seat)) else { return };
         self.set_door(leg.port, None);
-        self.browsers.forget(leg.port, now);
+        self.unshield(leg.port, now);
         self.mix_or_not(key, now);
     }
 
@@ -484,7 +490,7 @@ impl Engine {
         self.forget_mix(place);
         for port in stream.ports() {
             self.set_door(port, None);
-            self.browsers.forget(port, now);
+            self.unshield(port, now);
         }
         Some((key.index, [stream.a.count, stream.b.count]))
     }

@@ -11,15 +11,15 @@
 //!             one sender that was latched because the signalled address stayed silent. A packet
 //!             from the signalled address ends any latch. RTCP follows the latch of its RTP and
 //!             never starts one. A browser's packets pass only by its path, which its checks and its
-//!             handshake have proved; it hears one source, whoever speaks.
+//!             handshake have proved; it hears one source, whoever speaks, and so does a phone whose keys we have.
 //! Limits      [`LATCH_WAIT`], [`LATCH_PACKETS`], [`LATCH_WINDOW`]; [`QUARANTINE`] for ports; one
 //!             stream takes two even ports, so an engine holds 16,384 streams at most. Beyond: the
 //!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
 //!             [`DELAY_MAX`] in a jitter buffer; a packet of more than 120 ms is dropped.
 //!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers.
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
-//!             switchboard), SRTP of phones: it passes end to end, its headers are in the clear.
-//! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
+//!             switchboard), keys that two phones agreed on between themselves: their packets pass, with headers in the clear.
+//! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4568, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
 //!             RFC 7667 §3.6, RFC 7983, ITU-T G.711, ITU-T G.722.
 #![deny(missing_docs)]
 #![cfg_attr(
@@ -36,6 +36,7 @@ pub mod g711;
 #[cfg(test)]
 mod hear;
 mod jitter;
+mod keyed;
 mod mixer;
 mod outbox;
 mod play;
@@ -65,9 +66,10 @@ pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use resample::Resampler;
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
+pub use srtp::Suite;
 pub use tap::{Direction, Heard, Sink, TAKEN_MAX, TAPS_MAX, Taken};
 pub use track::{AHEAD_MAX, Track};
 pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity};
 pub use words::{
-    Command, Count, Event, GUESTS_MAX, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
+    Command, Count, Event, GUESTS_MAX, Keys, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
 };

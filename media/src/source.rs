@@ -137,6 +137,12 @@ impl Source {
         Admission::Latched
     }
 
+    /// Whether nothing from there can pass, whatever it is.
+    pub(crate) fn is_foreign(&self, from: SocketAddr) -> bool {
+        self.state == State::Signalled && from != self.signalled
+            || from != self.signalled && likeness(self.signalled.ip(), from.ip()).is_none()
+    }
+
     /// Judges a packet that can prove nothing: control and handshakes pass only from a known
     /// sender.
     pub(crate) fn knows(&self, from: SocketAddr) -> bool {

@@ -120,6 +120,16 @@ impl Trail {
         }
     }
 
+    /// The same for a leg that must not hear a source that it may have heard before.
+    pub(crate) fn other_source(&mut self, chance: &mut Rng) {
+        let ours = matches!(self.state, State::Ours);
+        self.last = None;
+        self.begin(chance);
+        if !ours {
+            self.end();
+        }
+    }
+
     /// Whether packets of the far side pass under other numbers.
     pub(crate) fn is_shifted(&self) -> bool {
         matches!(self.state, State::Shifted(Some(_)))

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use srtp::Suite;
 use types::BridgeId;
 
 use crate::clip::TapId;
@@ -103,10 +104,29 @@ pub enum Shield {
     /// Not at all, or from end to end: packets pass as they are.
     #[default]
     Bare,
+    /// By keys that stood in the descriptions.
+    Keys(Box<Keys>),
     /// Its keys are gone with the process that had them: nothing passes until it describes itself anew.
     Lost,
     /// By a handshake over the one port of all browsers.
     Web(Box<Web>),
+}
+
+/// The keys of a phone, as descriptions told them: master keys with their salts.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// How they are used.
+    pub suite: Suite,
+    /// What we seal with.
+    pub ours: Vec<u8>,
+    /// What the phone seals with.
+    pub theirs: Vec<u8>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("suite", &self.suite).finish()
+    }
 }
 
 /// A browser's end of its path to us, and ours. The leg belongs to the path of `ufrag`, which may have led to another
@@ -376,6 +396,9 @@ mod tests {
             types: vec![111, 0],
         });
         assert!(!format!("{web:?}").contains("secret"));
+        let (ours, theirs) = (vec![201; 30], vec![202; 30]);
+        let keys = Box::new(Keys { suite: Suite::AesCm128HmacSha1Tag80, ours, theirs });
+        assert!(!format!("{keys:?}").contains("20"));
         for command in [
             Command::Aim { stream, seat: Seat::B, rtp, rtcp, receives: false },
             Command::Close { bridge: stream.bridge },
@@ -425,6 +448,7 @@ mod tests {
                 chance: u64::MAX,
             },
             Command::Shield { stream, seat: Seat::A, shield: Shield::Web(web), chance: Some(1) },
+            Command::Shield { stream, seat: Seat::B, shield: Shield::Keys(keys), chance: None },
         ] {
             let wire = postcard::to_allocvec(&command).unwrap();
             assert_eq!(postcard::from_bytes::<Command>(&wire), Ok(command));

@@ -541,7 +541,7 @@ impl Hunt {
             cseq: 1,
             max_forwards: plan.max_forwards,
             headers: more,
-            sdp: plan.offer.clone(),
+            sdp: plan.offer_for(flow).cloned(),
             early_offer: plan.early_offer,
             login: effects.login(trunk),
         };

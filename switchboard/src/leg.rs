@@ -448,8 +448,8 @@ impl Leg {
     }
 
     /// What must be known of it after a restart: `request` is the INVITE that it waits on, or its answer that was
-    /// not acknowledged.
-    pub fn encode(&self, request: Option<&[u8]>, writer: &mut tagged::Writer) {
+    /// not acknowledged. `said`: what we described last.
+    pub fn encode(&self, request: Option<&[u8]>, said: Option<&[u8]>, writer: &mut tagged::Writer) {
         writer.number(1, self.id.0).number(2, self.owner.0).number(3, self.call.0);
         writer.number(4, self.version.into());
         writer.nested(5, |writer| encode_flow(self.flow, writer));
@@ -474,7 +474,7 @@ impl Leg {
         if let Some(watch) = &self.watch {
             writer.nested(12, |writer| watch.encode(writer));
         }
-        if let Some(said) = &self.said {
+        if let Some(said) = said {
             writer.bytes(13, said);
         }
         if self.early.is_some() {

@@ -26,6 +26,7 @@ mod guard;
 pub mod hop;
 pub mod hunt;
 pub mod input;
+mod keyring;
 pub mod ladder;
 pub mod leg;
 mod leg_change;

@@ -2,11 +2,13 @@
 //!
 //! Picture     offer of one side --rewrite--> the other; answer --rewrite--> back; Open and Aim to the pump.
 //!             browser --its path's part taken off--> plain form --another path's part put on--> browser
+//!             phone with keys --its keys taken out--> plain form --keys put in--> phone with keys
 //! Rules       Section n of one side is section n of the other. Ports stay for the life of the pair: a re-INVITE
 //!             changes aims, not ports. A failed change puts the aims back (RFC 6141). Who describes himself as a browser
 //!             has a path of his own to us, whatever the other side is; who is not known yet gets a description for
-//!             either. What is keyed from end to end passes between phones and never to a browser. Two sides that
-//!             share no codec are turned into each other (sound); everything else passes.
+//!             either. Keys in descriptions are ours to end wherever the two sides do not both have them, or somebody
+//!             must hear the call (keyring). What is keyed by a handshake without a path passes between phones and never
+//!             to a browser. Two sides that share no codec are turned into each other (sound); everything else passes.
 //! Limits      SECTIONS_MAX sections; two ports each.
 //! Not here    When to offer (rooms), packets (media).
 //! Spec        RFC 3264 §5 to §8, RFC 4566.
@@ -14,12 +16,19 @@
 use std::net::SocketAddr;
 
 use media::{Command, Shield, Side, StreamKey, Voice};
-use types::{BridgeId, Refuse, SessionId, Verdict, tagged};
+use sdp::keys::Manner;
+use types::{BridgeId, Refuse, SessionId, Verdict};
 
 use crate::RefusalRow;
 use crate::browser::{Path, Turn};
 use crate::effects::Effects;
+use crate::keyring::{self, Habit, Ring};
 use crate::sound::{self, Outcome};
+
+mod saved;
+
+use saved::{decode_habit, decode_path};
+pub(crate) use saved::{decode_told, encode_told};
 
 /// Sections that one description may have.
 pub const SECTIONS_MAX: usize = 16;
@@ -46,8 +55,16 @@ struct WebAim {
     is_sound: bool,
 }
 
-/// Aims and paths of both sides.
-type Ends = ([Vec<Aim>; 2], [Option<Path>; 2]);
+/// Aims, paths and keys of both sides.
+type Ends = ([Vec<Aim>; 2], [Option<Path>; 2], [Ring; 2]);
+
+/// A description as it is worked on.
+struct Heard {
+    /// Its plain form; `None` when it came so.
+    plain: Option<Vec<u8>>,
+    /// It is a browser's.
+    is_web: bool,
+}
 
 /// What we told one side last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,11 +85,15 @@ pub struct Pair {
     aims: [Vec<Aim>; 2],
     /// Of sides that are browsers.
     paths: [Option<Path>; 2],
+    /// Keys of phones.
+    rings: [Ring; 2],
+    /// Keys must not pass from end to end: descriptions of this pair are said again to somebody else.
+    ends_keys: bool,
     /// What a side that is not known yet was offered in case that it is a browser.
     offered: Option<Path>,
-    /// The pump knows a path of this side.
+    /// The pump knows a path or keys of this side.
     shielded: [bool; 2],
-    /// Aims and paths before the offer that is open now.
+    /// Aims, paths and keys before the offer that is open now.
     before: Option<Ends>,
     open: Vec<bool>,
     /// Offers are narrowed to sound that can be mixed, since somebody may listen or join.
@@ -99,7 +120,7 @@ pub enum Refusal {
     /// No RTP ports are left.
     #[error("no media ports are free")]
     NoPorts,
-    /// A browser shall hear a phone whose media only another phone could decrypt.
+    /// Media is protected in a way that only another phone could undo, or by a suite that is not ours.
     #[error("the media of the two sides is encrypted in ways that do not meet")]
     OtherKeys,
 }
@@ -159,10 +180,10 @@ pub const ROWS: &[RefusalRow] = &[
             number: 1015,
             sip: 488,
             http: 409,
-            fix: "let the phone offer plain RTP",
+            fix: "let the phone offer SRTP with keys in its description (AES_CM_128_HMAC_SHA1_80 or AEAD_AES_128_GCM), or plain RTP",
         },
         sentence: "The media of the two sides is encrypted in ways that do not meet.",
-        page: "A phone and a browser shall talk, and the phone's media is encrypted in a way that only another phone could decrypt. Between two phones such media passes from end to end.",
+        page: "A phone's media is encrypted by a handshake without ICE, which only another phone could take part in, and the other side is a browser; or the lines `a=crypto` of its description name no suite of ours, and the other side has no keys. Between two phones that share such a way media passes from end to end.",
     },
 ];
 
@@ -179,6 +200,8 @@ impl Pair {
             told,
             aims: [Vec::new(), Vec::new()],
             paths: [None, None],
+            rings: Default::default(),
+            ends_keys: false,
             offered: None,
             shielded: [false; 2],
             before: None,
@@ -301,6 +324,9 @@ impl Pair {
     ) -> Self {
         let mut pair = Self::new(session, effects);
         pair.plain = self.plain;
+        pair.ends_keys = true;
+        pair.rings[stays.index()] = Ring::of(self.rings[stays.index()].habit);
+        pair.rings[stays.other().index()] = Ring::of(decode_habit(told));
         pair.told[stays.index()] = self.told[stays.index()].clone();
         pair.paths[stays.index()] = self.paths[stays.index()].clone();
         let known = decode_told(told);
@@ -332,16 +358,6 @@ impl Pair {
         path.dress(Turn::Offer, plain, &door, rng)
     }
 
-    /// What a side was told last, for a pair that it goes over to.
-    pub fn told(&self, side: Side) -> Vec<u8> {
-        let mut writer = tagged::Writer::new();
-        write_told(&self.told[side.index()], &mut writer);
-        if let Some(path) = &self.paths[side.index()] {
-            writer.nested(4, |writer| path.write(writer));
-        }
-        writer.finish()
-    }
-
     /// Takes the answer of one side when the other need not hear of it: packets pass.
     pub fn settle(
         &mut self,
@@ -349,17 +365,26 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<(), Refusal> {
-        let plain = self.hear(from, Turn::Answer, sdp, effects)?;
-        let sdp = plain.as_deref().unwrap_or(sdp);
+        let heard = self.hear(from, Turn::Answer, sdp, effects)?;
+        let sdp = heard.plain.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
-        let aims = aims(&session, plain.is_some(), effects)?;
+        let aims = aims(&session, heard.is_web, effects)?;
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
         self.agree(from, &session);
+        keyring::settle(&mut self.rings[from.index()], effects.rng())?;
         self.aim(effects);
         self.before = None;
         Ok(())
+    }
+
+    /// The same offer for a phone that is reached in private, where the side that makes it takes no media without keys.
+    /// `None` when it does, or the other side is known.
+    pub fn demanding(&self, to: Side, offer: &[u8]) -> Option<Vec<u8>> {
+        let demands = self.rings[to.other().index()].habit == Habit::Keyed(Manner::Strict);
+        let unknown = self.rings[to.index()].habit == Habit::Unknown;
+        if demands && unknown { sdp::keys::strict(offer) } else { None }
     }
 
     /// Its bridge.
@@ -374,14 +399,13 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let before = (self.aims.clone(), self.paths.clone());
-        let web = self.hear(from, Turn::Offer, sdp, effects)?;
-        let is_web = web.is_some();
-        let sdp = web.as_deref().unwrap_or(sdp);
+        let before = (self.aims.clone(), self.paths.clone(), self.rings.clone());
+        let heard = self.hear(from, Turn::Offer, sdp, effects)?;
+        let sdp = heard.plain.as_deref().unwrap_or(sdp);
         let narrowed = if self.plain { sdp::only_plain(sdp).ok() } else { None };
         let sdp = narrowed.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
-        let aims = aims(&session, is_web, effects)?;
+        let aims = aims(&session, heard.is_web, effects)?;
         while self.ports.len() < aims.len() {
             self.ports.push(None);
             self.open.push(false);
@@ -412,15 +436,19 @@ impl Pair {
         sdp: &[u8],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let plain = self.hear(from, Turn::Answer, sdp, effects)?;
-        let sdp = plain.as_deref().unwrap_or(sdp);
+        let heard = self.hear(from, Turn::Answer, sdp, effects)?;
+        let sdp = heard.plain.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
-        let aims = aims(&session, plain.is_some(), effects)?;
+        let aims = aims(&session, heard.is_web, effects)?;
         let rejected: Vec<bool> = aims.iter().map(|aim| aim.rejected).collect();
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
         let plan = self.agree(from, &session);
+        let turned = self.turned;
+        let (answered, asked) = of_both(&mut self.rings, from);
+        let opened = |place: usize| turned >> place & 1 == 1;
+        keyring::agree(answered, asked, opened, effects.rng())?;
         let told = if plan.iter().any(Option::is_some) {
             let told = sdp::reformat(sdp, &session, &plan).map_err(|_| Refusal::BadDescription)?;
             let session = described(&told)?;
@@ -435,8 +463,8 @@ impl Pair {
 
     /// The change that was offered failed: everything stays as it was.
     pub fn rollback(&mut self, effects: &mut Effects<'_>) {
-        if let Some((aims, paths)) = self.before.take() {
-            (self.aims, self.paths) = (aims, paths);
+        if let Some((aims, paths, rings)) = self.before.take() {
+            (self.aims, self.paths, self.rings) = (aims, paths, rings);
             self.aim(effects);
         }
     }
@@ -456,105 +484,21 @@ impl Pair {
         }
     }
 
-    /// As tagged fields.
-    pub fn encode(&self, writer: &mut tagged::Writer) {
-        writer.number(1, self.bridge.0);
-        for ports in &self.ports {
-            let [a, b] = ports.unwrap_or([0, 0]);
-            writer.number(2, u128::from(a) << 16 | u128::from(b));
-        }
-        for (tag, told) in [(3, &self.told[0]), (4, &self.told[1])] {
-            writer.nested(tag, |writer| write_told(told, writer));
-        }
-        for (tag, aims) in [(5, &self.aims[0]), (6, &self.aims[1])] {
-            for aim in aims {
-                let flags = u128::from(aim.mux)
-                    | u128::from(aim.receives) << 1
-                    | u128::from(aim.rejected) << 2;
-                writer.nested(tag, |writer| {
-                    writer.socket(1, aim.rtp).socket(2, aim.rtcp).number(3, flags);
-                    for format in aim.sound.iter().flat_map(sdp::PlainSound::iter) {
-                        writer.number(5, sound::save(format));
-                    }
-                    if aim.sound.is_some_and(|sound| sound.alone) {
-                        writer.number(6, 1);
-                    }
-                });
-            }
-        }
-        for (tag, path) in [(9, &self.paths[0]), (10, &self.paths[1])] {
-            if let Some(path) = path {
-                writer.nested(tag, |writer| path.write(writer));
-            }
-        }
-        if self.plain {
-            writer.number(7, 1);
-        }
-        if let Some(index) = self.mixed {
-            writer.number(8, index.into());
-        }
-        if self.turned != 0 {
-            writer.number(11, self.turned.into());
-        }
-    }
-
-    /// What [`encode`](Self::encode) wrote; claims its ports and opens its streams again.
-    pub fn restore(bytes: &[u8], session: SessionId, effects: &mut Effects<'_>) -> Self {
-        let mut pair = Self {
-            bridge: BridgeId(0),
-            ports: Vec::new(),
-            told: Default::default(),
-            aims: Default::default(),
-            paths: [None, None],
-            offered: None,
-            shielded: [false; 2],
-            before: None,
-            open: Vec::new(),
-            plain: false,
-            mixed: None,
-            added: Vec::new(),
-            turned: 0,
-            taken: 0,
-        };
-        for (tag, field) in tagged::Reader::new(bytes) {
-            match tag {
-                1 => pair.bridge = BridgeId(field.number().unwrap_or(0)),
-                2 => {
-                    let both = field.number().unwrap_or(0);
-                    let ports = [(both >> 16) as u16, both as u16];
-                    pair.ports.push((both != 0).then_some(ports));
-                    pair.open.push(false);
-                }
-                3 => pair.told[0] = decode_told(field.0),
-                4 => pair.told[1] = decode_told(field.0),
-                5 => pair.aims[0].extend(decode_aim(field.0)),
-                6 => pair.aims[1].extend(decode_aim(field.0)),
-                7 => pair.plain = field.number().is_some_and(|plain| plain != 0),
-                8 => pair.mixed = field.number().map(|index| index as u8),
-                9 => pair.paths[0] = Path::read(field.0).map(Path::after_restart),
-                10 => pair.paths[1] = Path::read(field.0).map(Path::after_restart),
-                11 => pair.turned = field.number().unwrap_or(0) as u32,
-                _ => (),
-            }
-        }
-        let ports: Vec<u16> = pair.ports.iter().flatten().flatten().copied().collect();
-        effects.claim(session, pair.bridge, &ports);
-        pair.aim(effects);
-        pair
-    }
-
-    /// Takes from the description of a browser what it says of its path: the plain form. `None` when it is a phone's.
+    /// Takes from a description what it says of the path of a browser, or of the keys of a phone.
     fn hear(
         &mut self,
         from: Side,
         turn: Turn,
         sdp: &[u8],
         effects: &mut Effects<'_>,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(browser) = sdp::web::browser(&described(sdp)?) else {
+    ) -> Result<Heard, Refusal> {
+        let session = described(sdp)?;
+        let Some(browser) = sdp::web::browser(&session) else {
             self.paths[from.index()] = None;
-            return Ok(None);
+            let plain = self.rings[from.index()].hear(sdp, &session)?;
+            return Ok(Heard { plain, is_web: false });
         };
+        self.rings[from.index()].clear();
         effects.door().ok_or(Refusal::NoDoor)?;
         let address = effects.media_address();
         let rng = effects.rng();
@@ -562,7 +506,8 @@ impl Pair {
         let mut path = self.paths[from.index()].clone().unwrap_or_else(begun);
         path.hear(turn, browser, effects.rng());
         self.paths[from.index()] = Some(path);
-        sdp::web::undress(sdp, address).map(Some).map_err(|_| Refusal::BadDescription)
+        let plain = sdp::web::undress(sdp, address).map_err(|_| Refusal::BadDescription)?;
+        Ok(Heard { plain: Some(plain), is_web: true })
     }
 
     /// The description of one side as the other gets it, with our ports and our version.
@@ -583,14 +528,20 @@ impl Pair {
         let address = effects.media_address();
         let mut plan = sdp::Relay { session: told.session, version: told.version, address, ports };
         let slots = effects.keys().slots;
+        let protected = self.paths[to.other().index()].is_some();
         let path = &mut self.paths[to.index()];
         if path.is_some() && !has_no_keys(session) {
             return Err(Refusal::OtherKeys);
         }
+        let how = (protected, self.plain || self.ends_keys);
+        let (ring, other) = of_both(&mut self.rings, to);
         let mut written = |plan: &sdp::Relay| {
             let out =
                 sdp::relay_decoded(sdp, session, plan).map_err(|_| Refusal::BadDescription)?;
-            let Some(path) = path else { return Ok(out) };
+            let Some(path) = path else {
+                let keyed = ring.dress(&out, other, turn == Turn::Offer, how, effects.rng())?;
+                return Ok(keyed.unwrap_or(out));
+            };
             let door = effects.door().ok_or(Refusal::NoDoor)?;
             path.dress(turn, &out, &door, effects.rng()).ok_or(Refusal::BadDescription)
         };
@@ -627,22 +578,41 @@ impl Pair {
                 let rtcp = if mux { aim.rtp } else { aim.rtcp };
                 let (rtp, receives) = (aim.rtp, aim.receives);
                 effects.media(Command::Aim { stream, seat: side.into(), rtp, rtcp, receives });
+                let keys = self.rings[side.index()].agreed(place);
                 let shield = match (&self.paths[side.index()], &aim.web) {
                     (Some(path), Some(web)) => path.shield(&web.types),
                     (Some(path), None) => path.shield(&[]),
+                    (None, _) if keys.is_some() => keys.cloned().map(Box::new).map(Shield::Keys),
                     (None, _) if self.shielded[side.index()] => Some(Shield::Bare),
                     (None, _) => None,
                 };
                 if let Some(shield) = shield {
                     let is_sound = aim.web.as_ref().is_some_and(|web| web.is_sound);
-                    let chance = is_sound.then(|| effects.rng().next_u64());
+                    // Under a key of ours nothing has a number that it had before.
+                    let own = is_sound || matches!(shield, Shield::Keys(_));
+                    let chance = own.then(|| effects.rng().next_u64());
                     let seat = side.into();
                     effects.media(Command::Shield { stream, seat, shield, chance });
                 }
             }
         }
-        self.shielded = [self.paths[0].is_some(), self.paths[1].is_some()];
+        let (sections, key) = (self.aims[0].len(), effects.keys().seal);
+        for side in Side::BOTH {
+            let ring = &mut self.rings[side.index()];
+            ring.keep(&key, effects.rng());
+            let keyed = (0..sections).any(|place| ring.agreed(place).is_some());
+            self.shielded[side.index()] = keyed || self.paths[side.index()].is_some();
+        }
         self.take_part(effects);
+    }
+}
+
+/// One of two, and the other.
+fn of_both(rings: &mut [Ring; 2], one: Side) -> (&mut Ring, &mut Ring) {
+    let [a, b] = rings;
+    match one {
+        Side::A => (a, b),
+        Side::B => (b, a),
     }
 }
 
@@ -654,18 +624,6 @@ fn has_no_keys(session: &sdp::Session<'_>) -> bool {
         .iter()
         .filter(|section| section.is_rtp() && section.port != 0)
         .all(|section| plain.iter().any(|known| known.eq_ignore_ascii_case(section.protocol)))
-}
-
-/// What a version before wrote: two laws and the events, 255 where there is none.
-fn decode_laws(number: u128) -> sdp::PlainSound {
-    let octet = |place: u32| Some((number >> (8 * place)) as u8).filter(|octet| *octet != 255);
-    let law = |payload_type| sdp::PlainFormat {
-        payload_type,
-        spoken: if payload_type == 8 { sdp::Spoken::Pcma } else { sdp::Spoken::Pcmu },
-    };
-    let events = octet(0)
-        .map(|payload_type| sdp::PlainFormat { payload_type, spoken: sdp::Spoken::Events(8000) });
-    sdp::PlainSound::of([octet(2).map(law), octet(1).map(law), events].into_iter().flatten())
 }
 
 fn described(sdp: &[u8]) -> Result<sdp::Session<'_>, Refusal> {
@@ -726,63 +684,4 @@ pub fn without_hold(sdp: &[u8]) -> Vec<u8> {
     };
     let lines = sdp.split_inclusive(|octet| *octet == b'\n').filter(|line| !hold(line));
     lines.flatten().copied().collect()
-}
-
-pub(crate) fn encode_told(told: &Told) -> Vec<u8> {
-    let mut writer = tagged::Writer::new();
-    write_told(told, &mut writer);
-    writer.finish()
-}
-
-fn write_told(told: &Told, writer: &mut tagged::Writer) {
-    writer.number(1, told.session.into()).number(2, told.version.into());
-    writer.number(3, told.hash.into());
-}
-
-pub(crate) fn decode_told(bytes: &[u8]) -> Told {
-    let mut told = Told::default();
-    for (tag, field) in tagged::Reader::new(bytes) {
-        let number = field.number().unwrap_or(0) as u64;
-        match tag {
-            1 => told.session = number,
-            2 => told.version = number,
-            3 => told.hash = number,
-            _ => (),
-        }
-    }
-    told
-}
-
-/// The path of a side that goes over to another pair, out of what [`Pair::told`] says.
-fn decode_path(told: &[u8]) -> Option<Path> {
-    let mut fields = tagged::Reader::new(told);
-    fields.find(|(tag, _)| *tag == 4).and_then(|(_, field)| Path::read(field.0))
-}
-
-fn decode_aim(bytes: &[u8]) -> Option<Aim> {
-    let (mut rtp, mut rtcp, mut flags, mut sound) = (None, None, 0, None);
-    let (mut formats, mut alone) = (Vec::new(), false);
-    for (tag, field) in tagged::Reader::new(bytes) {
-        match tag {
-            1 => rtp = field.text()?.parse().ok(),
-            2 => rtcp = field.text()?.parse().ok(),
-            3 => flags = field.number()?,
-            4 => sound = field.number().map(decode_laws),
-            5 => formats.extend(field.number().and_then(sound::load)),
-            6 => alone = field.number().is_some_and(|alone| alone != 0),
-            _ => (),
-        }
-    }
-    if !formats.is_empty() {
-        sound = Some(sdp::PlainSound { alone, ..sdp::PlainSound::of(formats) });
-    }
-    Some(Aim {
-        rtp: rtp?,
-        rtcp: rtcp?,
-        mux: flags & 1 != 0,
-        receives: flags & 2 != 0,
-        rejected: flags & 4 != 0,
-        sound,
-        web: None,
-    })
 }

@@ -13,6 +13,7 @@ use crate::directory::{Binding, Known};
 use crate::input::{Mark, Output};
 use crate::leg::{Leg, Phase, SavedLeg, decode_flow, encode_flow};
 use crate::leg_run::SERVER;
+use crate::seal;
 use crate::service::RequestId;
 use crate::store::{Durability, Entry, kinds};
 use crate::transactions::{ClientMachine, NewServer, ServerMachine, Tag};
@@ -123,13 +124,19 @@ impl Core {
             Phase::Answered { retransmit, .. } => Some(Cow::Borrowed(retransmit.message())),
             Phase::Accepted { .. } | Phase::Ending { .. } | Phase::Established => None,
         };
-        leg.encode(request.as_deref(), writer);
+        let key = &self.keys.seal;
+        let request = request.as_deref().map(|request| seal::keyless(key, request));
+        let said = leg.said.as_deref().map(|said| seal::keyless(key, said));
+        leg.encode(request.as_deref(), said.as_deref(), writer);
     }
 
     /// A leg is back. One that rang here waits for its answer again; one that we called is given up: its
     /// transaction died with the process, so its phone is told to stop ringing.
     pub(crate) fn restore_leg(&mut self, bytes: &[u8]) {
-        let saved = SavedLeg::decode(bytes);
+        let mut saved = SavedLeg::decode(bytes);
+        let unsealed = |kept| seal::unsealed(&self.keys.seal, kept);
+        saved.request = saved.request.map(unsealed);
+        saved.said = saved.said.map(|said| unsealed(said.into_vec()).into());
         // It was handed over when the process died, and both sides had it: the newer version counts.
         if let Some(known) = self.legs.get(&saved.id) {
             if known.version >= saved.version {

@@ -20,10 +20,10 @@ mod wakes;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use types::{CallId, Instant, LegId, SessionId, UnixTime};
+use types::{CallId, Flow, Instant, LegId, SessionId, Transport, UnixTime};
 
 use crate::directory::{Binding, Device, Located};
-use crate::effects::{Effects, is_browser};
+use crate::effects::Effects;
 use crate::fork::{self, Ways};
 use crate::gruu::Gruu;
 use crate::input::Ticket;
@@ -61,6 +61,8 @@ pub struct Plan {
     pub offer: Option<Vec<u8>>,
     /// The same for those of his devices that are browsers.
     pub offer_web: Option<Vec<u8>>,
+    /// The same for those that are reached by TLS, which may be asked for media with keys alone.
+    pub offer_strict: Option<Vec<u8>>,
     /// Without an offer: whether the caller could answer one of a phone that rings.
     pub early_offer: bool,
     /// Hops left.
@@ -73,6 +75,18 @@ pub struct Plan {
     pub level: Option<Duration>,
     /// How long it may ring in all.
     pub ring: Duration,
+}
+
+impl Plan {
+    /// The offer for whoever is reached this way.
+    pub fn offer_for(&self, flow: Flow) -> Option<&Vec<u8>> {
+        let own = match flow.transport {
+            Transport::Ws | Transport::Wss => &self.offer_web,
+            Transport::Tls => &self.offer_strict,
+            Transport::Tcp | Transport::Udp => &None,
+        };
+        own.as_ref().or(self.offer.as_ref())
+    }
 }
 
 /// One INVITE on its way.
@@ -679,8 +693,7 @@ impl Ring {
         let mut headers = self.plan.headers.clone();
         headers
             .extend(attachments.into_iter().map(|Attachment::Header(name, value)| (name, value)));
-        let for_browser = self.plan.offer_web.as_ref().filter(|_| is_browser(binding.flow));
-        let offer = for_browser.or(self.plan.offer.as_ref());
+        let offer = self.plan.offer_for(binding.flow).cloned();
         let leg = effects.invite(InvitePlan {
             session: self.plan.session,
             flow: binding.flow,
@@ -693,7 +706,7 @@ impl Ring {
             cseq: 1,
             max_forwards: self.plan.max_forwards,
             headers,
-            sdp: offer.cloned(),
+            sdp: offer,
             // Two phones that ring with offers of their own could not both be answered.
             early_offer: self.plan.early_offer && self.branches.is_empty(),
             login: None,

@@ -34,23 +34,65 @@ impl Engine {
                 let Some((by, to)) = self.judge(port, from, (bytes, Cover::Web), now) else {
                     return;
                 };
-                if self.browsers.has(by) {
-                    self.browsers.send(by, bytes, &mut self.outbox);
-                } else {
-                    let mut datagram = self.outbox.room();
-                    datagram.extend_from_slice(bytes);
-                    self.outbox.push(by, to, datagram);
-                }
+                self.leaves(by, to, bytes);
             }
             Arrival::Refused { port } => {
-                if let Some(door) = self.door(port)
-                    && let Some(Some(stream)) = self.slab.get_mut(door.place as usize)
-                    && let Some(leg) = stream.leg_mut(Seat(door.seat))
-                {
+                if let Some(leg) = self.leg_at(port) {
                     leg.count.dropped += 1;
                 }
             }
         }
+    }
+
+    /// A datagram of a phone whose keys we have.
+    pub(super) fn keyed(&mut self, port: u16, from: SocketAddr, bytes: &mut [u8], now: Instant) {
+        let plain = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let Some(leg) = self.leg_at(port) else { return };
+        // Work is done only for those who may be it.
+        let may = leg.aim.as_ref().is_some_and(|aim| !aim.source.is_foreign(plain));
+        let may = may || leg.aim.as_ref().is_some_and(|aim| plain == aim.rtcp);
+        let opened = if may { self.keyrings.open(port, bytes) } else { None };
+        let Some(bytes) = opened.and_then(|length| bytes.get_mut(..length)) else {
+            if let Some(leg) = self.leg_at(port) {
+                leg.count.dropped += 1;
+            }
+            return;
+        };
+        if let Some((by, to)) = self.judge(port, from, (bytes, Cover::Keyed), now) {
+            self.leaves(by, to, bytes);
+        }
+    }
+
+    fn leg_at(&mut self, port: u16) -> Option<&mut Leg> {
+        let door = self.door(port)?;
+        self.slab.get_mut(door.place as usize)?.as_mut()?.leg_mut(Seat(door.seat))
+    }
+
+    /// Seals a packet that leaves by this port, if it must be; whether it was.
+    pub(super) fn sealed(&mut self, by: u16, to: SocketAddr, bytes: &[u8]) -> bool {
+        if self.browsers.has(by) {
+            self.browsers.send(by, bytes, &mut self.outbox);
+        } else if self.keyrings.has(by) {
+            self.keyrings.send(by, to, bytes, &mut self.outbox);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The same for one that is no datagram as it came.
+    fn leaves(&mut self, by: u16, to: SocketAddr, bytes: &[u8]) {
+        if !self.sealed(by, to, bytes) {
+            let mut datagram = self.outbox.room();
+            datagram.extend_from_slice(bytes);
+            self.outbox.push(by, to, datagram);
+        }
+    }
+
+    /// What protected the leg of this port is forgotten.
+    pub(super) fn unshield(&mut self, port: u16, now: Instant) {
+        self.browsers.forget(port, now);
+        self.keyrings.forget(port);
     }
 
     pub(super) fn shield(
@@ -61,8 +103,23 @@ impl Engine {
         now: Instant,
     ) {
         let Some(port) = self.port(key, seat) else { return };
+        if !matches!(shield, Shield::Keys(_)) {
+            self.keyrings.forget(port);
+        }
+        let mut fresh = false;
         let (cover, before) = match shield {
             Shield::Bare => (Cover::Bare, None),
+            Shield::Keys(keys) => match self.keyrings.give(port, *keys) {
+                Some(new) => {
+                    fresh = new;
+                    (Cover::Keyed, None)
+                }
+                // Of another length than their suite wants: the switchboard gives none such.
+                None => {
+                    self.keyrings.forget(port);
+                    (Cover::Lost, None)
+                }
+            },
             Shield::Lost => (Cover::Lost, None),
             Shield::Web(web) => (Cover::Web, self.browsers.lead((key, seat, port), *web, now)),
         };
@@ -82,14 +139,20 @@ impl Engine {
         if let Some(chance) = chance.filter(|_| cover != Cover::Bare) {
             match old {
                 Some(trail) => leg.trail = trail.led_on(),
-                None => leg.own_source(chance),
+                None => leg.own_source(chance, fresh),
             }
         }
     }
 }
 
 impl Leg {
-    fn own_source(&mut self, chance: u64) {
-        self.trail.own_source(&mut Rng::from_number(chance));
+    /// `fresh`: the keys are new, and so must be the source under them.
+    fn own_source(&mut self, chance: u64, fresh: bool) {
+        let mut chance = Rng::from_number(chance);
+        if fresh {
+            self.trail.other_source(&mut chance);
+        } else {
+            self.trail.own_source(&mut chance);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! Picture     bytes --decode--> Session --aims--> where each section wants its packets
 //!             bytes --relay(plan)--> the same description with our addresses and ports in it
 //!             bytes --only_plain, reformat--> the same with sound that can be mixed, with other formats
+//!             keyed bytes --keys::without--> plain bytes --keys::with--> bytes with other keys
 //!             browser's bytes --web::undress--> plain bytes --web::dress--> bytes for a browser
 //!             Offer --encode--> bytes; (Session, Offer) --answer--> bytes
 //! Rules       Bytes, not text. What is not ours to judge passes as it came. Lines may end in LF
@@ -14,7 +15,7 @@
 //!             `DecodeError`, which the caller answers with 488.
 //! Not here    Host names as media addresses (never resolved), checks of ICE, SRTP; whether an address may be
 //!             a target ([`reach`] tells what it is, the switchboard decides).
-//! Spec        RFC 8866, RFC 3264, RFC 3605, RFC 5761 §5.1.1, RFC 4733 §2.4.1.
+//! Spec        RFC 8866, RFC 3264, RFC 3605, RFC 5761 §5.1.1, RFC 4733 §2.4.1, RFC 4568.
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
@@ -23,6 +24,7 @@
 
 mod aim;
 mod decode;
+pub mod keys;
 mod line;
 mod offer;
 mod plain;

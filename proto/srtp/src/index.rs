@@ -22,6 +22,11 @@ struct Source {
 }
 
 impl Sources {
+    /// Whether nothing was ever there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The index of a packet, from the 16 bits of it that are sent.
     pub(crate) fn guess(&self, id: u32, sequence: u16) -> Result<u64, Refused> {
         let Some(source) = self.find(id) else {

@@ -5,7 +5,7 @@
 //!             none is sealed twice, since that would give the stream of the cipher away. Roll-overs are counted for
 //!             each source by itself.
 //! Limits      [`WINDOW`] packets may come late; [`SOURCES_MAX`] sources in one direction, further ones are refused;
-//!             2³¹ control packets.
+//!             2³¹ control packets; [`ROLLS_MAX`] for a sender that began before us.
 //! Not here    Where keys come from (DTLS in media, SDP in proto/sdp), key derivation rates, MKI, unencrypted SRTCP.
 //! Spec        RFC 3711, RFC 4568 §6.2, RFC 7714, RFC 6188 §3 (derivation with 256 bits).
 #![deny(missing_docs)]
@@ -27,6 +27,10 @@ use thiserror::Error;
 
 /// Octets that sealing adds at most: a tag, and the index of control.
 pub const GROWTH_MAX: usize = 20;
+
+/// Roll-overs that the first source of all may have behind it when we begin to hear it: a day of sound in packets of
+/// 20 ms. It is searched for until its first packet was opened.
+pub const ROLLS_MAX: u64 = 66;
 
 /// Octets of an RTP header without sources and extension.
 const HEADER_MIN: usize = 12;
@@ -120,7 +124,17 @@ impl Opener {
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<usize, Refused> {
         let (source, sequence, start) = header(packet)?;
         let index = self.sources.guess(source, sequence)?;
-        let length = self.media.open_rtp(packet, start, source, index)?;
+        let mut opened =
+            self.media.open_rtp(packet, start, source, index).map(|length| (length, index));
+        if opened == Err(Refused::NotAuthentic) && self.sources.is_empty() {
+            // Nobody says how often a sender that began before us has rolled over: the proof does.
+            let rolled = (1..=ROLLS_MAX).map(|rolls| rolls << 16 | u64::from(sequence));
+            opened = rolled
+                .map(|index| Ok((self.media.open_rtp(packet, start, source, index)?, index)))
+                .find(|tried| *tried != Err(Refused::NotAuthentic))
+                .unwrap_or(opened);
+        }
+        let (length, index) = opened?;
         self.sources.note(source, index)?;
         Ok(length)
     }

@@ -1,7 +1,9 @@
 //! The suites of keys and ciphers.
 
+use serde::{Deserialize, Serialize};
+
 /// How packets are protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Suite {
     /// AEAD with 128 bits.
     ///
@@ -40,6 +42,11 @@ impl Suite {
             Self::AesCm128HmacSha1Tag32 => "AES_CM_128_HMAC_SHA1_32",
             Self::AesCm128HmacSha1Tag80 => "AES_CM_128_HMAC_SHA1_80",
         }
+    }
+
+    /// The suite of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.word().eq_ignore_ascii_case(word))
     }
 
     /// Octets of the master key.

@@ -106,6 +106,27 @@ fn packets_round_trip_over_roll_overs_and_out_of_order() {
 }
 
 #[test]
+fn a_sender_that_has_rolled_over_is_found() {
+    for suite in Suite::ALL {
+        for rolls in [1, 2, ROLLS_MAX, ROLLS_MAX + 1] {
+            let (mut sealer, mut opener) = pair(suite);
+            sealer.sources.note(0xcafe_babe, rolls << 16).unwrap();
+            for number in 1..4u16 {
+                let plain = packet(number, b"late");
+                let mut wire = plain.clone();
+                sealer.seal_rtp(&mut wire).unwrap();
+                let opened = opener.open_rtp(&mut wire);
+                if rolls > ROLLS_MAX {
+                    assert_eq!(opened, Err(Refused::NotAuthentic));
+                } else {
+                    assert_eq!(wire[..opened.unwrap()], plain);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn control_round_trips_and_is_opened_once() {
     for suite in Suite::ALL {
         let (mut sealer, mut opener) = pair(suite);
@@ -170,7 +191,7 @@ fn hostile_octets_never_panic() {
     let mut rng = Rng::from_number(4);
     for suite in Suite::ALL {
         let (mut sealer, mut opener) = pair(suite);
-        for _ in 0..20_000 {
+        for _ in 0..4_000 {
             let mut wire = vec![0; rng.below(80) as usize];
             rng.fill(&mut wire);
             if let Some(first) = wire.first_mut() {

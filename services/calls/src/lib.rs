@@ -279,6 +279,7 @@ impl Room {
         };
         let offer_web =
             towards_b.as_deref().and_then(|plain| pair.for_browsers(Side::B, plain, effects));
+        let offer_strict = towards_b.as_deref().and_then(|sdp| pair.demanding(Side::B, sdp));
         let most = matches!(caller, Caller::User(_)).then_some(self.config.user_calls_max);
         let gate = gate(&question, &decision, session, most, effects);
         let (private, from) = (who.private, who.uri.clone());
@@ -305,6 +306,7 @@ impl Room {
                 .map(|contact| String::from_utf8_lossy(contact.uri).into_owned()),
             offer: towards_b,
             offer_web,
+            offer_strict,
             early_offer,
             headers,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),

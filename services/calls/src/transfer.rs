@@ -275,6 +275,7 @@ impl Room {
             .and_then(|sdp| pair.offer(stays, &without_hold(&sdp), effects).ok());
         let offer_web =
             offer.as_deref().and_then(|plain| pair.for_browsers(stays.other(), plain, effects));
+        let offer_strict = offer.as_deref().and_then(|sdp| pair.demanding(stays.other(), sdp));
         let (whom, other) = match stays {
             Side::A => (&call.facts.from, &call.facts.to),
             Side::B => (&call.facts.to, &call.facts.from),
@@ -295,6 +296,7 @@ impl Room {
             caller_name: name,
             offer,
             offer_web,
+            offer_strict,
             headers: vec![("Referred-By".into(), by)],
             max_forwards: 69,
             wake: effects.push_wait(),
