@@ -40,9 +40,13 @@ impl House {
     }
 
     fn baresip(&self, user: &str, transport: &str, port: u16) -> Baresip {
+        self.baresip_with(user, transport, port, &["g711"])
+    }
+
+    fn baresip_with(&self, user: &str, transport: &str, port: u16, codecs: &[&str]) -> Baresip {
         let server = self.server.sip.to_string();
         let login = Login { user, password: PASSWORD, server: &server, transport, port };
-        let phone = Baresip::start(&self.phones, &login, self.says(user));
+        let phone = Baresip::start_with(&self.phones, &login, self.says(user), codecs);
         self.server.bindings(user, 1);
         phone
     }
@@ -84,10 +88,10 @@ enum End {
     Caller,
 }
 
-fn baresips_talk(transport: &str, end: End) {
+fn baresips_talk(transport: &str, caller_has: &[&str], end: End) {
     let _turn = turn();
     let house = House::new();
-    let mut caller = house.baresip("1001", transport, 5070);
+    let mut caller = house.baresip_with("1001", transport, 5070, caller_has);
     let mut callee = house.baresip("1002", transport, 5080);
     caller.dial(&format!("sip:1002@{}", house.server.sip));
     callee.event(STEP, "CALL_INCOMING");
@@ -115,12 +119,12 @@ fn baresips_talk(transport: &str, end: End) {
 
 #[test]
 fn two_baresips_talk_over_udp_and_the_caller_hangs_up() {
-    baresips_talk("udp", End::Caller);
+    baresips_talk("udp", &["g711"], End::Caller);
 }
 
 #[test]
-fn two_baresips_talk_over_tcp_and_the_callee_hangs_up() {
-    baresips_talk("tcp", End::Callee);
+fn a_baresip_that_demands_keys_calls_one_without_over_tcp_and_the_callee_hangs_up() {
+    baresips_talk("tcp", &["g711", "srtp"], End::Callee);
 }
 
 #[test]

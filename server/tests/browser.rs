@@ -116,14 +116,15 @@ fn hears(phone: &Baresip, pitch: f64) {
 }
 
 /// A page calls a phone, is called by one, is left to another phone, and calls another page: all over WebRTC, and who
-/// is no browser hears plain RTP. The first phone knows G.711 only, the second Opus.
+/// is no browser hears RTP. The first phone knows G.711 only and takes no media without keys in descriptions, the second
+/// knows Opus and no keys.
 #[test]
 fn pages_and_phones_hear_each_other() {
     let _turn = turn();
     let (host, phones) = Namespace::pair();
     let capture = Capture::start(&host);
     let server = serve(&host, &["1001", "1002", "1003", "1004"]);
-    let mut first = phone(&phones, "1003", 5_030, 800.0, &["g711"]);
+    let mut first = phone(&phones, "1003", 5_030, 800.0, &["g711", "srtp"]);
     let mut second = phone(&phones, "1004", 5_040, 500.0, &["opus", "g711"]);
     let mut browser = Browser::open(&phones, "talk.js", &query());
     let mut steps = |wanted: &[&str]| {

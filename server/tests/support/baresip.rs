@@ -45,7 +45,7 @@ impl Baresip {
         Self::start_with(host, login, signal, &["g711"])
     }
 
-    /// The same with these codecs, the best first.
+    /// The same with these codecs, the best first. `srtp` among them is none: it takes no media without keys then.
     #[track_caller]
     pub fn start_with(
         host: &Namespace,
@@ -62,8 +62,10 @@ impl Baresip {
         fs::write(folder.path().join("config"), config(folder.path(), login.port, codecs))
             .expect("its folder can be written");
         let Login { user, password, server, transport, .. } = login;
-        let line =
-            format!("<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60\n");
+        let keys = if codecs.contains(&"srtp") { ";mediaenc=srtp-mand" } else { "" };
+        let line = format!(
+            "<sip:{user}@{server};transport={transport}>;auth_pass={password};regint=60{keys}\n"
+        );
         fs::write(folder.path().join("accounts"), line).expect("its folder can be written");
         // baresip asks who the user is when this is not there.
         fs::write(folder.path().join("contacts"), "").expect("its folder can be written");
