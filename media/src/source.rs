@@ -139,8 +139,8 @@ impl Source {
 
     /// Whether nothing from there can pass, whatever it is.
     pub(crate) fn is_foreign(&self, from: SocketAddr) -> bool {
-        self.state == State::Signalled && from != self.signalled
-            || from != self.signalled && likeness(self.signalled.ip(), from.ip()).is_none()
+        let strange = likeness(self.signalled.ip(), from.ip()).is_none();
+        from != self.signalled && (strange || self.state == State::Signalled)
     }
 
     /// Judges a packet that can prove nothing: control and handshakes pass only from a known

@@ -13,7 +13,7 @@
 use std::fmt;
 
 use media::{Keys, Suite};
-use sdp::keys::{KeyLine, Keyed, Manner};
+use sdp::keys::{KeyLine, Keyed, Lines, Manner};
 use types::{Rng, tagged};
 
 use crate::pair::Refusal;
@@ -148,7 +148,7 @@ impl Ring {
         from: &Self,
         (protected, ends): (bool, bool),
         rng: &mut Rng,
-    ) -> Option<(Manner, Vec<Vec<u8>>)> {
+    ) -> Option<Lines> {
         let said = from.sections.get(place).map(|section| &section.said[..]).unwrap_or_default();
         let section = self.sections.get_mut(place)?;
         section.offered = Offered::Nothing;
@@ -170,7 +170,7 @@ impl Ring {
     }
 
     /// The line of an answer to this side.
-    fn answer(&self, place: usize, from: &Self) -> Option<(Manner, Vec<Vec<u8>>)> {
+    fn answer(&self, place: usize, from: &Self) -> Option<Lines> {
         let section = self.sections.get(place)?;
         let Habit::Keyed(manner) = self.habit else { return None };
         if section.passes {

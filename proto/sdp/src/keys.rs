@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::GeneralPurposeConfig;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 
-use crate::line::{Lines, number, split_once, words};
+use crate::line::{self, number, split_once, words};
 use crate::{Attribute, DecodeError, Section, Session};
 
 /// Lines of keys of one section that are looked at.
@@ -143,12 +143,15 @@ fn protocol(section: &Section<'_>, manner: Manner) -> &'static [u8] {
     }
 }
 
+/// The keys that a section shall have: in which manner, and what stands behind each `a=crypto:`.
+pub type Lines = (Manner, Vec<Vec<u8>>);
+
 /// The same description without the keys of the sections that [`read`] found keyed, in the plain protocol.
 ///
 /// Errors: none where `session` is that of `input`.
 pub fn without(input: &[u8], session: &Session<'_>) -> Result<Vec<u8>, DecodeError> {
     let plan: Vec<Option<Keyed>> = read(session);
-    let plan: Vec<Option<(Manner, Vec<Vec<u8>>)>> =
+    let plan: Vec<Option<Lines>> =
         plan.iter().map(|keyed| keyed.as_ref().map(|_| (Manner::Beside, Vec::new()))).collect();
     with(input, session, &plan)
 }
@@ -160,13 +163,13 @@ pub fn without(input: &[u8], session: &Session<'_>) -> Result<Vec<u8>, DecodeErr
 pub fn with(
     input: &[u8],
     session: &Session<'_>,
-    plan: &[Option<(Manner, Vec<Vec<u8>>)>],
+    plan: &[Option<Lines>],
 ) -> Result<Vec<u8>, DecodeError> {
     let mut out = Vec::with_capacity(input.len() + 256);
     let mut place = None;
     // Lines of the section before, written when it ends.
     let mut due: &[Vec<u8>] = &[];
-    for line in Lines::new(input) {
+    for line in line::Lines::new(input) {
         let line = line?;
         if line.letter == b'm' {
             write(&mut out, std::mem::take(&mut due));
@@ -212,7 +215,7 @@ fn push_media(out: &mut Vec<u8>, value: &[u8], protocol: &[u8]) {
 pub fn strict(input: &[u8]) -> Option<Vec<u8>> {
     let session = Session::decode(input).ok()?;
     let beside = read(&session);
-    let plan: Vec<Option<(Manner, Vec<Vec<u8>>)>> = beside
+    let plan: Vec<Option<Lines>> = beside
         .into_iter()
         .map(|keyed| {
             let keyed = keyed.filter(|keyed| keyed.manner == Manner::Beside)?;
