@@ -14,13 +14,14 @@ use media_io::Pump;
 use net::dns::Resolver;
 use net::stream::Unsent;
 use push_io::Sender;
+use sound::Clips;
 use store::Store;
 use switchboard::fetch::{Fetch, FetchFault};
 use switchboard::input::{EventLine, Picture};
 use switchboard::store::{Batch, Query, StoreFault};
-use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, SoundFault, SoundOrder, Ticket};
+use switchboard::{ApiRequest, ApiResponse, Hop, Question, Reply, Ticket};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use types::{Flow, Rng, Transport};
 use web::Web;
 
@@ -29,6 +30,7 @@ use super::lines::Lines;
 use super::parts::Parts;
 use super::phones::{self, Phones};
 use super::post::{Door, Post};
+use super::sounds::CLIP_FETCHES_MAX;
 
 /// Tickets of one shard that may wait for the outside at one time.
 pub const ASKED_MAX: usize = 65_536;
@@ -40,10 +42,12 @@ pub struct Doors {
     pub store: Store,
     pub blobs: Blobs,
     pub pictures: Pictures,
+    pub clips: Clips,
+    pub clip_fetches: Arc<Semaphore>,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
     pub runtime: Handle,
-    pub pump: Pump,
+    pub pump: Arc<Pump>,
     pub resolver: Resolver,
     /// Set once the listeners of streams run.
     pub lines: OnceLock<Lines>,
@@ -63,10 +67,11 @@ pub struct Outside {
     pub store: Store,
     pub blobs: Blobs,
     pub pictures: Pictures,
+    pub clips: Clips,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
     pub runtime: Handle,
-    pub pump: Pump,
+    pub pump: Arc<Pump>,
     pub resolver: Resolver,
     pub parts: Parts,
     pub health: Arc<Health>,
@@ -74,22 +79,14 @@ pub struct Outside {
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
-        let Outside {
-            store,
-            blobs,
-            pictures,
-            sender,
-            client,
-            runtime,
-            pump,
-            resolver,
-            parts,
-            health,
-        } = outside;
+        let Outside { store, blobs, pictures, clips, sender, .. } = outside;
+        let Outside { client, runtime, pump, resolver, parts, health, .. } = outside;
         Self {
             store,
             blobs,
             pictures,
+            clips,
+            clip_fetches: Arc::new(Semaphore::new(CLIP_FETCHES_MAX)),
             sender,
             client,
             runtime,
@@ -108,7 +105,7 @@ impl Doors {
     }
 
     /// Where the answer to a ticket of `shard` goes; `None`: too many wait.
-    fn ask(&self, shard: usize, ticket: Ticket) -> Option<Asked> {
+    pub fn ask(&self, shard: usize, ticket: Ticket) -> Option<Asked> {
         let asked = Arc::clone(self.asked.get(shard)?);
         let door = self.shards.get(shard)?.clone();
         if asked.fetch_add(1, Ordering::Relaxed) >= ASKED_MAX {
@@ -118,7 +115,7 @@ impl Doors {
         Some(Asked { door, asked, ticket })
     }
 
-    fn refuse(&self, shard: usize, ticket: Ticket, reply: Reply) {
+    pub fn refuse(&self, shard: usize, ticket: Ticket, reply: Reply) {
         if let Some(door) = self.shards.get(shard) {
             door.tell(Post::Reply { ticket, reply });
         }
@@ -161,21 +158,6 @@ impl Doors {
             asked.answer(Reply::Picture(kept.and_then(|rendered| keep(&blobs, rendered))));
         };
         self.pictures.render(bytes, content_type, Box::new(done));
-    }
-
-    pub fn sound(&self, shard: usize, order: SoundOrder) {
-        match order {
-            SoundOrder::Clip { ticket, .. } => {
-                self.refuse(shard, ticket, Reply::Clip(Err(SoundFault::Busy)));
-            }
-            SoundOrder::Record { ticket, .. } | SoundOrder::Recovered { ticket, .. } => {
-                self.refuse(shard, ticket, Reply::Recorded(Err(SoundFault::Busy)));
-            }
-            SoundOrder::Finish(_)
-            | SoundOrder::Forget { .. }
-            | SoundOrder::Pause(_)
-            | SoundOrder::Resume(_) => (),
-        }
     }
 
     pub fn fetch(&self, shard: usize, ticket: Ticket, fetch: Fetch) {
@@ -264,14 +246,14 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A ticket on its way.
-struct Asked {
+pub struct Asked {
     door: Door,
     asked: Arc<AtomicUsize>,
     ticket: Ticket,
 }
 
 impl Asked {
-    fn answer(self, reply: Reply) {
+    pub fn answer(self, reply: Reply) {
         self.asked.fetch_sub(1, Ordering::Relaxed);
         self.door.tell(Post::Reply { ticket: self.ticket, reply });
     }

@@ -23,6 +23,7 @@ mod phones;
 mod post;
 mod pushes;
 mod shard;
+mod sounds;
 mod tape;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use net::stream::{Setup, Streams};
 use net::tls::Tls;
 use push_io::Sender;
 use push_io::stand_in::StandIns;
+use sound::Clips;
 use store::{Absent, Address, Keeper, Projector, Store};
 use switchboard::{ApiRequest, ApiResponse, Keys};
 use types::BridgeId;
@@ -73,6 +75,8 @@ pub const DATABASE_FILE: &str = "carillon.sqlite";
 const DATABASE_NOTE: &str = "database";
 /// Pictures.
 const BLOBS_FOLDER: &str = "blobs";
+/// Clips and recordings, apart from pictures: their addresses reach nothing else.
+const SOUNDS_FOLDER: &str = "sounds";
 /// What a caught panic leaves.
 const CRASHES_FOLDER: &str = "crashes";
 
@@ -249,7 +253,9 @@ impl Host {
             boxes.push(Door::new().map_err(Fault::System)?);
         }
         let (door, browsers) = browsers(resolved.webrtc.as_ref())?.unzip();
-        let pump = pump(resolved.media, browsers, &boxes)?;
+        let pump = Arc::new(pump(resolved.media, browsers, &boxes)?);
+        let engine = Box::new(sounds::Engine(Arc::clone(&pump)));
+        let clips = Clips::start(kept.sounds.clone(), engine).map_err(Fault::System)?;
         let resolver =
             Resolver::start(&resolved.resolver, bound.ways()).map_err(Fault::Resolver)?;
         let tls = Arc::new(flows::tls(resolved, &folder)?);
@@ -258,6 +264,7 @@ impl Host {
             store: kept.store.clone(),
             blobs: kept.blobs.clone(),
             pictures: Pictures::start(PICTURE_THREADS).map_err(Fault::System)?,
+            clips: clips.clone(),
             sender,
             client,
             runtime: tokio::runtime::Handle::current(),
@@ -293,15 +300,16 @@ impl Host {
             shards,
             submit: submit(&doors),
             blobs: read_blob(&kept.blobs),
+            sounds: Some(Arc::new(sounds::Library(clips))),
             ready: {
                 let parts = parts.clone();
                 Arc::new(move || parts.list())
             },
             metrics: {
                 let (meters, streams) = (meters.clone(), streams.clone());
-                let (log, blobs) = (kept.damage, kept.blobs.clone());
+                let (log, blobs, sounds) = (kept.damage, kept.blobs.clone(), kept.sounds.clone());
                 Arc::new(move || {
-                    let damage = meters::damage(log, blobs.damaged());
+                    let damage = meters::damage(log, blobs.damaged() + sounds.damaged());
                     meters.text(&parts.list()) + &flows::count(&streams) + &damage
                 })
             },
@@ -476,6 +484,7 @@ struct Kept {
     damage: usize,
     store: Store,
     blobs: Blobs,
+    sounds: Blobs,
 }
 
 impl Kept {
@@ -493,9 +502,10 @@ impl Kept {
             Database::Server(address) => on_server(&resolved.data, address)?,
         };
         let blobs = Blobs::open(at(BLOBS_FOLDER)).map_err(Fault::Blobs)?;
+        let sounds = Blobs::open(at(SOUNDS_FOLDER)).map_err(Fault::Blobs)?;
         let mut entries = recovered.entries;
         entries.extend(recovered.over);
-        Ok(Self { keeper, entries, damage: recovered.damage.len(), store, blobs })
+        Ok(Self { keeper, entries, damage: recovered.damage.len(), store, blobs, sounds })
     }
 }
 

@@ -12,7 +12,7 @@ pub mod picture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -186,6 +186,65 @@ impl Blobs {
         Ok(bytes)
     }
 
+    /// The first octets of a blob and how many it has, unchecked: for lists.
+    pub fn head(&self, hash: &Hash, count: usize) -> Result<(Vec<u8>, u64), Fault> {
+        let missing = || Fault::Missing { hash: *hash };
+        match &*self.place {
+            Place::Memory(blobs) => {
+                let blobs = lock(blobs);
+                let bytes = blobs.get(hash).ok_or_else(missing)?;
+                Ok((bytes.iter().take(count).copied().collect(), bytes.len() as u64))
+            }
+            Place::Folder { folder, .. } => {
+                let path = file(folder, hash);
+                let mut head = Vec::new();
+                let read = |file: File| {
+                    let octets = file.metadata()?.len();
+                    file.take(count as u64).read_to_end(&mut head)?;
+                    Ok(octets)
+                };
+                let octets = File::open(&path).and_then(read).map_err(|source| {
+                    if source.kind() == io::ErrorKind::NotFound {
+                        missing()
+                    } else {
+                        Fault::Disk { doing: "read", path, source }
+                    }
+                })?;
+                Ok((head, octets))
+            }
+        }
+    }
+
+    /// Where a file may be written that [`adopt`](Self::adopt) takes: the same disk. `None`: in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        match &*self.place {
+            Place::Memory(_) => None,
+            Place::Folder { folder, .. } => Some(folder),
+        }
+    }
+
+    /// Keeps a finished file, which is moved here, and gives its name with its octets.
+    pub fn adopt(&self, path: &Path) -> Result<(Hash, u64), Fault> {
+        let mut content = File::open(path).map_err(fault("read", path))?;
+        let octets = content.metadata().map_err(fault("read", path))?.len();
+        if octets > BLOB_BYTES_MAX as u64 {
+            return Err(Fault::TooLarge { bytes: usize::try_from(octets).unwrap_or(usize::MAX) });
+        }
+        let Some(folder) = self.folder() else {
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes).map_err(fault("read", path))?;
+            let hash = self.put(&bytes)?;
+            fs::remove_file(path).map_err(fault("delete", path))?;
+            return Ok((hash, octets));
+        };
+        let mut digest = Sha256::new();
+        io::copy(&mut content, &mut digest).map_err(fault("read", path))?;
+        let hash = Hash(digest.finalize().into());
+        content.sync_all().map_err(fault("sync", path))?;
+        name(path, &file(folder, &hash))?;
+        Ok((hash, octets))
+    }
+
     /// How often a read found content that is not what was written.
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
@@ -253,6 +312,11 @@ fn write(unfinished: &Path, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     let mut file = File::create(unfinished).map_err(fault("create", unfinished))?;
     file.write_all(bytes).map_err(fault("write to", unfinished))?;
     file.sync_all().map_err(fault("sync", unfinished))?;
+    name(unfinished, path)
+}
+
+/// Gives a synced file its name, so that it survives a power cut.
+fn name(unfinished: &Path, path: &Path) -> Result<(), Fault> {
     let shelf = path.parent().unwrap_or(path);
     if !shelf.exists() {
         fs::create_dir_all(shelf).map_err(fault("create", shelf))?;
@@ -292,6 +356,25 @@ mod tests {
         let again = Blobs::open(folder.path()).unwrap();
         assert_eq!(again.get(&Hash::of(b"")).unwrap(), b"");
         assert!(again.older_than(SystemTime::UNIX_EPOCH).unwrap().is_empty());
+    }
+
+    #[test]
+    fn finished_files_are_taken_and_heads_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for place in [folder.path().join("blobs"), PathBuf::from(MEMORY)] {
+            let blobs = Blobs::open(&place).unwrap();
+            let path = folder.path().join("file");
+            fs::write(&path, b"recording").unwrap();
+            let (hash, octets) = blobs.adopt(&path).unwrap();
+            assert_eq!((hash, octets), (Hash::of(b"recording"), 9));
+            assert!(!path.exists());
+            assert_eq!(blobs.get(&hash).unwrap(), b"recording");
+            assert_eq!(blobs.head(&hash, 3).unwrap(), (b"rec".to_vec(), 9));
+            assert_eq!(blobs.head(&hash, 30).unwrap().0.len(), 9);
+            let other = Hash::of(b"other");
+            assert!(matches!(blobs.head(&other, 3), Err(Fault::Missing { .. })));
+            assert!(matches!(blobs.adopt(&path), Err(Fault::Disk { .. })));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use blobs::{Blobs, Hash};
-use media::{ClipId, Rate};
+use media::{Clip, ClipId, Rate};
 use switchboard::{ClipFact, SoundFault};
 
 use crate::decode::{Bounds, CLIP_BYTES_MAX, Decoded, decode, length};
@@ -28,38 +28,34 @@ pub const FORMS_MEMORY: usize = 256 << 20;
 /// Sources whose clip is remembered; when there are more, all are forgotten, and made anew when asked for.
 pub const KNOWN_MAX: usize = 16_384;
 
-/// The samples of a clip at each rate that a mix may have.
-#[derive(Clone, Debug)]
-pub struct Forms {
-    /// 8 kHz.
-    pub narrow: Arc<[i16]>,
-    /// 16 kHz.
-    pub wide: Arc<[i16]>,
-    /// 48 kHz.
-    pub full: Arc<[i16]>,
+/// The samples of a clip at each rate that a mix may have. Errors: rates that cannot be turned, which are not ours.
+pub fn forms(clip: &Decoded) -> Result<Clip, SoundFault> {
+    let form = |rate: Rate| -> Result<Arc<[i16]>, SoundFault> {
+        if rate == clip.rate {
+            return Ok(clip.samples.as_slice().into());
+        }
+        Ok(convert(&clip.samples, clip.rate, rate)?.into())
+    };
+    Ok(Clip { forms: [form(Rate::Narrow)?, form(Rate::Wide)?, form(Rate::Full)?] })
 }
 
-impl Forms {
-    /// Errors: rates that cannot be turned, which are not ours.
-    pub fn of(clip: &Decoded) -> Result<Self, SoundFault> {
-        let form = |rate: Rate| -> Result<Arc<[i16]>, SoundFault> {
-            if rate == clip.rate {
-                return Ok(clip.samples.as_slice().into());
-            }
-            Ok(convert(&clip.samples, clip.rate, rate)?.into())
-        };
-        Ok(Self { narrow: form(Rate::Narrow)?, wide: form(Rate::Wide)?, full: form(Rate::Full)? })
-    }
-
-    fn octets(&self) -> usize {
-        2 * (self.narrow.len() + self.wide.len() + self.full.len())
-    }
+/// A file that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Its name.
+    pub hash: String,
+    /// Where it is fetched.
+    pub address: String,
+    /// Its size.
+    pub octets: u64,
+    /// How long it plays, where its head says so.
+    pub seconds: Option<f64>,
 }
 
 /// The engine, as it takes clips.
 pub trait Lender: Send + Sync {
-    /// Holds a clip, so that it can be played.
-    fn lend(&self, id: ClipId, forms: Forms);
+    /// Holds a clip, so that it can be played; `false`: it takes nothing now.
+    fn lend(&self, id: ClipId, clip: Clip) -> bool;
     /// Holds it no more; what plays goes on.
     fn forget(&self, id: ClipId);
 }
@@ -159,16 +155,44 @@ impl Clips {
         self.work(make, done);
     }
 
-    /// Deletes what is kept under this hash, a clip or a recording.
-    pub fn forget(&self, hash: &str) {
-        let Some(hash) = Hash::parse(hash) else { return };
+    /// Files in the order of their hashes, behind `after`. Waits for the disk.
+    pub fn list(&self, after: &str, max: usize) -> Vec<Listed> {
+        // The names of the engine begin like the hashes: one order holds for both.
+        let files: Vec<Hash> = lock(&self.shared.shelf).files.values().copied().collect();
+        let behind = files.into_iter().map(|hash| (hash, hash.to_string()));
+        let behind = behind.filter(|(_, text)| text.as_str() > after).take(max);
+        behind.filter_map(|(hash, text)| self.listed(&hash, text)).collect()
+    }
+
+    /// Knows a file that was kept by somebody else, a recording.
+    pub fn keep(&self, hash: Hash) {
+        lock(&self.shared.shelf).files.insert(name(&hash), hash);
+    }
+
+    /// Where everything is kept.
+    pub fn blobs(&self) -> &Blobs {
+        &self.shared.blobs
+    }
+
+    fn listed(&self, hash: &Hash, text: String) -> Option<Listed> {
+        let (head, octets) = self.shared.blobs.head(hash, wav::HEAD).ok()?;
+        let is_wav = head.starts_with(b"RIFF");
+        let address = format!("/media/{text}.{}", if is_wav { "wav" } else { "ogg" });
+        let seconds = wav::seconds(&head, octets);
+        Some(Listed { hash: text, address, octets, seconds })
+    }
+
+    /// Deletes what is kept under this hash, a clip or a recording; `false`: nothing was.
+    pub fn forget(&self, hash: &str) -> bool {
+        let Some(hash) = Hash::parse(hash) else { return false };
         let shared = Arc::clone(&self.shared);
         let id = name(&hash);
         {
             let mut shelf = lock(&shared.shelf);
-            if shelf.files.get(&id) == Some(&hash) {
-                shelf.files.remove(&id);
+            if shelf.files.get(&id) != Some(&hash) {
+                return false;
             }
+            shelf.files.remove(&id);
             shelf.sources.retain(|_, known| *known != id);
             if let Some(lent) = shelf.lent.remove(&id) {
                 shelf.octets -= lent.octets;
@@ -183,6 +207,7 @@ impl Clips {
         if let Err(delete) = self.pool.queue(Box::new(delete)) {
             delete(); // Rare, and better than to keep what shall be gone.
         }
+        true
     }
 
     /// The octets of a file by the name in its address; `None`: it is not kept here. Waits for the disk.
@@ -262,22 +287,25 @@ impl Shared {
     }
 
     fn lend(&self, hash: Hash, clip: &Decoded, octets: usize) -> Result<ClipFact, SoundFault> {
-        let (id, forms) = (name(&hash), Forms::of(clip)?);
+        let (id, forms) = (name(&hash), forms(clip)?);
         let fact = ClipFact {
             id,
             length: length(clip.samples.len(), clip.rate.hertz()),
             address: format!("/media/{hash}.wav"),
             octets: octets as u64,
         };
+        let octets = 2 * forms.forms.iter().map(|form| form.len()).sum::<usize>();
         let mut shelf = lock(&self.shelf);
+        if !self.lender.lend(id, forms) {
+            return Err(SoundFault::Busy);
+        }
         shelf.turn += 1;
-        let lent = Lent { fact: fact.clone(), octets: forms.octets(), turn: shelf.turn };
+        let lent = Lent { fact: fact.clone(), octets, turn: shelf.turn };
         shelf.files.insert(id, hash);
         shelf.octets += lent.octets;
         if let Some(before) = shelf.lent.insert(id, lent) {
             shelf.octets -= before.octets;
         }
-        self.lender.lend(id, forms);
         while shelf.octets > self.memory {
             let others = shelf.lent.iter().filter(|(other, _)| **other != id);
             let Some(oldest) = others.min_by_key(|(_, lent)| lent.turn).map(|(id, _)| *id) else {

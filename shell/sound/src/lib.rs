@@ -21,5 +21,5 @@ mod pool;
 mod rate;
 pub mod wav;
 
-pub use clips::{Clips, Forms, Lender};
+pub use clips::{Clips, Lender, Listed};
 pub use decode::{Bounds, Decoded, decode};

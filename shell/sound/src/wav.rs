@@ -53,6 +53,14 @@ pub fn decode(file: &[u8]) -> Option<Decoded> {
     Some(Decoded { rate, samples: samples.collect() })
 }
 
+/// How long a file of ours plays, by its head and its octets; `None`: it is no such file.
+pub fn seconds(file: &[u8], octets: u64) -> Option<f64> {
+    let head = file.first_chunk::<HEAD>().filter(|head| head.starts_with(b"RIFF"))?;
+    let rate = u32::from_le_bytes(*head.get(28..32)?.first_chunk()?);
+    let samples = octets.saturating_sub(HEAD as u64);
+    (rate > 0).then(|| samples as f64 / f64::from(rate))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,9 +72,12 @@ mod tests {
             let file = encode(&clip);
             assert_eq!(file.len(), HEAD + 10);
             assert_eq!(decode(&file), Some(clip));
+            let seconds = seconds(&file, file.len() as u64);
+            assert_eq!(seconds, Some(5.0 / f64::from(rate.hertz())));
             assert_eq!(decode(&file[..file.len() - 1]), None);
         }
         assert_eq!(decode(&head(8_000, 2, 0)), None);
         assert_eq!(decode(b""), None);
+        assert_eq!(seconds(b"OggS", 1_000), None);
     }
 }

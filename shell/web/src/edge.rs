@@ -33,7 +33,9 @@ use crate::rooms::Rooms;
 use crate::routes::{self, Found, Route, Routes};
 use crate::sessions::Sessions;
 use crate::socket::{Phones, Sockets};
-use crate::{Asset, Blobs, Fault, Limits, Metrics, Ready, WebConfig, console, images, openapi};
+use crate::{
+    Asset, Blobs, Fault, Limits, Metrics, Ready, Sounds, WebConfig, console, images, openapi,
+};
 
 /// Octets of an unwanted body that are read, so that its sender gets to see the refusal.
 const DRAIN_MAX: usize = 1024 * 1024;
@@ -60,6 +62,7 @@ pub struct Edge {
     pages: Pages,
     description: Bytes,
     blobs: Blobs,
+    pub sounds: Option<Arc<dyn Sounds>>,
     ready: Ready,
     metrics: Metrics,
     dev: Option<TowerToHyperService<axum::Router>>,
@@ -98,6 +101,7 @@ impl Edge {
             pages: Pages::new(&manifests, &public),
             public,
             blobs: config.blobs,
+            sounds: config.sounds,
             ready: config.ready,
             metrics: config.metrics,
             dev: config.dev.map(TowerToHyperService::new),
@@ -147,6 +151,10 @@ impl Edge {
             return self.phone(parts, from).await;
         }
         let body = match self.account(&parts, &names, body, from).await {
+            Ok(answer) => return answer,
+            Err(body) => body,
+        };
+        let body = match self.media(&parts, &names, body, from).await {
             Ok(answer) => return answer,
             Err(body) => body,
         };
@@ -445,7 +453,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A room's answer as it is, but for what belongs to the connection.
-fn carry(answer: ApiResponse) -> Result<Response, Refusal> {
+pub fn carry(answer: ApiResponse) -> Result<Response, Refusal> {
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::BadAnswer)?;
     // 1xx and 304 would need what only the edge knows.
     if !(200..600).contains(&answer.status) || status == StatusCode::NOT_MODIFIED {

@@ -1,7 +1,7 @@
 //! The HTTP edge: probes, pages, signed images, the event stream, and the API that rooms answer.
 //!
 //! Picture     socket -> connections -> edge --match--> routes -> guard -> rooms --submit--> shard
-//!                                        '-> pages, images, events        answer(id, ..) <--'
+//!                                        '-> pages, images, media, events answer(id, ..) <--'
 //! Rules       Routes come from the manifests, nothing is listed twice. Every "no" is a problem document with a code
 //!             and a remedy. Whoever holds no token learns nothing but what probes and help pages say. An answer of a
 //!             room goes out as it is. No page has a script beside the
@@ -19,6 +19,7 @@ mod edge;
 mod events;
 mod guard;
 mod images;
+mod media;
 mod openapi;
 mod pages;
 pub mod refusal;
@@ -42,6 +43,7 @@ use types::Secret;
 pub use console::{ASSETS_MAX, Asset, embedded};
 pub use events::{EVENT_MAX, EVENTS_KEPT, EVENTS_MEMORY, STREAMS_MAX};
 pub use guard::{ADDRESSES_MAX, FAILURES_MAX};
+pub use media::{Kept, LIST_MAX, Sounds, UPLOAD_MAX, Uploaded};
 pub use sessions::{LINK_LIFE, LINKS_MAX, SESSION_LIFE, SIGNED_OUT_MAX, TOKEN_LIFE};
 pub use socket::{
     HELLO_WAIT, MESSAGE_MAX, PING_EVERY, PROTOCOL, PhoneSocket, Phones, QUEUE_MAX, SILENCE_MAX,
@@ -129,6 +131,8 @@ pub struct WebConfig {
     pub submit: Submit,
     /// Where images are.
     pub blobs: Blobs,
+    /// Clips and recordings; without it there is no library.
+    pub sounds: Option<Arc<dyn Sounds>>,
     /// What `/readyz` says.
     pub ready: Ready,
     /// What `/metrics` says, beside the edge's own lines.

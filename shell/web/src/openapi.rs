@@ -183,6 +183,9 @@ fn own_paths() -> Map<String, Value> {
                 json!({"url": "http://localhost:8088/sign-in#k=…", "expires": "2026-11-22T10:30:00.000Z"}),
             ),
         ),
+        ("/media/{file}", file()),
+        ("/v1/media", library()),
+        ("/v1/media/{hash}", forget()),
         ("/v1/phone", phone()),
         ("/v1/session", session()),
         (
@@ -239,6 +242,75 @@ fn session() -> Value {
     let mut delete = operation("delete", "Signs out.");
     delete["responses"]["204"] = json!({"description": "Signed out."});
     json!({"get": get, "post": post, "delete": delete})
+}
+
+/// A clip or a recording by its lasting address.
+fn file() -> Value {
+    json!({"get": {
+        "operationId": "get_media_file",
+        "tags": ["edge"],
+        "summary": "A clip or a recording: `{hash}.wav` or `{hash}.ogg`. Whoever knows the address may have it; it never changes. Ranges are served.",
+        "security": [],
+        "parameters": [{"name": "file", "in": "path", "required": true, "schema": {"type": "string"}}],
+        "responses": {
+            "200": {"description": "The file.", "content": {"audio/*": {"schema": {}}}},
+            "206": {"description": "The part that was asked for.", "content": {"audio/*": {"schema": {}}}},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }})
+}
+
+/// The list of clips and recordings, and one more of them.
+fn library() -> Value {
+    let refusal = json!({"$ref": "#/components/responses/Problem"});
+    let item = json!({
+        "hash": "…",
+        "address": "/media/….wav",
+        "url": "http://localhost:8088/media/….wav",
+        "octets": 32_044,
+        "seconds": 1.0,
+    });
+    let list = json!({"items": [item.clone()], "next": null});
+    json!({
+        "get": {
+            "operationId": "get_media",
+            "tags": ["edge"],
+            "summary": "The clips and recordings of this node by hash, 200 at once; `next` is the `after` of the next list.",
+            "security": [{"administrator": []}],
+            "parameters": [{"name": "after", "in": "query", "required": false, "schema": {"type": "string"}}],
+            "responses": {
+                "200": {"description": "The list.", "content": {"application/json": {"schema": schema(&list), "example": list}}},
+                "default": refusal.clone(),
+            },
+        },
+        "post": {
+            "operationId": "post_media",
+            "tags": ["edge"],
+            "summary": "Makes a clip of a file: wav, mp3, ogg (Opus, Vorbis), flac, m4a; at most 40 MiB and 15 minutes. The same sound is the same clip. `loudness=even` brings it to -19 LUFS.",
+            "security": [{"administrator": []}],
+            "parameters": [{"name": "loudness", "in": "query", "required": false, "schema": {"type": "string", "enum": ["even"]}}],
+            "requestBody": {"required": true, "content": {"audio/*": {"schema": {}}}},
+            "responses": {
+                "201": {"description": "Made, or known already.", "content": {"application/json": {"schema": schema(&item), "example": item}}},
+                "default": refusal,
+            },
+        },
+    })
+}
+
+/// Deleting a clip or a recording.
+fn forget() -> Value {
+    json!({"delete": {
+        "operationId": "delete_media_hash",
+        "tags": ["edge"],
+        "summary": "Deletes a clip or a recording; what plays it goes on.",
+        "security": [{"administrator": []}],
+        "parameters": [{"name": "hash", "in": "path", "required": true, "schema": {"type": "string"}}],
+        "responses": {
+            "204": {"description": "Deleted."},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }})
 }
 
 /// The WebSocket of phones; its messages are beyond what this description can say.

@@ -22,8 +22,14 @@ pub struct Pages {
 impl Pages {
     pub fn new(manifests: &[&'static Manifest], public: &str) -> Self {
         let rooms = manifests.iter().flat_map(|manifest| manifest.refusals);
-        let mut rows: Vec<&RefusalRow> =
-            switchboard::refusal::ROWS.iter().chain(crate::refusal::ROWS).chain(rooms).collect();
+        let middle = [
+            switchboard::clip::ROWS,
+            switchboard::pair::ROWS,
+            switchboard::refusal::ROWS,
+            switchboard::route::ROWS,
+        ];
+        let middle = middle.into_iter().flatten();
+        let mut rows: Vec<&RefusalRow> = middle.chain(crate::refusal::ROWS).chain(rooms).collect();
         rows.sort_by_key(|row| row.verdict.number);
         let endpoints = manifests.iter().flat_map(|manifest| manifest.endpoints);
         let endpoints = endpoints.map(|one| (one.method, one.path, one.doc)).collect();

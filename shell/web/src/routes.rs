@@ -12,7 +12,7 @@ const QUERY_MAX: usize = 64;
 /// The methods that a manifest may name.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
 /// Paths under `/v1` that the edge answers itself.
-const OWN: [&str; 2] = ["/v1/events", "/v1/images/"];
+const OWN: [&str; 3] = ["/v1/events", "/v1/images/", "/v1/media"];
 
 pub struct Routes {
     list: Vec<Route>,

@@ -13,6 +13,7 @@ use super::*;
 
 mod account;
 mod events;
+mod media;
 
 /// Longest time that a test may take.
 const TEST_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -127,6 +128,7 @@ fn house_with(
             count.fetch_add(1, Ordering::Relaxed);
             (hash == "ab12").then(|| b"\x89PNG\r\n\x1a\nrest".to_vec())
         }),
+        sounds: Some(Arc::new(media::Shelf::default())),
         ready: Arc::new(move || {
             let store = fault.load(Ordering::Relaxed).then(|| Part::Fault("<x>".into()));
             vec![("push".into(), Part::Unused), ("store".into(), store.unwrap_or(Part::Ready))]
@@ -603,8 +605,8 @@ fn the_description_is_whole() {
                 assert_eq!(named, expected, "{path}");
             }
         }
-        // Events, images, links, the phone, tokens, and three verbs of the session.
-        assert_eq!(operations, ROOM.endpoints.len() + 8);
+        // Events, images, links, the phone, tokens, three verbs of the session, and four of the library.
+        assert_eq!(operations, ROOM.endpoints.len() + 12);
         for endpoint in ROOM.endpoints {
             let operation = &document["paths"][endpoint.path][endpoint.method.to_lowercase()];
             assert_eq!(operation["summary"], endpoint.doc);
@@ -675,6 +677,7 @@ fn starts_that_must_fail() {
                 shards: 1,
                 submit: Arc::new(|_, _| Err(())),
                 blobs: Arc::new(|_| None),
+                sounds: None,
                 ready: Arc::new(Vec::new),
                 metrics: Arc::new(String::new),
                 dev: None,

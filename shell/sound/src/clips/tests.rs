@@ -6,11 +6,12 @@ use super::*;
 
 /// What the engine was lent and what it gave back.
 #[derive(Clone, Default)]
-struct Engine(Arc<Mutex<BTreeMap<ClipId, Forms>>>);
+struct Engine(Arc<Mutex<BTreeMap<ClipId, Clip>>>);
 
 impl Lender for Engine {
-    fn lend(&self, id: ClipId, forms: Forms) {
-        lock(&self.0).insert(id, forms);
+    fn lend(&self, id: ClipId, clip: Clip) -> bool {
+        lock(&self.0).insert(id, clip);
+        true
     }
 
     fn forget(&self, id: ClipId) {
@@ -40,8 +41,9 @@ fn a_file_becomes_one_clip_in_all_forms() {
     let fact = wait(|done| clips.file(tone(440.0), false, done)).unwrap();
     assert_eq!(fact.length, Duration::from_secs(1));
     assert_eq!(fact.octets, 32_044);
-    let forms = lock(&engine.0).get(&fact.id).cloned().unwrap();
-    for (form, hertz) in [(&forms.narrow, 8_000), (&forms.wide, 16_000), (&forms.full, 48_000)] {
+    let clip = lock(&engine.0).get(&fact.id).cloned().unwrap();
+    for rate in Rate::ALL {
+        let (form, hertz) = (clip.at(rate), rate.hertz());
         assert_eq!(form.len(), hertz as usize);
         let measured = crate::hear::level(form, 440.0, hertz);
         assert!((measured - 4_000.0).abs() < 60.0, "{hertz}: {measured}");
@@ -59,7 +61,14 @@ fn a_file_becomes_one_clip_in_all_forms() {
     assert_eq!(wait(|done| again.known(fact.id, done)).as_ref(), Ok(&fact));
     assert!(lock(&later.0).contains_key(&fact.id));
     // And deleted it is nowhere.
-    again.forget(hash);
+    let listed = again.list("", 10);
+    assert_eq!(listed.len(), 2);
+    let place = listed.iter().position(|one| one.hash == hash).unwrap();
+    assert_eq!(listed[place].address, fact.address);
+    assert_eq!((listed[place].octets, listed[place].seconds), (32_044, Some(1.0)));
+    assert_eq!(again.list(&listed[0].hash, 10), listed[1..]);
+    assert!(again.forget(hash));
+    assert!(!again.forget(hash) && !again.forget("nothing"));
     assert!(!lock(&later.0).contains_key(&fact.id));
     assert_eq!(wait(|done| again.known(fact.id, done)), Err(SoundFault::Missing));
 }

@@ -1,0 +1,118 @@
+//! Clips and recordings, as shards and the library ask for them.
+//!
+//! Rules       Nothing here waits but where it says so. Each ticket is answered once, by a worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::{Clip, ClipId};
+use media_io::Pump;
+use sound::clips::Done;
+use sound::decode::CLIP_BYTES_MAX;
+use sound::{Clips, Lender};
+use switchboard::fetch::{Fetch, FetchFault, FetchLimits};
+use switchboard::{ClipSource, Reply, SoundFault, SoundOrder};
+use web::{Kept, Uploaded};
+
+use super::doors::Doors;
+
+/// Clips that are fetched at once: each may have 40 MiB before it is decoded.
+pub const CLIP_FETCHES_MAX: usize = 8;
+/// How long fetching a clip may take. A server that never ends is left after `total`, one that sends too much at once.
+const FETCH_LIMITS: FetchLimits = FetchLimits {
+    connect: Duration::from_secs(5),
+    read: Duration::from_secs(10),
+    total: Duration::from_secs(60),
+    body: CLIP_BYTES_MAX,
+    redirects: 5,
+};
+
+/// The engine, which plays clips, behind its pump.
+pub struct Engine(pub Arc<Pump>);
+
+impl Lender for Engine {
+    fn lend(&self, id: ClipId, clip: Clip) -> bool {
+        self.0.lend(id, clip)
+    }
+
+    fn forget(&self, id: ClipId) {
+        // A full queue: the pump keeps the clip until it is lent and forgotten again.
+        if !self.0.forget(id) {
+            tracing::warn!(clip = ?id, "clip_not_forgotten");
+        }
+    }
+}
+
+/// The clips as the HTTP door shows them.
+pub struct Library(pub Clips);
+
+impl web::Sounds for Library {
+    fn add(&self, bytes: Vec<u8>, even: bool, done: Uploaded) {
+        self.0.file(bytes, even, done);
+    }
+
+    fn forget(&self, hash: &str) -> bool {
+        self.0.forget(hash)
+    }
+
+    fn list(&self, after: &str, max: usize) -> Vec<Kept> {
+        let kept = |one: sound::Listed| Kept {
+            hash: one.hash,
+            address: one.address,
+            octets: one.octets,
+            seconds: one.seconds,
+        };
+        self.0.list(after, max).into_iter().map(kept).collect()
+    }
+
+    fn read(&self, hash: &str) -> Option<Vec<u8>> {
+        self.0.read(hash)
+    }
+}
+
+impl Doors {
+    /// Does what a shard says about sound.
+    pub fn sound(&self, shard: usize, order: SoundOrder) {
+        match order {
+            SoundOrder::Clip { ticket, source } => {
+                let Some(asked) = self.ask(shard, ticket) else {
+                    return self.refuse(shard, ticket, Reply::Clip(Err(SoundFault::Busy)));
+                };
+                let done: Done = Box::new(move |made| asked.answer(Reply::Clip(made)));
+                match source {
+                    ClipSource::Bytes { bytes, even } => self.clips.file(bytes, even, done),
+                    ClipSource::Known(id) => self.clips.known(id, done),
+                    ClipSource::Speech { .. } => done(Err(SoundFault::NoVoice)),
+                    ClipSource::Url { url, even } => self.fetch_clip(url, even, done),
+                }
+            }
+            SoundOrder::Forget { hash } => {
+                self.clips.forget(&hash);
+            }
+            SoundOrder::Record { ticket, .. } | SoundOrder::Recovered { ticket, .. } => {
+                self.refuse(shard, ticket, Reply::Recorded(Err(SoundFault::Missing)));
+            }
+            SoundOrder::Finish(_) | SoundOrder::Pause(_) | SoundOrder::Resume(_) => (),
+        }
+    }
+
+    /// Has a file of somebody else's server fetched, under the guard of all such requests.
+    fn fetch_clip(&self, url: String, even: bool, done: Done) {
+        let Ok(held) = Arc::clone(&self.clip_fetches).try_acquire_owned() else {
+            return done(Err(SoundFault::Busy));
+        };
+        let (client, clips) = (Arc::clone(&self.client), self.clips.clone());
+        let (method, headers, body) = ("GET".to_owned(), Vec::new(), Vec::new());
+        let fetch = Fetch { method, url, headers, body, limits: FETCH_LIMITS };
+        self.runtime.spawn(async move {
+            let fetched = client.fetch(fetch).await;
+            match fetched {
+                Ok(fetched) if fetched.status == 200 => clips.file(fetched.body, even, done),
+                Err(FetchFault::Long) => done(Err(SoundFault::TooLarge)),
+                Err(FetchFault::Busy) => done(Err(SoundFault::Busy)),
+                Ok(_) | Err(_) => done(Err(SoundFault::NotFetched)),
+            }
+            drop(held);
+        });
+    }
+}
