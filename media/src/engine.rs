@@ -5,7 +5,7 @@
 //! Rules       A stream has both doors or none. A leg without an aim neither sends nor receives. Mixes of one pump
 //!             tick together, on a grid that does not drift; what was missed is made up for [`TICKS_LATE_MAX`] ticks
 //!             and then left out.
-//! Limits      One door per even port, so 16,384 streams. [`GUESTS_MAX`] guests at one stream.
+//! Limits      One door per even port, so 16,384 streams. [`GUESTS_MAX`](crate::GUESTS_MAX) guests at one stream.
 //! Not here    Whether a port can be bound (shell/media_io says so before the engine hears of a
 //!             stream).
 //! Spec        RFC 3550 §11 (port pairs), RFC 5761 §5 (multiplexing), RFC 3264 §8.4 (hold keeps
@@ -18,6 +18,7 @@ use std::time::Duration;
 use types::{BridgeId, Instant, Rng};
 
 use crate::clip::TapId;
+use crate::feed::FeedId;
 use crate::keyed::Keyrings;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
@@ -28,7 +29,7 @@ use crate::source::{Admission, Source};
 use crate::tap::Takes;
 use crate::trail::Trail;
 use crate::webrtc::{Arrival, Browsers};
-use crate::words::{GUESTS_MAX, Seat};
+use crate::words::Seat;
 use crate::{Command, Count, Event, Side, Sound, StreamKey, Voice};
 
 mod mix;
@@ -63,6 +64,8 @@ pub struct Engine {
     takes: Takes,
     /// Where each tap is.
     tapped: BTreeMap<TapId, StreamKey>,
+    /// Who hears each feed.
+    feeds: BTreeMap<FeedId, (StreamKey, Option<Seat>)>,
     /// Streams of which something that was played has ended.
     ended: Vec<StreamKey>,
     browsers: Browsers,
@@ -185,6 +188,10 @@ impl Engine {
                 self.events.push_back(Event::Closed { bridge, counts });
             }
             Command::Leave { stream, seat } => self.leave(stream, seat, now),
+            Command::Listen { stream, seat, silence } => self.listen(stream, seat, silence, now),
+            Command::Move { stream, seat, to, place } => {
+                self.carry((stream, seat), (to, place), now);
+            }
             Command::Open { stream, ports } => self.open(stream, ports, now),
             Command::Play { stream, seat, play, sound, alone } => {
                 self.play(stream, seat, Playing::new(play, sound, alone), now);
@@ -388,8 +395,7 @@ impl Engine {
 
     /// A guest sits down.
     fn admit(&mut self, key: StreamKey, seat: Seat, port: u16, now: Instant) {
-        let fits = seat >= Seat::FIRST_GUEST && seat.0 < Seat::FIRST_GUEST.0 + GUESTS_MAX;
-        if !fits || port == 0 || port % 2 == 1 || self.door(port).is_some() {
+        if !seat.is_guest() || port == 0 || port % 2 == 1 || self.door(port).is_some() {
             if self.port(key, seat) != Some(port) {
                 self.events.push_back(Event::Failed { stream: key, seat, port });
             }

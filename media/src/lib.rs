@@ -32,6 +32,7 @@ mod codec;
 pub mod dtmf;
 mod engine;
 pub mod events;
+mod feed;
 pub mod g711;
 #[cfg(test)]
 mod hear;
@@ -50,6 +51,7 @@ mod tap;
 pub mod tones;
 mod track;
 mod trail;
+mod vad;
 mod webrtc;
 mod words;
 
@@ -59,6 +61,7 @@ pub use codec::{
     Sound,
 };
 pub use engine::{Engine, REPORT_EVERY, TICK, TICKS_LATE_MAX};
+pub use feed::{FEED_MAX, FeedId, MARKS_MAX};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
 pub use mixer::LOUDEST_MAX;
 pub use play::{CLIP_MAX, CLIPS_MAX, Ending, KEYS_SENT_MAX, Play};

@@ -19,6 +19,7 @@ use crate::clip::{Clip, ClipId};
 use crate::codec::{self, Rate};
 use crate::engine::TICK;
 use crate::events::{self, END_REPEATS};
+use crate::feed::{Feed, FeedId};
 use crate::tones::{Chord, Country, Signal};
 
 /// Clips of one list.
@@ -50,6 +51,13 @@ pub enum Play {
         from: Duration,
         /// How often the whole list is played; 0 is without end.
         times: u32,
+    },
+    /// What is fed from outside, as it comes, until it is stopped.
+    Feed {
+        /// By whom.
+        feed: FeedId,
+        /// Samples a second of it.
+        rate: Rate,
     },
     /// Keys, pressed one after another; `w` waits for half a second and `W` for a whole one. Whatever else stands
     /// among them is left out.
@@ -125,6 +133,7 @@ enum Source {
         /// Rounds that are left; `None` is without end.
         left: Option<u32>,
     },
+    Feed(Box<Feed>),
     Keys {
         keys: Vec<u8>,
         /// Which of them, and frames into it.
@@ -148,6 +157,7 @@ impl Playing {
                 let place = (0, usize::try_from(frames).unwrap_or(usize::MAX));
                 Source::Clips { clips, place, left: (times > 0).then_some(times) }
             }
+            Play::Feed { feed, rate } => Source::Feed(Box::new(Feed::new(feed, rate))),
             Play::Keys { digits } => {
                 let known = |key: &u8| b"wW".contains(key) || events::code((*key).into()).is_some();
                 let keys = digits.bytes().filter(known).take(KEYS_SENT_MAX).collect();
@@ -158,6 +168,17 @@ impl Playing {
             Play::Tone { country, signal } => Source::Tone(Chord::new(country, signal)),
         };
         Self { sound, alone, source, heard: 0 }
+    }
+
+    /// The feed that it comes from.
+    pub(crate) fn feed(&mut self) -> Option<&mut Feed> {
+        match &mut self.source {
+            Source::Feed(feed) => Some(feed),
+            Source::Clips { .. }
+            | Source::Keys { .. }
+            | Source::Silence { .. }
+            | Source::Tone(_) => None,
+        }
     }
 
     /// How much of it was heard.
@@ -186,6 +207,10 @@ impl Playing {
                     None if self.heard == 0 => Step::Over(Ending::Missing),
                     None => Step::Over(Ending::Ended),
                 }
+            }
+            Source::Feed(feed) => {
+                feed.fill(rate, out);
+                Step::Sound
             }
             Source::Keys { keys, place, began, chord } => {
                 key_frame(keys, place, (began, due), chord, (rate, out))

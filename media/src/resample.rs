@@ -136,6 +136,23 @@ fn sum(window: &[f32], taps: &[f32]) -> i16 {
     lanes.iter().sum::<f32>().round() as i16 // Cut at full scale by the cast.
 }
 
+/// A frame at another rate, by the resampler that is kept for it.
+pub(crate) fn resampled<'a>(
+    kept: &mut Option<Resampler>,
+    (from, pcm): (Rate, &'a [i16]),
+    to: Rate,
+    room: &'a mut [i16; FRAME_MAX],
+) -> &'a [i16] {
+    if from == to {
+        *kept = None;
+        return pcm;
+    }
+    if !kept.as_ref().is_some_and(|kept| kept.is(from, to)) {
+        *kept = Some(Resampler::new(from, to));
+    }
+    kept.as_mut().map_or(&[], |kept| kept.frame(pcm, room))
+}
+
 #[cfg(test)]
 mod tests {
     use std::f64::consts::TAU;

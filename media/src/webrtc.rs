@@ -241,6 +241,16 @@ impl Browsers {
         }
     }
 
+    /// The leg of this port sits elsewhere now.
+    pub(crate) fn carried(&mut self, port: u16, (stream, seat): (StreamKey, Seat)) {
+        let place = self.by_leg.get(&port).copied();
+        let path = place.and_then(|place| self.paths.get_mut(place)?.as_mut());
+        let leg = path.and_then(|path| path.legs.iter_mut().find(|leg| leg.port == port));
+        if let Some(leg) = leg {
+            (leg.stream, leg.seat) = (stream, seat);
+        }
+    }
+
     /// Nobody wants this path any more.
     fn end(&mut self, place: usize) {
         let Some(path) = self.paths.get_mut(place).and_then(Option::take) else { return };

@@ -10,6 +10,7 @@ use types::BridgeId;
 
 use crate::clip::TapId;
 use crate::codec::{Rate, Sound};
+use crate::feed::FeedId;
 use crate::play::{Ending, Play};
 use crate::tap::Direction;
 
@@ -57,6 +58,11 @@ impl Seat {
     pub const B: Self = Self(1);
     /// The first one that is not a side.
     pub const FIRST_GUEST: Self = Self(2);
+
+    /// Whether a guest may sit here.
+    pub(crate) const fn is_guest(self) -> bool {
+        self.0 >= Self::FIRST_GUEST.0 && self.0 < Self::FIRST_GUEST.0 + GUESTS_MAX
+    }
 
     /// The side that sits here.
     pub const fn side(self) -> Option<Side> {
@@ -200,6 +206,28 @@ pub enum Command {
         /// Who.
         seat: Seat,
     },
+    /// Wants to know when a leg begins to speak and when it falls silent, which [`Event::Voiced`] and
+    /// [`Event::Silent`] tell.
+    Listen {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// How long it must say nothing to be silent; `None`: nobody wants to know any more.
+        silence: Option<Duration>,
+    },
+    /// A guest goes over to another stream with its port, its numbers, and what taps it; what is played to it ends.
+    /// The stream begins with it when there is none.
+    Move {
+        /// Where it sits.
+        stream: StreamKey,
+        /// In which place.
+        seat: Seat,
+        /// Where it goes.
+        to: StreamKey,
+        /// In which place there; it must be free.
+        place: Seat,
+    },
     /// Opens one stream: RTP on each side's even port, RTCP on the next odd one.
     Open {
         /// Which stream.
@@ -295,6 +323,17 @@ pub enum Event {
         /// The port that is not to be had.
         port: u16,
     },
+    /// What was fed before a mark has been heard, or was cleared.
+    Fed {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who hears it; `None`: all.
+        seat: Option<Seat>,
+        /// Which feed.
+        feed: FeedId,
+        /// The mark.
+        mark: u64,
+    },
     /// A leg whose stream is mixed has pressed a key, and let it go.
     Key {
         /// Which stream.
@@ -338,12 +377,29 @@ pub enum Event {
         /// How it ended.
         how: Ending,
     },
+    /// A leg has said nothing for as long as [`Command::Listen`] asked for. Told once after each speech, and once where
+    /// it has said nothing since then.
+    Silent {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// How long it had spoken before; zero: not at all.
+        after: Duration,
+    },
     /// A tap has ended: somebody ended it, its leg has left, its stream is gone, or there are too many.
     Untapped {
         /// Which stream.
         stream: StreamKey,
         /// Which tap.
         tap: TapId,
+    },
+    /// A leg begins to speak.
+    Voiced {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
     },
 }
 
@@ -353,11 +409,14 @@ impl Event {
         match self {
             Self::Closed { bridge, .. } => *bridge,
             Self::Failed { stream, .. }
+            | Self::Fed { stream, .. }
             | Self::Key { stream, .. }
             | Self::Latched { stream, .. }
             | Self::Lost { stream, .. }
             | Self::Played { stream, .. }
-            | Self::Untapped { stream, .. } => stream.bridge,
+            | Self::Silent { stream, .. }
+            | Self::Untapped { stream, .. }
+            | Self::Voiced { stream, .. } => stream.bridge,
         }
     }
 }
@@ -426,6 +485,15 @@ mod tests {
                 sound: u64::MAX,
                 alone: false,
             },
+            Command::Play {
+                stream,
+                seat: Some(Seat(2)),
+                play: Play::Feed { feed: FeedId(3), rate: Rate::Full },
+                sound: 1,
+                alone: true,
+            },
+            Command::Listen { stream, seat: Seat(2), silence: Some(Duration::from_secs(5)) },
+            Command::Move { stream, seat: Seat(2), to: stream, place: Seat(3) },
             Command::Stop { stream, seat: None, sound: Some(1) },
             Command::Tap {
                 stream,
@@ -467,6 +535,9 @@ mod tests {
                 after: Duration::from_secs(2),
                 how: Ending::Stopped,
             },
+            Event::Fed { stream, seat: None, feed: FeedId(1), mark: 2 },
+            Event::Silent { stream, seat: Seat::A, after: Duration::ZERO },
+            Event::Voiced { stream, seat: Seat::B },
             Event::Untapped { stream, tap: TapId(9) },
         ] {
             let wire = postcard::to_allocvec(&event).unwrap();

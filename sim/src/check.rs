@@ -355,7 +355,13 @@ impl Checks {
             media::Command::Leave { stream, seat } => {
                 self.guests.remove(&(*stream, *seat));
             }
+            media::Command::Move { stream, seat, to, place } => {
+                if let Some(port) = self.guests.remove(&(*stream, *seat)) {
+                    self.guests.insert((*to, *place), port);
+                }
+            }
             media::Command::Aim { .. }
+            | media::Command::Listen { .. }
             | media::Command::Play { .. }
             | media::Command::Shield { .. }
             | media::Command::Stop { .. }

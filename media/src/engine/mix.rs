@@ -21,11 +21,13 @@ use types::Instant;
 
 use super::{Leg, Notes, Stream, Work, target};
 use crate::Voice;
+use crate::clip::TapId;
 use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
 use crate::mixer::{self, Mixer};
 use crate::play::{Clips, Press as Played};
 use crate::rtp::{HEADER_MIN, Kind, Packet};
 use crate::tap::Takes;
+use crate::vad::Speech;
 use crate::words::Seat;
 
 mod ear;
@@ -38,7 +40,7 @@ use ear::{Ear, Mouth};
 use keys::{Keys, Press};
 use shared::Shared;
 use sounds::{Announced, Sounds};
-use taps::Taps;
+use taps::{Tap, Taps};
 
 /// How often each hearer gets a sender report.
 ///
@@ -74,6 +76,22 @@ pub(super) struct Desk {
     keys: Keys,
     sounds: Sounds,
     taps: Taps,
+}
+
+/// A guest on its way to another stream.
+#[derive(Debug)]
+pub(super) struct Lifted {
+    leg: Leg,
+    ear: Option<Ear>,
+    mouth: Mouth,
+    taps: Vec<Tap>,
+}
+
+impl Lifted {
+    /// The taps that go with it.
+    pub(super) fn taps(&self) -> impl Iterator<Item = TapId> {
+        self.taps.iter().map(Tap::id)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -188,6 +206,37 @@ impl Mix {
         self.guests.get_mut(usize::from(seat.0).checked_sub(2)?)?.take()
     }
 
+    /// Takes a guest away with all that is its own.
+    pub(super) fn lift(&mut self, seat: Seat) -> Option<Lifted> {
+        let place = usize::from(seat.0);
+        let leg = self.guests.get_mut(place.checked_sub(2)?)?.take()?;
+        let ear = self.desk.ears.get_mut(place).and_then(Option::take);
+        let mouth = self.desk.mouths.get_mut(place).map(std::mem::take).unwrap_or_default();
+        let taps = self.desk.taps.lift(seat);
+        Some(Lifted { leg, ear, mouth, taps })
+    }
+
+    /// Lets one who was taken away sit down.
+    pub(super) fn set(&mut self, seat: Seat, lifted: Lifted) {
+        let Lifted { leg, ear, mouth, taps } = lifted;
+        let place = usize::from(seat.0);
+        self.seat(seat, leg);
+        let Desk { ears, mouths, .. } = &mut self.desk;
+        ears.resize_with(ears.len().max(place + 1), || None);
+        mouths.resize_with(mouths.len().max(place + 1), Mouth::default);
+        if let (Some(known), Some(fed)) = (ears.get_mut(place), mouths.get_mut(place)) {
+            (*known, *fed) = (ear, mouth);
+        }
+        self.desk.taps.set(seat, taps);
+    }
+
+    /// Whether a leg speaks matters from now on, or not any more.
+    pub(super) fn listen(&mut self, seat: Seat, speech: Option<Speech>) {
+        if let Some(ear) = self.desk.ear(seat.0) {
+            ear.speech = speech;
+        }
+    }
+
     /// What is played at it.
     pub(super) fn sounds(&mut self) -> &mut Sounds {
         &mut self.desk.sounds
@@ -198,9 +247,12 @@ impl Mix {
         &mut self.desk.taps
     }
 
-    /// Whether something is played, or somebody taps it.
+    /// Whether something is played, or somebody taps it or wants to know who speaks.
     fn is_busy(&self) -> bool {
-        self.desk.sounds.any() || !self.desk.taps.is_empty()
+        let speech = |ear: &Ear| ear.speech.is_some();
+        self.desk.sounds.any()
+            || !self.desk.taps.is_empty()
+            || self.desk.ears.iter().flatten().any(speech)
     }
 }
 
@@ -208,6 +260,21 @@ impl Desk {
     /// Whether packets pass between the sides as they are.
     pub(super) const fn passes(&self) -> bool {
         matches!(self.state, State::Passing | State::Priming { .. })
+    }
+
+    /// The ear for one leg.
+    fn ear(&mut self, seat: u16) -> Option<&mut Ear> {
+        let place = usize::from(seat);
+        if self.ears.len() <= place {
+            self.ears.resize_with(place + 1, || None);
+        }
+        Some(self.ears.get_mut(place)?.get_or_insert_with(Ear::new))
+    }
+
+    /// Whether what a leg says matters though nobody hears it.
+    fn matters(&self, seat: u16) -> bool {
+        let ear = self.ears.get(usize::from(seat)).and_then(Option::as_ref);
+        ear.is_some_and(|ear| ear.speech.is_some()) || self.taps.listen_to(seat)
     }
 
     /// Takes the packet of a leg apart; false when it is nothing that belongs here. Of who is heard by nobody only
@@ -223,15 +290,10 @@ impl Desk {
         let Ok(Packet { header, payload }) = Packet::decode(bytes) else { return false };
         let events = sound.and_then(|sound| sound.events);
         let events = events.filter(|known| known.payload_type == header.payload_type);
-        if only_keys && events.is_none() && !self.taps.listen_to(seat) {
+        if only_keys && events.is_none() && !self.matters(seat) {
             return true;
         }
-        let place = usize::from(seat);
-        if self.ears.len() <= place {
-            self.ears.resize_with(place + 1, || None);
-        }
-        let Some(slot) = self.ears.get_mut(place) else { return false };
-        let ear = slot.get_or_insert_with(Ear::new);
+        let Some(ear) = self.ear(seat) else { return false };
         if let Some(events) = events {
             let Some(payload) = payload.first_chunk::<4>().copied() else { return false };
             if let Some((key, held)) =
@@ -453,7 +515,11 @@ fn listen(
             note.key(Seat(seat), key, held);
         }
         let fading = ear.level - ear.level.div_ceil(8);
-        ear.level = mixer::level(ear.frame(rate)).max(fading);
+        let level = mixer::level(ear.frame(rate));
+        ear.level = level.max(fading);
+        if let Some(change) = ear.speech.as_mut().and_then(|speech| speech.hear(level, due)) {
+            note.speech(Seat(seat), change);
+        }
         let was_chosen = std::mem::take(&mut ear.chosen);
         if legs.voice(seat) == Some(Voice::All) && ear.jitter.speaks() {
             mixer.offer(seat, ear.level, was_chosen);

@@ -7,9 +7,11 @@ use types::Instant;
 
 use super::Engine;
 use crate::clip::{Clip, ClipId, TapId};
+use crate::feed::{Feed, FeedId};
 use crate::mixer::Mixer;
 use crate::play::{Clips, Ending, Playing};
 use crate::tap::{Direction, Heard, Takes};
+use crate::vad::{Change, Speech};
 use crate::{Event, Rate, Seat, StreamKey, events};
 
 /// What a tick works with, whoever's stream it is.
@@ -34,6 +36,24 @@ impl Notes<'_> {
         let (stream, sound, after) = (self.stream, playing.sound, playing.after());
         self.events.push_back(Event::Played { stream, seat, sound, after, how });
         self.ended.push(stream);
+    }
+
+    /// Marks that a feed has reached.
+    pub(super) fn fed(&mut self, seat: Option<Seat>, playing: &mut Playing) {
+        let Some(feed) = playing.feed() else { return };
+        let (stream, id) = (self.stream, feed.id);
+        while let Some(mark) = feed.reached() {
+            self.events.push_back(Event::Fed { stream, seat, feed: id, mark });
+        }
+    }
+
+    /// Somebody begins or ceases to speak.
+    pub(super) fn speech(&mut self, seat: Seat, change: Change) {
+        let stream = self.stream;
+        self.events.push_back(match change {
+            Change::Silent(after) => Event::Silent { stream, seat, after },
+            Change::Voiced => Event::Voiced { stream, seat },
+        });
     }
 
     /// A key by its code; other events are nobody's business.
@@ -65,6 +85,84 @@ impl Engine {
         self.clips.remove(&id);
     }
 
+    /// Takes samples of a feed; how many had no room, which are all where nothing is played from it.
+    pub fn feed(&mut self, feed: FeedId, samples: &[i16]) -> usize {
+        self.fed(feed).map_or(samples.len(), |feed| feed.put(samples))
+    }
+
+    /// Forgets what waits of a feed.
+    pub fn clear(&mut self, feed: FeedId) {
+        if let Some(feed) = self.fed(feed) {
+            feed.clear();
+        }
+    }
+
+    /// [`Event::Fed`] will tell when all that was fed so far has been heard.
+    pub fn mark(&mut self, feed: FeedId, mark: u64) {
+        if let Some(feed) = self.fed(feed) {
+            feed.mark(mark);
+        }
+    }
+
+    /// What is played from a feed.
+    fn fed(&mut self, feed: FeedId) -> Option<&mut Feed> {
+        let (key, seat) = *self.feeds.get(&feed)?;
+        let place = *self.streams.get(&key)?;
+        let stream = self.slab.get_mut(place)?.as_mut()?;
+        stream.mix.as_mut()?.sounds().feed(seat, feed)
+    }
+
+    /// Somebody wants to know when a leg speaks, or nobody any more.
+    pub(super) fn listen(
+        &mut self,
+        key: StreamKey,
+        seat: Seat,
+        silence: Option<Duration>,
+        now: Instant,
+    ) {
+        if self.port(key, seat).is_none() {
+            return; // Late, not wrong.
+        }
+        if let Some(stream) = self.stream_mut(key) {
+            let speech = silence.map(|silence| Speech::new(silence, now));
+            stream.mix.get_or_insert_default().listen(seat, speech);
+        }
+        self.mix_or_not(key, now);
+    }
+
+    /// A guest goes over to another stream.
+    pub(super) fn carry(
+        &mut self,
+        (key, seat): (StreamKey, Seat),
+        (to, place): (StreamKey, Seat),
+        now: Instant,
+    ) {
+        let Some(port) = self.port(key, seat) else { return }; // Late, not wrong.
+        if !place.is_guest() || self.port(to, place).is_some() {
+            if (key, seat) != (to, place) {
+                self.events.push_back(Event::Failed { stream: to, seat: place, port });
+            }
+            return;
+        }
+        self.stop(key, (Some(seat), None), now);
+        let mix = self.stream_mut(key).and_then(|stream| stream.mix.as_mut());
+        let Some(guest) = mix.and_then(|mix| mix.lift(seat)) else { return };
+        for tap in guest.taps() {
+            self.tapped.insert(tap, to);
+        }
+        let slot = match self.streams.get(&to) {
+            Some(slot) => *slot,
+            None => self.put(super::Stream::new(to, [0, 0])),
+        };
+        self.set_door(port, Some(super::Door { place: slot as u32, seat: place.0 }));
+        self.browsers.carried(port, (to, place));
+        if let Some(stream) = self.stream_mut(to) {
+            stream.mix.get_or_insert_default().set(place, guest);
+        }
+        self.mix_or_not(key, now);
+        self.mix_or_not(to, now);
+    }
+
     /// Gives away what taps heard.
     pub fn taken(&mut self, sink: impl FnMut(Heard<'_>)) {
         self.takes.drain(sink);
@@ -75,13 +173,16 @@ impl Engine {
         &mut self,
         key: StreamKey,
         seat: Option<Seat>,
-        playing: Playing,
+        mut playing: Playing,
         now: Instant,
     ) {
         let there = seat.is_none_or(|seat| self.port(key, seat).is_some());
         let place = self.streams.get(&key).filter(|_| there).copied();
-        let Self { slab, events, ended, .. } = self;
+        let Self { slab, events, ended, feeds, .. } = self;
         let mut note = Notes { stream: key, events, ended };
+        if let Some(feed) = playing.feed() {
+            feeds.insert(feed.id, (key, seat));
+        }
         match place.and_then(|place| slab.get_mut(place)?.as_mut()) {
             Some(stream) => {
                 stream.mix.get_or_insert_default().sounds().begin(seat, playing, &mut note);
@@ -143,8 +244,9 @@ impl Engine {
         self.mix_or_not(stream, now);
     }
 
-    /// Ends the taps of a leg that leaves, or of a whole stream.
+    /// Ends the taps and feeds of a leg that leaves, or of a whole stream.
     pub(super) fn untap_all(&mut self, key: StreamKey, seat: Option<Seat>) {
+        self.feeds.retain(|_, fed| fed.0 != key || (seat.is_some() && fed.1 != seat));
         let Some(stream) = self.stream_mut(key) else { return };
         let Some(mix) = &mut stream.mix else { return };
         let gone = mix.taps().leave(seat);

@@ -15,6 +15,7 @@ pub const EVENTS: u8 = 101;
 
 /// One phone: it says a tone, and keeps what it hears.
 pub struct Phone {
+    pub stream: StreamKey,
     pub seat: Seat,
     pub port: u16,
     pub address: SocketAddr,
@@ -96,11 +97,17 @@ impl Room {
 
     /// One more takes part.
     pub fn join(&mut self, voice: Voice) -> usize {
+        self.join_at(STREAM, voice)
+    }
+
+    /// One more takes part in another stream.
+    pub fn join_at(&mut self, stream: StreamKey, voice: Voice) -> usize {
         let used = self.phones.iter().map(|phone| phone.seat.0 + 1).max().unwrap_or(0);
         let seat = Seat(used.max(2));
         let port = 200 + seat.0 * 2;
-        self.engine.command(Command::Admit { stream: STREAM, seat, port }, self.now);
+        self.engine.command(Command::Admit { stream, seat, port }, self.now);
         let phone = self.phone(seat, port);
+        self.phones[phone].stream = stream;
         self.aim(phone, true);
         self.voice(phone, voice);
         let due = self.engine.deadline().map(|due| due.0 % 20_000);
@@ -110,22 +117,22 @@ impl Room {
 
     pub fn leave(&mut self, phone: usize) {
         self.phones[phone].gone = true;
-        let seat = self.phones[phone].seat;
-        self.engine.command(Command::Leave { stream: STREAM, seat }, self.now);
+        let Phone { seat, stream, .. } = self.phones[phone];
+        self.engine.command(Command::Leave { stream, seat }, self.now);
     }
 
     pub fn voice(&mut self, phone: usize, voice: Voice) {
-        let Phone { seat, law, .. } = self.phones[phone];
+        let Phone { seat, law, stream, .. } = self.phones[phone];
         let sound = Some(Sound::of(law.into(), Some(Events { payload_type: EVENTS, clock: 8000 })));
         let chance = self.rng.next_u64();
-        let command = Command::Take { stream: STREAM, seat, sound, voice, chance };
+        let command = Command::Take { stream, seat, sound, voice, chance };
         self.engine.command(command, self.now);
     }
 
     pub fn aim(&mut self, phone: usize, receives: bool) {
-        let Phone { seat, address: rtp, .. } = self.phones[phone];
+        let Phone { seat, address: rtp, stream, .. } = self.phones[phone];
         let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
-        let command = Command::Aim { stream: STREAM, seat, rtp, rtcp, receives };
+        let command = Command::Aim { stream, seat, rtp, rtcp, receives };
         self.engine.command(command, self.now);
     }
 
@@ -136,6 +143,7 @@ impl Room {
         let law = if seat.0 > 1 && self.rng.percent(50) { Law::A } else { Law::Mu };
         let next = self.now + Duration::from_micros(self.rng.below(20_000));
         self.phones.push(Phone {
+            stream: STREAM,
             seat,
             port,
             address,

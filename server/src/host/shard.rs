@@ -531,6 +531,8 @@ impl Loop {
                     media::Command::Admit { .. }
                     | media::Command::Aim { .. }
                     | media::Command::Leave { .. }
+                    | media::Command::Listen { .. }
+                    | media::Command::Move { .. }
                     | media::Command::Open { .. }
                     | media::Command::Play { .. }
                     | media::Command::Shield { .. }

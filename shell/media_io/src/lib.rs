@@ -28,7 +28,7 @@ use std::thread::JoinHandle;
 
 use thiserror::Error;
 
-use media::{Clip, ClipId, Command, Event, Identity, Sink, Taken, TapId};
+use media::{Clip, ClipId, Command, Event, FeedId, Identity, Sink, Taken, TapId};
 
 pub use sockets::{DOOR_BUFFER, Door, IDLE_MAX, RECEIVE_BUFFER};
 pub use sys::{BATCH, DATAGRAM_MAX};
@@ -52,9 +52,12 @@ pub enum Fault {
 
 /// What other threads want of a pump.
 pub(crate) enum Order {
+    Clear(FeedId),
     Command(Command),
+    Feed(FeedId, Vec<i16>),
     Forget(ClipId),
     Lend(ClipId, Clip),
+    Mark(FeedId, u64),
     Sink(TapId, Sink),
 }
 
@@ -145,6 +148,21 @@ impl Pump {
     /// Lends a clip to whatever is played from now on. Whether it was taken, as with [`send`](Self::send).
     pub fn lend(&self, id: ClipId, clip: Clip) -> bool {
         self.order(Order::Lend(id, clip))
+    }
+
+    /// Samples for whoever hears [`media::Play::Feed`] of this name, at its rate. What has no room is lost.
+    pub fn feed(&self, feed: FeedId, samples: Vec<i16>) -> bool {
+        self.order(Order::Feed(feed, samples))
+    }
+
+    /// Forgets what waits of a feed; its marks are told.
+    pub fn clear(&self, feed: FeedId) -> bool {
+        self.order(Order::Clear(feed))
+    }
+
+    /// [`Event::Fed`] tells when all that was fed so far has been heard.
+    pub fn mark(&self, feed: FeedId, mark: u64) -> bool {
+        self.order(Order::Mark(feed, mark))
     }
 
     /// Takes a clip back.

@@ -137,6 +137,14 @@ impl<F: Fn(Event)> Turn<F> {
             let Ok(order) = self.queue.try_recv() else { return false };
             match order {
                 Order::Command(command) => self.command(command, now),
+                Order::Clear(feed) => self.engine.clear(feed),
+                Order::Feed(feed, samples) => {
+                    let lost = self.engine.feed(feed, &samples);
+                    if lost > 0 {
+                        tracing::debug!(feed = feed.0, lost, "media_feed_full");
+                    }
+                }
+                Order::Mark(feed, mark) => self.engine.mark(feed, mark),
                 Order::Forget(id) => self.engine.forget(id),
                 Order::Lend(id, clip) => self.engine.lend(id, clip),
                 Order::Sink(tap, sink) => {
@@ -166,6 +174,8 @@ impl<F: Fn(Event)> Turn<F> {
                 self.sinks.remove(&tap);
             }
             Command::Aim { .. }
+            | Command::Listen { .. }
+            | Command::Move { .. }
             | Command::Play { .. }
             | Command::Shield { .. }
             | Command::Stop { .. }

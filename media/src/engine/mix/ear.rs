@@ -9,7 +9,8 @@ use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate};
 use crate::dtmf::Detector;
 use crate::events::{self, Tone};
 use crate::jitter::Jitter;
-use crate::resample::Resampler;
+use crate::resample::{Resampler, resampled};
+use crate::vad::Speech;
 
 /// What one leg says, and what was done with it.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Ear {
     detector: Detector,
     /// The key that it plays now, by its code, and since when.
     dialing: Option<(u8, Instant)>,
+    /// Somebody wants to know when it speaks.
+    pub(super) speech: Option<Speech>,
 }
 
 /// What makes the payloads of one leg.
@@ -62,23 +65,6 @@ impl Mouth {
     }
 }
 
-/// A frame at another rate, by the resampler that is kept for it.
-pub(super) fn resampled<'a>(
-    kept: &mut Option<Resampler>,
-    (from, pcm): (Rate, &'a [i16]),
-    to: Rate,
-    room: &'a mut [i16; FRAME_MAX],
-) -> &'a [i16] {
-    if from == to {
-        *kept = None;
-        return pcm;
-    }
-    if !kept.as_ref().is_some_and(|kept| kept.is(from, to)) {
-        *kept = Some(Resampler::new(from, to));
-    }
-    kept.as_mut().map_or(&[], |kept| kept.frame(pcm, room))
-}
-
 impl Ear {
     pub(super) fn new() -> Self {
         Self {
@@ -91,6 +77,7 @@ impl Ear {
             pressing: None,
             detector: Detector::default(),
             dialing: None,
+            speech: None,
         }
     }
 

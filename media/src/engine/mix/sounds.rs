@@ -11,6 +11,7 @@ use types::Instant;
 
 use crate::codec::{FRAME_MAX, Rate};
 use crate::engine::Notes;
+use crate::feed::{Feed, FeedId};
 use crate::mixer::Mixer;
 use crate::play::{Clips, Ending, Playing, Press, Step};
 use crate::words::Seat;
@@ -77,6 +78,15 @@ impl Sounds {
         }
     }
 
+    /// What feeds a seat, or all.
+    pub(in crate::engine) fn feed(&mut self, seat: Option<Seat>, id: FeedId) -> Option<&mut Feed> {
+        let playing = match seat {
+            Some(seat) => self.seats.get_mut(usize::from(seat.0))?.as_mut()?,
+            None => self.all.as_mut()?,
+        };
+        playing.feed().filter(|feed| feed.id == id)
+    }
+
     /// Whether anything is played.
     pub(super) fn any(&self) -> bool {
         self.all.is_some() || self.seats.iter().any(Option::is_some)
@@ -104,6 +114,7 @@ impl Sounds {
             self.all = None;
             return announced;
         }
+        note.fed(None, playing);
         announced.alone = playing.alone;
         if playing.alone {
             mixer.begin();
@@ -130,7 +141,9 @@ impl Sounds {
         let mut frame = [0; FRAME_MAX];
         let out = frame.get_mut(..rate.frame()).unwrap_or_default();
         let alone = playing.alone;
-        match playing.next(clips, rate, due, out) {
+        let step = playing.next(clips, rate, due, out);
+        note.fed(Some(Seat(seat)), playing);
+        match step {
             Step::Key(press) if tell(&press) => (),
             Step::Key(_) | Step::Sound => {
                 for (sum, sample) in sum.iter_mut().zip(out) {

@@ -3,16 +3,15 @@
 //! Picture     tick --said, heard--> each tap, at its own rate --> Takes
 //! Rules       Every tap gets a frame for each of its channels every tick, silence where there is nothing. A side that
 //!             hears what passes hears the other side.
-//! Limits      [`TAPS_MAX`](crate::TAPS_MAX) at one stream.
+//! Limits      [`TAPS_MAX`](crate::TAPS_MAX) at one stream, beside those that come with a leg from another one.
 //! Not here    Who fetches it (Takes).
 //! Spec        none.
 
 use types::Instant;
 
-use super::ear::resampled;
 use crate::clip::TapId;
 use crate::codec::{self, FRAME_MAX, Rate};
-use crate::resample::Resampler;
+use crate::resample::{Resampler, resampled};
 use crate::tap::{self, Direction, TAPS_MAX, Takes};
 use crate::words::Seat;
 
@@ -70,6 +69,17 @@ impl Taps {
         self.0.extract_if(.., gone).map(|tap| tap.id).collect()
     }
 
+    /// Takes those of one seat away.
+    pub(super) fn lift(&mut self, seat: Seat) -> Vec<Tap> {
+        self.0.extract_if(.., |tap| tap.seat == Some(seat)).collect()
+    }
+
+    /// They go on at another one.
+    pub(super) fn set(&mut self, seat: Seat, taps: Vec<Tap>) {
+        let taps = taps.into_iter().map(|tap| Tap { seat: Some(seat), ..tap });
+        self.0.extend(taps);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -122,6 +132,10 @@ impl Taps {
 }
 
 impl Tap {
+    pub(super) fn id(&self) -> TapId {
+        self.id
+    }
+
     fn take(&mut self, channel: u8, (from, pcm): (Rate, &[i16]), due: Instant, takes: &mut Takes) {
         let began = *self.began.get_or_insert(due);
         let at = tap::at(self.rate, codec::frames(due.since(began)));
