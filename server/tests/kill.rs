@@ -7,12 +7,15 @@ mod drill;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use cluster::rows;
 use crowd::{Crowd, Manner, State};
 use drill::{DOMAIN, Drill, OPEN, PASSWORD};
+use nix::sys::signal::Signal;
 use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
 use support::{STEP, turn, until};
@@ -136,6 +139,10 @@ fn registered(drill: &Drill) -> usize {
 
 /// One row of what is asked of the records.
 fn count(drill: &Drill, question: &str) -> usize {
+    let file = fs::read_to_string(&drill.file).expect("the file of the server");
+    if let Some(number) = rows::ask(&file, question) {
+        return number.trim().parse().expect("a number");
+    }
     let database = drill.folder.path().join("data/carillon.sqlite");
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let database = rusqlite::Connection::open_with_flags(database, flags).expect("a database");
@@ -489,4 +496,115 @@ fn whatever_the_moment_of_the_kill_no_call_is_lost() {
     });
     assert_eq!(count(&drill, twice), 0, "calls with two records");
     assert!(drill.door.items("/v1/calls").is_empty(), "no call is left");
+}
+
+/// Waits until all shards have heard that the server drains.
+fn until_drains(phone: &mut Raw) {
+    let uri = format!("sip:{DOMAIN}");
+    let (mut round, mut row) = (0, 0);
+    until(STEP, "OPTIONS says that it drains, whatever its Call-ID", || {
+        round += 1;
+        let ask = Ask {
+            method: "OPTIONS",
+            uri: &uri,
+            from: "<sip:probe@example.com>;tag=d",
+            to: &format!("<{uri}>"),
+            call_id: &format!("drains-{round}"),
+            more: "",
+            body: "",
+        };
+        row = if phone.ask(&ask).status() == 503 { row + 1 } else { 0 };
+        (row == DRAIN_ROW).then_some(())
+    });
+}
+
+/// Call-IDs go to shards by their hash: so many in a row have been everywhere.
+const DRAIN_ROW: usize = 24;
+
+/// Calls that run, that ring, and that nobody has heard of when the drain begins.
+const DRAINED: [usize; 3] = [400, 100, 50];
+
+#[test]
+fn a_drain_in_the_middle_of_the_day_fails_no_call() {
+    let _turn = turn();
+    let mut drill = start();
+    people(&drill, &[("c", CALLED)]);
+    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
+    let contacts: Vec<_> =
+        (0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))).collect();
+    crowd.register(DOMAIN, PASSWORD, &contacts);
+    let call = |crowd: &mut Crowd, kind: &str, number: usize| {
+        crowd.call(&format!("c{}", number % CALLED), DOMAIN, &format!("{kind}{number}"), 0)
+    };
+    let calls = |crowd: &mut Crowd, kind: &str, count: usize| -> Vec<usize> {
+        (0..count).map(|number| call(crowd, kind, number)).collect()
+    };
+    let running = calls(&mut crowd, "running", DRAINED[0]);
+    crowd.until(FINAL, "they talk", |crowd| {
+        running.iter().all(|end| crowd.ends[*end].state == State::Up)
+    });
+    crowd.manner = Manner::Ring;
+    let ringing = calls(&mut crowd, "ringing", DRAINED[1]);
+    crowd.until(FINAL, "they ring", |crowd| {
+        ringing.iter().all(|end| crowd.ends[*end].state == State::Ringing)
+    });
+    // These cross the signal: each rings, or is told to go elsewhere.
+    let crossing = calls(&mut crowd, "crossing", DRAINED[2]);
+    drill.program.signal(Signal::SIGTERM);
+    drill.heard("draining");
+    until_drains(&mut Raw::new(&drill.host, PHONES, drill.sip));
+    let late = calls(&mut crowd, "late", DRAINED[2]);
+    let refused = State::Refused(503);
+    crowd.until(FINAL, "what comes behind the signal is refused", |crowd| {
+        let is_told = |end: &usize| crowd.ends[*end].state != State::Trying;
+        late.iter().chain(&crossing).all(is_told)
+    });
+    for end in &late {
+        assert_eq!(crowd.ends[*end].state, refused, "{:?}", crowd.ends[*end]);
+    }
+    let taken: Vec<usize> =
+        crossing.into_iter().filter(|end| crowd.ends[*end].state != refused).collect();
+    // Whoever rang may answer still, and then talks, changes the call and hangs up as on any day.
+    let kept: Vec<usize> = ringing.iter().chain(&taken).copied().collect();
+    for caller in &kept {
+        assert_eq!(crowd.ends[*caller].state, State::Ringing, "{:?}", crowd.ends[*caller]);
+        let callee = crowd.callee(*caller).expect("he rings");
+        crowd.pick_up(callee);
+    }
+    crowd.until(FINAL, "who rang talks", |crowd| {
+        kept.iter().all(|end| crowd.ends[*end].state == State::Up)
+    });
+    let all: Vec<usize> = running.iter().chain(&kept).copied().collect();
+    let callee = |crowd: &Crowd, caller: usize| crowd.callee(caller).expect("he was called");
+    for (what, ask) in
+        [("refreshes", Crowd::refresh as fn(&mut Crowd, usize)), ("changes", Crowd::invite)]
+    {
+        for callers in [true, false] {
+            let ends: Vec<usize> =
+                all.iter().map(|end| if callers { *end } else { callee(&crowd, *end) }).collect();
+            ends.iter().for_each(|end| ask(&mut crowd, *end));
+            crowd.until(FINAL, what, |crowd| ends.iter().all(|end| !crowd.waits(*end)));
+            for end in ends {
+                assert_eq!(crowd.ends[end].last, 200, "{what}: {:?}", crowd.ends[end]);
+            }
+        }
+    }
+    assert!(drill.program.poll_end().is_none(), "calls run");
+    for (number, caller) in all.iter().enumerate() {
+        let end = if number % 2 == 0 { *caller } else { callee(&crowd, *caller) };
+        crowd.bye(end);
+    }
+    crowd.until(FINAL, "all have hung up", |crowd| {
+        all.iter().all(|end| {
+            [*end, callee(crowd, *end)]
+                .iter()
+                .all(|end| crowd.ends[*end].state == State::Over && !crowd.waits(*end))
+        })
+    });
+    assert!(drill.program.wait(FINAL).success(), "it ends by itself behind the last call");
+    drill.start_again();
+    let answered = "select count(*) from v_calls where outcome = 'answered'";
+    until(FINAL, "one record for each", || (count(&drill, answered) == all.len()).then_some(()));
+    assert!(drill.door.items("/v1/calls").is_empty());
+    println!("{} calls of those that crossed the signal were taken", taken.len());
 }

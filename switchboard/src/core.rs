@@ -33,6 +33,7 @@ use crate::timers::{Reason, Timers};
 use crate::transactions::{
     Asker, Branch, ClientEntry, ClientMachine, ServerMachine, Tag, Transactions, hex,
 };
+use crate::turned_away::TurnedAway;
 
 /// Where we listen, as SIP messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +218,7 @@ pub struct Core {
     pub(crate) nonces: Nonces,
     pub(crate) guard: Guard,
     pub(crate) suspects: Suspects,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) flight: Flight,
     /// Outputs of the dispatch at hand wait for this entry.
     pub(crate) after: Option<Mark>,
@@ -266,6 +268,7 @@ impl Core {
             nonces: Nonces::new(keys.nonces, &mut rng),
             guard: Guard::new(rng.hash_key()),
             suspects: Suspects::new(map),
+            turned_away: TurnedAway::new(map),
             flight: Flight::new(),
             after: None,
             log_failed: false,

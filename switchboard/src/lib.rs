@@ -64,6 +64,7 @@ mod subscription_run;
 mod suspects;
 mod timers;
 mod transactions;
+mod turned_away;
 pub mod unsent;
 
 pub use crate::core::{Config, Core, Door, Keys, Listener};

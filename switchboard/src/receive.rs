@@ -495,19 +495,25 @@ impl Core {
         message: &Message<'_>,
     ) -> Option<Admitted> {
         if self.transactions.servers.len() >= TRANSACTIONS_MAX {
-            self.refuse_early(flow, message, &Refusal::Overloaded);
+            self.refuse_early(flow, key, message, Refusal::Overloaded);
+            return None;
+        }
+        if method == Method::Invite
+            && let Some(refusal) = self.turned_away.told(key, self.clock.now)
+        {
+            self.refuse_early(flow, key, message, refusal);
             return None;
         }
         if self.crowded {
-            self.shed(flow, method, message);
+            self.shed(flow, key, method, message);
             return None;
         }
         if self.log_failed || self.log_paused {
-            self.refuse_early(flow, message, &Refusal::LogUnwritable);
+            self.refuse_early(flow, key, message, Refusal::LogUnwritable);
             return None;
         }
         if self.draining && method == Method::Invite {
-            self.refuse_early(flow, message, &Refusal::Draining);
+            self.refuse_early(flow, key, message, Refusal::Draining);
             return None;
         }
         if self.refuses_extension(flow, method, message) {

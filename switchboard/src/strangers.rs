@@ -4,7 +4,7 @@
 use sip::digest::{self, Algorithm, Ha1};
 use sip::{Message, Method, Uri};
 use types::digits::{push_address, push_number};
-use types::{Flow, Refuse};
+use types::{Flow, Refuse, Transport};
 
 use crate::core::Core;
 use crate::gruu::Gruu;
@@ -48,20 +48,30 @@ impl Core {
     /// that they do not ask again; others are not worth the answer. What has begun goes on.
     ///
     /// Spec: RFC 3261 §21.5.4
-    pub(crate) fn shed(&mut self, flow: Flow, method: Method<'_>, message: &Message<'_>) {
+    pub(crate) fn shed(&mut self, flow: Flow, key: u64, method: Method<'_>, message: &Message<'_>) {
         let from = message.from().ok().and_then(|from| from.uri().ok());
         let user = from.and_then(|uri| uri.user_unescaped());
         let user = user.as_deref().and_then(|user| std::str::from_utf8(user).ok());
         let known = user.is_some_and(|user| self.directory.user(user).is_some());
         if known || self.trunk(flow, method, message).is_some() {
-            self.refuse_early(flow, message, &Refusal::Overloaded);
+            self.refuse_early(flow, key, message, Refusal::Overloaded);
         } else {
             self.count("sip.stranger_shed");
         }
     }
 
-    /// Refuses a request that nothing was made of yet.
-    pub(crate) fn refuse_early(&mut self, flow: Flow, message: &Message<'_>, refusal: &Refusal) {
+    /// Refuses a request that nothing was made of yet. A datagram with an INVITE may come twice: a copy hears the same,
+    /// also when it comes after the cause is gone.
+    pub(crate) fn refuse_early(
+        &mut self,
+        flow: Flow,
+        key: u64,
+        message: &Message<'_>,
+        refusal: Refusal,
+    ) {
+        if flow.transport == Transport::Udp && message.method() == Method::Invite {
+            self.turned_away.note(key, refusal, self.clock.now);
+        }
         let verdict = refusal.verdict();
         self.count(verdict.code);
         let delay = refusal.retry_after().map_or(String::from("5"), |delay| delay.0.to_string());

@@ -61,7 +61,7 @@ pub struct Count {
 
 impl Count {
     /// Adds `test result: ok. 3 passed; 0 failed; …`; other lines say nothing.
-    fn add(&mut self, line: &str) {
+    pub fn add(&mut self, line: &str) {
         if !line.starts_with("test result:") {
             return;
         }
@@ -121,22 +121,14 @@ pub fn test(words: &[String]) -> Command {
     let chosen = words.iter().any(|word| word == "-p" || word.starts_with("--package"));
     let mut command = cargo(["test", "--no-fail-fast"]);
     command.args(locked()).args((!chosen).then_some("--workspace")).args(words);
-    if let Some(python) = install::python() {
-        command.env("CARILLON_TEST_PYTHON", python);
-    }
+    command.envs(test_environment());
     command
 }
 
-/// Black-box tests that are run a second time with their rows on PostgreSQL: phones, calls, records, groups, trunks, kills.
-const ON_POSTGRES: [&str; 4] = ["groups", "phones", "restart", "trunk"];
-
-/// These tests, on PostgreSQL.
-pub fn test_on_postgres() -> Command {
-    let mut words = vec!["--package".to_owned(), "server".to_owned()];
-    words.extend(ON_POSTGRES.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]));
-    let mut command = test(&words);
-    command.env("CARILLON_TEST_STORE", "postgres");
-    command
+/// What test programs are told besides.
+pub fn test_environment() -> Vec<(&'static str, String)> {
+    let python = install::python().map(|path| path.to_string_lossy().into_owned());
+    python.map(|path| ("CARILLON_TEST_PYTHON", path)).into_iter().collect()
 }
 
 #[cfg(test)]

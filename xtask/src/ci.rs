@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{
-    Count, Show, cargo, locked, run, run_counted, target_folder, test, test_on_postgres,
-};
+use crate::cargo::{Count, Show, cargo, locked, run, run_counted, target_folder, test};
 use crate::finding::judge;
 use crate::install::{Purpose, install};
 use crate::tree::{Tree, root};
-use crate::{console, floors, licences, reference, tidy};
+use crate::{console, floors, licences, reference, side_by_side, tidy};
 
 /// Data from outside the project, where it is there. Tests whose names hold `outside_data` run over it.
 const OUTSIDE_DATA: &str = "../shared/data";
@@ -69,10 +67,7 @@ pub fn ci() -> Result<()> {
     steps.step("build tests", || run(&mut test(&["--no-run".to_owned()])));
     steps.step("reference", || reference::run(reference::Mode::Check, reference::Binary::AsBuilt));
     let mut count = Count::default();
-    steps.step("tests", || run_counted(&mut test(&[]), Show::Always, &mut count));
-    steps.step("tests on PostgreSQL", || {
-        run_counted(&mut test_on_postgres(), Show::Always, &mut count)
-    });
+    steps.step("tests", || side_by_side::run_all(&mut count));
     // The thousand seeds; `cargo test` has run a few. Built with the tests, so that it is the same profile.
     steps.step("seeds", || {
         let words = ["seeds", "--from", "0", "--count", "1000"];
@@ -145,16 +140,15 @@ pub fn dev(words: &[String]) -> Result<()> {
     Err(error).with_context(|| format!("starting {}", program.display()))
 }
 
-/// Installs what is missing, then runs every test, or those that `words` choose.
+/// Installs what is missing, then runs every test, those that judge the store on both, or those that `words` choose.
 pub fn run_tests(words: &[String]) -> Result<()> {
     install(Purpose::Test)?;
     console::make()?;
     let mut count = Count::default();
-    let mut result = run_counted(&mut test(words), Show::Always, &mut count);
-    if words.is_empty() {
-        println!("\nBlack-box tests again, with their rows on PostgreSQL:");
-        result = result.and(run_counted(&mut test_on_postgres(), Show::Always, &mut count));
-    }
+    let result = match words {
+        [] => side_by_side::run_all(&mut count),
+        chosen => run_counted(&mut test(chosen), Show::Always, &mut count),
+    };
     println!("\n{count}");
     result
 }

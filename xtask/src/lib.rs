@@ -20,6 +20,7 @@ pub mod licences;
 pub mod new_service;
 pub mod reference;
 pub mod rust_file;
+pub mod side_by_side;
 pub mod table;
 pub mod tidy;
 pub mod tree;

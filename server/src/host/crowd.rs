@@ -1,8 +1,11 @@
 //! Whether more comes than can be done, from how full the batches of the sockets are.
 //!
-//! Picture     full batch after full batch for CROWDED_AFTER --> crowded --a batch that is half empty--> not
-//! Rules       A full batch alone is only a burst. Refusing is cheap, so the queue of the kernel is soon short again and
-//!             the next calls are taken: both states change many times a second while more comes than can be done.
+//! Picture     full batch after full batch while we worked for CROWDED_AFTER --> crowded --a batch half empty--> not
+//! Rules       A full batch alone is only a burst. Our own work counts, not the clock: a thread that had to wait for its
+//!             processor or its disk finds full batches, and empties them in no time. Only when that goes on for
+//!             STUCK_AFTER by the clock is it a crowd whatever the cause. Refusing is cheap, so the queue of the kernel is
+//!             soon short again and the next calls are taken: both states change many times a second while more comes than
+//!             can be done.
 //! Limits      The kernel's buffer: what does not fit there is lost before anybody looks.
 //! Not here    What is refused, and to whom (switchboard).
 //! Spec        RFC 6357
@@ -12,22 +15,34 @@ use std::time::Duration;
 use net::udp::BATCH;
 use types::Instant;
 
-/// How long the queue must not have been empty.
+/// How long we worked on a queue that was never empty.
 const CROWDED_AFTER: Duration = Duration::from_millis(40);
+
+/// How long a queue may stay full whatever the cause.
+const STUCK_AFTER: Duration = Duration::from_millis(400);
 
 /// One shard's view.
 #[derive(Debug, Default)]
 pub struct Crowd {
-    full_since: Option<Instant>,
+    /// When the first of the full batches came, and what this thread had worked until then.
+    full_since: Option<(Instant, Duration)>,
     crowded: bool,
 }
 
 impl Crowd {
-    /// A batch of so many has come; gives what has changed by it.
-    pub fn note(&mut self, count: usize, now: Instant) -> Option<bool> {
+    /// A batch of so many has come; gives what has changed by it. `worked`: the processor time of this thread.
+    pub fn note(
+        &mut self,
+        count: usize,
+        now: Instant,
+        worked: impl FnOnce() -> Duration,
+    ) -> Option<bool> {
         if count >= BATCH {
-            let since = *self.full_since.get_or_insert(now);
-            let becomes = !self.crowded && now.since(since) >= CROWDED_AFTER;
+            let worked = worked();
+            let (since, before) = *self.full_since.get_or_insert((now, worked));
+            let is_long =
+                worked.saturating_sub(before) >= CROWDED_AFTER || now.since(since) >= STUCK_AFTER;
+            let becomes = !self.crowded && is_long;
             self.crowded |= becomes;
             return becomes.then_some(true);
         }
@@ -73,7 +88,9 @@ mod tests {
                 }
             }
             let batch: Vec<u8> = queue.drain(..queue.len().min(BATCH)).collect();
-            if let Some(change) = crowd.note(batch.len(), Instant(now)) {
+            if let Some(change) =
+                crowd.note(batch.len(), Instant(now), || Duration::from_micros(now))
+            {
                 crowded = change && sheds;
             }
             now += 5; // To wait, and to fetch.
@@ -108,14 +125,30 @@ mod tests {
     #[test]
     fn a_burst_is_no_crowd_and_its_end_is_said_once() {
         let mut crowd = Crowd::default();
-        assert_eq!(crowd.note(BATCH, Instant::millis(1)), None);
-        assert_eq!(crowd.note(BATCH, Instant::millis(10)), None);
-        assert_eq!(crowd.note(BATCH - 1, Instant::millis(19)), None);
-        assert_eq!(crowd.note(BATCH, Instant::millis(30)), None);
-        assert_eq!(crowd.note(BATCH, Instant::millis(70)), Some(true));
-        assert_eq!(crowd.note(BATCH, Instant::millis(80)), None);
-        assert_eq!(crowd.note(BATCH - 1, Instant::millis(81)), None);
-        assert_eq!(crowd.note(3, Instant::millis(82)), Some(false));
-        assert_eq!(crowd.note(3, Instant::millis(83)), None);
+        let mut note = |count, now, worked| {
+            crowd.note(count, Instant::millis(now), || Duration::from_millis(worked))
+        };
+        assert_eq!(note(BATCH, 1, 1), None);
+        assert_eq!(note(BATCH, 10, 10), None);
+        assert_eq!(note(BATCH - 1, 19, 19), None);
+        assert_eq!(note(BATCH, 30, 30), None);
+        assert_eq!(note(BATCH, 70, 70), Some(true));
+        assert_eq!(note(BATCH, 80, 80), None);
+        assert_eq!(note(BATCH - 1, 81, 81), None);
+        assert_eq!(note(3, 82, 82), Some(false));
+        assert_eq!(note(3, 83, 83), None);
+    }
+
+    #[test]
+    fn a_thread_that_had_to_wait_is_not_crowded_until_that_takes_too_long() {
+        let mut crowd = Crowd::default();
+        let mut note = |count, now, worked| {
+            crowd.note(count, Instant::millis(now), || Duration::from_millis(worked))
+        };
+        assert_eq!(note(BATCH, 0, 5), None);
+        assert_eq!(note(BATCH, 200, 6), None);
+        assert_eq!(note(BATCH, 399, 8), None);
+        assert_eq!(note(BATCH, 400, 9), Some(true));
+        assert_eq!(note(1, 401, 9), Some(false));
     }
 }

@@ -244,7 +244,7 @@ impl Loop {
         match socket.udp.recv_batch(&mut batch) {
             Ok(count) => {
                 let now = self.clock.read().now;
-                if let Some(crowded) = self.crowd.note(count, now) {
+                if let Some(crowded) = self.crowd.note(count, now, worked) {
                     self.feed(Input::Crowded(crowded));
                 }
             }
@@ -673,4 +673,10 @@ impl Loop {
             head.flush();
         }
     }
+}
+
+/// The processor time of this thread.
+fn worked() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .map_or(Duration::ZERO, Duration::from)
 }

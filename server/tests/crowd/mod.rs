@@ -60,6 +60,8 @@ pub struct End {
     body: String,
     /// The answer to the INVITE that came: said again when it comes again.
     answer: String,
+    /// What it will say when it picks up.
+    accept: String,
     /// The ACK to the answer that came.
     ack: String,
     /// The status of our last request but INVITE.
@@ -155,6 +157,7 @@ impl Crowd {
             media: None,
             body: description(self.own, topic, port),
             answer: String::new(),
+            accept: String::new(),
             ack: String::new(),
             last: 0,
         };
@@ -493,6 +496,7 @@ impl Crowd {
             media: media(&heard.text),
             body: description(self.own, &topic, port),
             answer: String::new(),
+            accept: String::new(),
             ack: String::new(),
             last: 0,
             topic,
@@ -500,13 +504,22 @@ impl Crowd {
         let ringing = self.respond(heard, "180 Ringing", "");
         self.send(&ringing);
         end.answer = ringing;
-        if self.manner == Manner::Answer {
-            end.answer = self.respond(heard, "200 OK", &end.body);
-            self.fly(call_id.clone(), end.answer.clone(), self.ends.len(), "200");
-        }
-        self.by_call.insert(call_id, self.ends.len());
-        self.called.insert(end.topic.clone(), self.ends.len());
+        end.accept = self.respond(heard, "200 OK", &end.body);
+        let number = self.ends.len();
+        self.by_call.insert(call_id, number);
+        self.called.insert(end.topic.clone(), number);
         self.ends.push(end);
+        if self.manner == Manner::Answer {
+            self.pick_up(number);
+        }
+    }
+
+    /// Whoever is called and rings answers.
+    pub fn pick_up(&mut self, callee: usize) {
+        let end = &mut self.ends[callee];
+        end.answer.clone_from(&end.accept);
+        let (call_id, answer) = (end.call_id.clone(), end.answer.clone());
+        self.fly(call_id, answer, callee, "200");
     }
 
     fn request(&mut self, end: usize, method: &'static str, more: &str, body: &str) {

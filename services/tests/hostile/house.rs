@@ -216,6 +216,12 @@ fn in_a_crowd_new_work_is_refused_at_once_and_what_has_begun_goes_on() {
     assert_eq!(rig.gauge("server_transactions"), kept, "nothing is kept of what is refused");
     assert_eq!((rig.counted("switchboard.overloaded"), rig.counted("sip.stranger_shed")), (2, 1));
     assert!(rig.seen(BOB).is_empty());
+    // Its caller has gone elsewhere: a copy that comes behind the crowd hears the same, and rings nobody.
+    rig.handle(Input::Crowded(false));
+    let copy = rig.say(ALICE, &invite("bob", 72).text());
+    assert_eq!(status(&copy[0]), 503, "{copy:?}");
+    assert!(rig.seen(BOB).is_empty());
+    rig.handle(Input::Crowded(true));
     rig.hangs_up(&talk, 5);
 
     rig.handle(Input::Crowded(false));

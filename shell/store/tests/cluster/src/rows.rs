@@ -24,3 +24,10 @@ pub fn section() -> String {
 pub fn of(address: &str) -> String {
     format!("[store]\nurl = {address:?}\n")
 }
+
+/// What PostgreSQL answers to a question about the rows of the server with this file; `None`: they are not there.
+pub fn ask(file: &str, question: &str) -> Option<String> {
+    let url = file.lines().find_map(|line| line.strip_prefix("url = \"postgres"))?;
+    let name = url.trim_end_matches('"').rsplit('/').next()?;
+    Some(CLUSTER.get()?.run(name, question))
+}
