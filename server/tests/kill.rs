@@ -489,7 +489,7 @@ fn whatever_the_moment_of_the_kill_no_call_is_lost() {
          had no final answer yet and got one; {not_told} ends heard nothing of a BYE; {} requests were repeated",
         crowd.repeated
     );
-    let twice = "select count(*) from (select sip_call_id from v_calls group by sip_call_id having count(*) > 1)";
+    let twice = "select count(*) from (select sip_call_id from v_calls group by sip_call_id having count(*) > 1) as twice";
     until(FINAL, "the records", || {
         let question = "select count(*) from v_calls where outcome = 'answered'";
         (count(&drill, question) >= answered).then_some(())

@@ -259,7 +259,8 @@ impl Crowd {
                     let refused = crowd.said.remove(&call_id).expect("an answer to the first");
                     let user = to.trim_start_matches("<sip:").split('@').next().unwrap_or_default();
                     let proof = credentials(&refused, &one, user, password);
-                    let more = format!("{}{}", text.2, proof.expect("a challenge"));
+                    let proof = proof.unwrap_or_else(|| panic!("no challenge: {}", refused.text));
+                    let more = format!("{}{proof}", text.2);
                     one.more = &more;
                     crowd.ask(&one, count);
                 },
