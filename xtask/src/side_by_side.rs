@@ -62,7 +62,7 @@ impl Job {
 
     fn place(&self) -> usize {
         let known = |name: &&str| self.name == format!("server {name}");
-        LONG.iter().position(|name| known(name)).unwrap_or(LONG.len())
+        LONG.iter().position(known).unwrap_or(LONG.len())
     }
 
     fn title(&self) -> String {
