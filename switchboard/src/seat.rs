@@ -1,20 +1,26 @@
-//! The media of one leg that listens to a stream of others, or joins it: we are its far side.
+//! The media of one leg that we answer ourselves, or that listens to a stream of others or joins it: we are its far side.
 //!
-//! Picture     its offer --answer--> ours; our offer --settle--> its answer; Admit, Aim and Take to the pump.
+//! Picture     its offer --answer--> ours; our offer --settle--> its answer; Admit, Aim, Shield and Take to the pump.
+//!             its own stream --travel--> one where others sit, and back
 //! Rules       One section of sound with keys, in the codec that the leg likes best of ours; others are refused. Its port stays for as long as it sits. It may go
-//!             over to another stream with the port that it has.
+//!             over to another stream with the port that it has. A browser has a path of its own to us, a phone with
+//!             keys in its description has keys with us.
 //! Limits      One port pair for each; `media::GUESTS_MAX` at one stream.
 //! Not here    Who may (rooms), what is heard (media), the sides of the stream (pair).
 //! Spec        RFC 3264 §6, RFC 4566.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use media::g711::Law;
-use media::{Codec, Command, Events, Format, Sound, StreamKey, Voice};
+use media::{Codec, Command, Events, Format, Shield, Sound, StreamKey, Voice};
 use sdp::{PlainFormat, Spoken};
 use types::{SessionId, tagged};
 
+use crate::browser::{Path, Turn};
 use crate::effects::Effects;
+use crate::keyring::{self, Ring};
+use crate::leg::Passed;
 use crate::pair::{Refusal, Told, decode_told, encode_told};
 use crate::sound;
 
@@ -27,15 +33,24 @@ pub struct Seat {
     voice: Voice,
     told: Told,
     aim: Option<Aim>,
+    /// Of a browser.
+    path: Option<Path>,
+    /// Keys of a phone.
+    ring: Ring,
+    /// The pump knows a path or keys of it.
+    shielded: bool,
 }
 
 /// Where it wants its packets, and what is in them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Aim {
     rtp: SocketAddr,
     rtcp: SocketAddr,
     receives: bool,
     sound: Sound,
+    /// Which section of its description it is, and the payload types there.
+    section: usize,
+    types: Vec<u8>,
 }
 
 impl Seat {
@@ -49,12 +64,18 @@ impl Seat {
         let port = effects.port().ok_or(Refusal::NoPorts)?;
         let told = Told { session: effects.rng().next_u64() >> 33, version: 0, hash: 0 };
         effects.media(Command::Admit { stream, seat, port });
-        Ok(Self { stream, seat, port, voice, told, aim: None })
+        let (path, ring, shielded) = (None, Ring::default(), false);
+        Ok(Self { stream, seat, port, voice, told, aim: None, path, ring, shielded })
     }
 
     /// Which place.
     pub fn place(&self) -> media::Seat {
         self.seat
+    }
+
+    /// At which stream.
+    pub fn stream(&self) -> StreamKey {
+        self.stream
     }
 
     /// Who hears it.
@@ -64,12 +85,59 @@ impl Seat {
 
     /// Answers its offer; packets pass.
     pub fn answer(&mut self, sdp: &[u8], effects: &mut Effects<'_>) -> Result<Vec<u8>, Refusal> {
+        let before = (self.path.clone(), self.ring.clone());
+        let answered = self.answered(sdp, effects);
+        if answered.is_err() {
+            (self.path, self.ring) = before;
+        }
+        answered
+    }
+
+    fn answered(&mut self, sdp: &[u8], effects: &mut Effects<'_>) -> Result<Vec<u8>, Refusal> {
+        let plain = self.hear(Turn::Offer, sdp, effects)?;
+        let sdp = plain.as_deref().unwrap_or(sdp);
         let theirs = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
         self.told.version += 1;
         let ours = self.offered(effects);
-        self.aim = Some(self.read(&theirs, &ours, effects)?);
+        let aim = self.read(&theirs, &ours, effects)?;
+        keyring::settle(&mut self.ring, effects.rng())?;
+        let plain = sdp::answer(&theirs, &ours);
+        let answer = match &mut self.path {
+            Some(path) => {
+                let door = effects.door().ok_or(Refusal::NoDoor)?;
+                let dressed = path.dress(Turn::Answer, &plain, &door, effects.rng());
+                dressed.ok_or(Refusal::BadDescription)?
+            }
+            None => {
+                let nobody = Ring::default();
+                let keyed = self.ring.dress(&plain, &nobody, false, (true, true), effects.rng())?;
+                keyed.unwrap_or(plain)
+            }
+        };
+        self.aim = Some(aim);
         self.tell(effects);
-        Ok(sdp::answer(&theirs, &ours))
+        Ok(answer)
+    }
+
+    /// Takes a browser's path or a phone's keys from its description: the plain form. `None` when it came so.
+    fn hear(
+        &mut self,
+        turn: Turn,
+        sdp: &[u8],
+        effects: &mut Effects<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let session = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
+        let Some(browser) = sdp::web::browser(&session) else {
+            self.path = None;
+            return self.ring.hear(sdp, &session);
+        };
+        self.ring.clear();
+        effects.door().ok_or(Refusal::NoDoor)?;
+        let (address, rng) = (effects.media_address(), effects.rng());
+        let mut path = self.path.take().unwrap_or_else(|| Path::new(rng));
+        path.hear(turn, browser, rng);
+        self.path = Some(path);
+        sdp::web::undress(sdp, address).map(Some).map_err(|_| Refusal::BadDescription)
     }
 
     /// Our offer, for a leg that made none.
@@ -78,11 +146,22 @@ impl Seat {
         self.offered(effects).encode()
     }
 
+    /// The same for a leg that is a browser. `None` without a door for browsers.
+    pub fn offer_web(&mut self, effects: &mut Effects<'_>) -> Option<Vec<u8>> {
+        let door = effects.door()?;
+        let plain = self.offer(effects);
+        let path = self.path.get_or_insert_with(|| Path::new(effects.rng()));
+        path.dress(Turn::Offer, &plain, &door, effects.rng())
+    }
+
     /// Takes the answer to our offer; packets pass.
     pub fn settle(&mut self, sdp: &[u8], effects: &mut Effects<'_>) -> Result<(), Refusal> {
+        let plain = self.hear(Turn::Answer, sdp, effects)?;
+        let sdp = plain.as_deref().unwrap_or(sdp);
         let theirs = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
         let ours = self.offered(effects);
         self.aim = Some(self.read(&theirs, &ours, effects)?);
+        keyring::settle(&mut self.ring, effects.rng())?;
         self.tell(effects);
         Ok(())
     }
@@ -98,6 +177,14 @@ impl Seat {
         self.stream = stream;
         effects.media(Command::Admit { stream, seat: self.seat, port: self.port });
         self.tell(effects);
+    }
+
+    /// It goes over to another stream, in a place that is free there, and takes its numbers, its path and what taps it
+    /// with it. What is played to it ends.
+    pub fn travel(&mut self, to: StreamKey, place: media::Seat, effects: &mut Effects<'_>) {
+        let Self { stream, seat, .. } = *self;
+        (self.stream, self.seat) = (to, place);
+        effects.media(Command::Move { stream, seat, to, place });
     }
 
     /// It leaves, and its port is free.
@@ -153,15 +240,35 @@ impl Seat {
         let events = agreed.events.map(|payload_type| Events { payload_type, clock });
         let sound = Sound::of(sent, events);
         // Our answer does not take RTCP on the same port.
-        let found = Aim { rtp: aim.rtp, rtcp: aim.rtcp, receives: aim.receives, sound };
+        let types = theirs.media.get(agreed.section).map(|section| {
+            let number = |format: &&[u8]| std::str::from_utf8(format).ok()?.parse().ok();
+            section.formats.iter().filter_map(number).collect()
+        });
+        let (section, types) = (agreed.section, types.unwrap_or_default());
+        let (rtp, rtcp, receives) = (aim.rtp, aim.rtcp, aim.receives);
+        let found = Aim { rtp, rtcp, receives, sound, section, types };
         if usable { Ok(found) } else { Err(Refusal::BadDescription) }
     }
 
-    fn tell(&self, effects: &mut Effects<'_>) {
-        let Some(Aim { rtp, rtcp, receives, sound }) = self.aim else { return };
+    fn tell(&mut self, effects: &mut Effects<'_>) {
+        let Some(aim) = &self.aim else { return };
+        let Aim { rtp, rtcp, receives, sound, .. } = *aim;
         let Self { stream, seat, voice, .. } = *self;
-        let chance = effects.rng().next_u64();
         effects.media(Command::Aim { stream, seat, rtp, rtcp, receives });
+        let keys = self.ring.agreed(aim.section);
+        let shield = match &self.path {
+            Some(path) => path.shield(&aim.types),
+            None if keys.is_some() => keys.cloned().map(Box::new).map(Shield::Keys),
+            None => self.shielded.then_some(Shield::Bare),
+        };
+        self.shielded = self.path.is_some() || keys.is_some();
+        if let Some(shield) = shield {
+            let chance = Some(effects.rng().next_u64());
+            effects.media(Command::Shield { stream, seat, shield, chance });
+        }
+        let key = effects.keys().seal;
+        self.ring.keep(&key, effects.rng());
+        let chance = effects.rng().next_u64();
         effects.media(Command::Take { stream, seat, sound: Some(sound), voice, chance });
     }
 
@@ -188,7 +295,12 @@ impl Seat {
             }
             let spoken = sound::spoken(codec);
             writer.number(12, sound::save(PlainFormat { payload_type, spoken }));
+            writer.number(14, aim.section as u128).bytes(15, &aim.types);
         }
+        if let Some(path) = &self.path {
+            writer.nested(16, |writer| path.write(writer));
+        }
+        writer.nested(17, |writer| self.ring.write(writer));
         writer.finish()
     }
 
@@ -199,6 +311,8 @@ impl Seat {
         let (mut rtp, mut rtcp, mut receives, mut sent, mut events) =
             (None, None, false, None, None);
         let mut clock = 8000;
+        let (mut section, mut types, mut path, mut ring) = (0, Vec::new(), None, Ring::default());
+        let key = effects.keys().seal;
         for (tag, field) in tagged::Reader::new(bytes) {
             let number = || field.number();
             match tag {
@@ -221,23 +335,66 @@ impl Seat {
                 11 => events = Some(number()? as u8),
                 12 => sent = sound::load(number()?).and_then(sound::format).or(sent),
                 13 => clock = number()? as u32,
+                14 => section = number()? as usize,
+                15 => types = field.0.to_vec(),
+                16 => path = Path::read(field.0).map(Path::after_restart),
+                17 => ring = Ring::read(field.0, &key),
                 _ => (), // A field of a newer version.
             }
         }
         let events = events.map(|payload_type| Events { payload_type, clock });
         let aim = match (rtp, rtcp, sent) {
             (Some(rtp), Some(rtcp), Some(sent)) => {
-                Some(Aim { rtp, rtcp, receives, sound: Sound::of(sent, events) })
+                Some(Aim { rtp, rtcp, receives, sound: Sound::of(sent, events), section, types })
             }
             (_, _, _) => None,
         };
         let stream = StreamKey { bridge: types::BridgeId(bridge), index };
-        let known = Self { stream, seat: seat?, port, voice, told, aim };
+        let seat = seat?;
+        let mut known = Self { stream, seat, port, voice, told, aim, path, ring, shielded: false };
         effects.claim(session, stream.bridge, &[port]);
         effects.media(Command::Admit { stream, seat: known.seat, port });
         known.tell(effects);
         Some(known)
     }
+}
+
+/// The key of an INFO that tells of one, in ASCII, and how long it was held.
+///
+/// Spec: none; `application/dtmf-relay` and `application/dtmf` as phones have always sent them
+pub fn key_of(passed: &Passed) -> Option<(u8, Duration)> {
+    /// As long as a key is held where nobody says how long.
+    const HELD: Duration = Duration::from_millis(250);
+    if passed.method != "INFO" {
+        return None;
+    }
+    let body = std::str::from_utf8(&passed.body).ok()?;
+    let kind = passed.content_type.split(';').next().unwrap_or_default().trim();
+    let (key, held) = if kind.eq_ignore_ascii_case("application/dtmf-relay") {
+        let value = |name: &str| {
+            let lines = body.lines().filter_map(|line| line.split_once('='));
+            let mut found = lines.filter(|(known, _)| known.trim().eq_ignore_ascii_case(name));
+            found.next().map(|(_, value)| value.trim())
+        };
+        let held =
+            value("Duration").and_then(|held| held.parse().ok()).map(|held: u16| held.into());
+        (value("Signal")?, held.map_or(HELD, Duration::from_millis))
+    } else if kind.eq_ignore_ascii_case("application/dtmf") {
+        (body.trim(), HELD)
+    } else {
+        return None;
+    };
+    // Some phones say the number of the event.
+    let key = match key {
+        "10" => "*",
+        "11" => "#",
+        key => key,
+    };
+    let code = match key.as_bytes() {
+        [key] => media::events::code((*key).into())?,
+        _ => return None,
+    };
+    Some((media::events::key(code)?, held))
 }
 
 /// What a codec of ours is called when it is taken apart.
@@ -251,4 +408,28 @@ fn spoken(codec: &sdp::Codec) -> Option<Spoken> {
     .into_iter()
     .find(|(known, _)| known.name == codec.name)
     .map(|(_, spoken)| spoken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(content_type: &str, body: &str) -> Option<(u8, u128)> {
+        let method = "INFO".to_owned();
+        let (content_type, body) = (content_type.to_owned(), body.as_bytes().to_vec());
+        let passed = Passed { method, content_type, body, ..Passed::default() };
+        key_of(&passed).map(|(key, held)| (key, held.as_millis()))
+    }
+
+    #[test]
+    fn keys_of_info_are_read() {
+        let relay = "application/dtmf-relay";
+        assert_eq!(info(relay, "Signal=5\r\nDuration=160\r\n"), Some((b'5', 160)));
+        assert_eq!(info(relay, "Signal= *\nDuration= x"), Some((b'*', 250)));
+        assert_eq!(info(relay, "signal=11"), Some((b'#', 250)));
+        assert_eq!(info("Application/DTMF; x=y", "d"), Some((b'D', 250)));
+        for (kind, body) in [(relay, ""), (relay, "Signal=55"), ("text/plain", "5"), (relay, "5")] {
+            assert_eq!(info(kind, body), None, "{kind} {body}");
+        }
+    }
 }

@@ -242,6 +242,22 @@ impl Room {
         call.show(session, effects);
     }
 
+    /// The path to a guest's browser is gone: it leaves.
+    pub(crate) fn guest_lost(
+        &mut self,
+        session: SessionId,
+        seat: media::Seat,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.get(&session) else { return };
+        let found = call.guests.iter().find(|guest| guest.seat.place() == seat);
+        if let Some(leg) = found.map(|guest| guest.leg) {
+            let end = LegCommand::End { status: 480, headers: Vec::new() };
+            effects.leg(session, leg, end);
+            self.guest_gone(session, leg, false, effects);
+        }
+    }
+
     /// The port of a guest cannot be had.
     pub(crate) fn guest_failed(
         &mut self,

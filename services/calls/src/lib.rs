@@ -537,8 +537,11 @@ impl Room {
 
 impl Room {
     fn media(&mut self, session: SessionId, event: &media::Event, effects: &mut Effects<'_>) {
-        if let media::Event::Lost { stream, why, .. } = event {
-            self.browser_lost(session, *stream, *why, effects);
+        if let media::Event::Lost { stream, seat, why } = event {
+            match seat.side() {
+                Some(_) => self.browser_lost(session, *stream, *why, effects),
+                None => self.guest_lost(session, *seat, effects),
+            }
         }
         let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");

@@ -5,7 +5,7 @@ mod rig;
 use std::time::Duration;
 
 use calls::GUESTS_MAX;
-use media::{Command, Seat, StreamKey, Voice};
+use media::{Command, Seat, Shield, StreamKey, Voice};
 use rig::phones::*;
 use rig::*;
 use switchboard::group::{Group, Instruction, Member, Others, Role};
@@ -154,6 +154,69 @@ fn a_member_listens_in_and_leaves() {
     rig.from(BOB, &reply(&bye, "200 OK", "bt", "", ""));
     let [guest] = &the_record(&rig).guests[..] else { panic!("one guest") };
     assert!(guest.user == "carol" && !guest.joined && guest.ended.is_some(), "{guest:?}");
+    rig.is_clean();
+}
+
+/// What a page says of itself.
+fn page() -> String {
+    let print = ["AB"; 32].join(":");
+    format!(
+        "v=0\no=- 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE 0\n\
+         m=audio 9 UDP/TLS/RTP/SAVPF 111 0\nc=IN IP4 0.0.0.0\na=ice-ufrag:carol\n\
+         a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\na=fingerprint:sha-256 {print}\n\
+         a=setup:actpass\na=mid:0\na=rtcp-mux\na=rtpmap:111 opus/48000/2\na=ssrc:1 cname:x\n"
+    )
+}
+
+fn shield(told: &[Command], seat: Seat) -> Option<Shield> {
+    told.iter().find_map(|command| match command {
+        Command::Shield { seat: whose, shield, .. } if *whose == seat => Some(shield.clone()),
+        _ => None,
+    })
+}
+
+/// RFC 8829, RFC 4568: a page and a phone with keys listen as any phone does, each by what protects its media.
+#[test]
+fn a_browser_and_a_phone_with_keys_listen_in() {
+    let mut rig = rig(Others::Listen);
+    let (mut alice, _, _, _) = talk_with(&mut rig, "", "");
+    media(&mut rig);
+    let ok = comes(&mut rig, "carol", CAROL, Part::Listen, &page());
+    assert!(ok.starts_with("SIP/2.0 200") && ok.contains("UDP/TLS/RTP/SAVPF 111"), "{ok}");
+    for line in ["a=ice-lite", "a=setup:passive", "a=mid:0", "a=rtcp-mux"] {
+        assert!(has(&ok, line), "{line}: {ok}");
+    }
+    let carol = guest(&ok);
+    acks(&mut rig, &carol);
+    let told = media(&mut rig);
+    let Some(Shield::Web(path)) = shield(&told, Seat(2)) else { panic!("{told:?}") };
+    assert_eq!((path.peer.as_str(), &path.types[..]), ("carol", &[111, 0][..]));
+    // Its path is gone: it leaves, and the two go on.
+    let stream = told.iter().find_map(|command| match command {
+        Command::Admit { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    let (stream, seat, why) = (stream.expect("a stream"), Seat(2), media::Loss::Consent);
+    rig.handle(Input::Media(media::Event::Lost { stream, seat, why }));
+    let bye = rig.one(CAROL, "BYE");
+    rig.from(CAROL, &reply(&bye, "200 OK", "g", "", ""));
+    assert!(media(&mut rig).iter().any(|told| matches!(told, Command::Leave { .. })));
+    assert!(rig.seen(ALICE).is_empty() && rig.seen(BOB).is_empty());
+    let key =
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\n";
+    let keyed = sdp(6_000).replace("RTP/AVP", "RTP/SAVP") + key;
+    let ok = comes(&mut rig, "carol", CAROL, Part::Listen, &keyed);
+    assert!(ok.contains("RTP/SAVP 0") && ok.contains("a=crypto:1 AES_CM_128"), "{ok}");
+    let told = media(&mut rig);
+    let Some(Shield::Keys(keys)) = shield(&told, Seat(2)) else { panic!("{told:?}") };
+    assert!(keys.theirs.starts_with(b"0123456789") && keys.theirs != keys.ours);
+    let carol = guest(&ok);
+    acks(&mut rig, &carol);
+    rig.from(ALICE, &alice.request("BYE", "", ""));
+    for who in [BOB, CAROL] {
+        let bye = rig.one(who, "BYE");
+        rig.from(who, &reply(&bye, "200 OK", "g", "", ""));
+    }
     rig.is_clean();
 }
 
