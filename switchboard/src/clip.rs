@@ -112,8 +112,8 @@ pub struct RecordedFact {
     pub length: Duration,
     /// Octets of its file.
     pub octets: u64,
-    /// The largest sample, without its sign; 0: there was only silence.
-    pub loudest: u16,
+    /// The largest sample, without its sign: 0 of only silence, `None` where it is not known (a mended Ogg).
+    pub loudest: Option<u16>,
     /// Why it ended.
     pub end: RecordEnd,
 }

@@ -110,6 +110,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "opus-tools",
+        why: "opusinfo: a second reader of recordings in Ogg",
+        check: Check::Program("opusinfo"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "postgresql",
         why: "the database server that the tests keep rows on, in clusters of their own",
         check: Check::Succeeds(&["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"]),

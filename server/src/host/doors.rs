@@ -14,7 +14,7 @@ use media_io::Pump;
 use net::dns::Resolver;
 use net::stream::Unsent;
 use push_io::Sender;
-use sound::Clips;
+use sound::{Clips, Recorder};
 use store::Store;
 use switchboard::fetch::{Fetch, FetchFault};
 use switchboard::input::{EventLine, Picture};
@@ -43,6 +43,7 @@ pub struct Doors {
     pub blobs: Blobs,
     pub pictures: Pictures,
     pub clips: Clips,
+    pub recorder: Recorder,
     pub clip_fetches: Arc<Semaphore>,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
@@ -68,6 +69,7 @@ pub struct Outside {
     pub blobs: Blobs,
     pub pictures: Pictures,
     pub clips: Clips,
+    pub recorder: Recorder,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
     pub runtime: Handle,
@@ -79,13 +81,14 @@ pub struct Outside {
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
-        let Outside { store, blobs, pictures, clips, sender, .. } = outside;
+        let Outside { store, blobs, pictures, clips, recorder, sender, .. } = outside;
         let Outside { client, runtime, pump, resolver, parts, health, .. } = outside;
         Self {
             store,
             blobs,
             pictures,
             clips,
+            recorder,
             clip_fetches: Arc::new(Semaphore::new(CLIP_FETCHES_MAX)),
             sender,
             client,

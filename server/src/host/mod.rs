@@ -40,7 +40,7 @@ use net::stream::{Setup, Streams};
 use net::tls::Tls;
 use push_io::Sender;
 use push_io::stand_in::StandIns;
-use sound::Clips;
+use sound::{Clips, Recorder};
 use store::{Absent, Address, Keeper, Projector, Store};
 use switchboard::{ApiRequest, ApiResponse, Keys};
 use types::BridgeId;
@@ -265,6 +265,7 @@ impl Host {
             blobs: kept.blobs.clone(),
             pictures: Pictures::start(PICTURE_THREADS).map_err(Fault::System)?,
             clips: clips.clone(),
+            recorder: Recorder::start(&clips).map_err(Fault::System)?,
             sender,
             client,
             runtime: tokio::runtime::Handle::current(),

@@ -9,9 +9,9 @@ use media::{Clip, ClipId};
 use media_io::Pump;
 use sound::clips::Done;
 use sound::decode::CLIP_BYTES_MAX;
-use sound::{Clips, Lender};
+use sound::{Clips, Lender, recorder};
 use switchboard::fetch::{Fetch, FetchFault, FetchLimits};
-use switchboard::{ClipSource, Reply, SoundFault, SoundOrder};
+use switchboard::{ClipSource, Reply, SoundFault, SoundOrder, Ticket};
 use web::{Kept, Uploaded};
 
 use super::doors::Doors;
@@ -89,11 +89,31 @@ impl Doors {
             SoundOrder::Forget { hash } => {
                 self.clips.forget(&hash);
             }
-            SoundOrder::Record { ticket, .. } | SoundOrder::Recovered { ticket, .. } => {
-                self.refuse(shard, ticket, Reply::Recorded(Err(SoundFault::Missing)));
+            SoundOrder::Finish(tap) => self.recorder.finish(tap),
+            SoundOrder::Pause(tap) => self.recorder.pause(tap),
+            SoundOrder::Record { ticket, recording } => {
+                let Some(done) = self.recorded(shard, ticket) else { return };
+                let tap = recording.tap;
+                let sink = self.recorder.sink(tap);
+                self.recorder.begin(recording, done);
+                // A pump that takes nothing lets go of the sink, which ends the recording.
+                self.pump.tap(tap, sink);
             }
-            SoundOrder::Finish(_) | SoundOrder::Pause(_) | SoundOrder::Resume(_) => (),
+            SoundOrder::Recovered { ticket, name } => {
+                let Some(done) = self.recorded(shard, ticket) else { return };
+                self.recorder.recovered(&name, done);
+            }
+            SoundOrder::Resume(tap) => self.recorder.resume(tap),
         }
+    }
+
+    /// Where the end of a recording is told; `None`: too much waits, and it was told so.
+    fn recorded(&self, shard: usize, ticket: Ticket) -> Option<recorder::Done> {
+        let Some(asked) = self.ask(shard, ticket) else {
+            self.refuse(shard, ticket, Reply::Recorded(Err(SoundFault::Busy)));
+            return None;
+        };
+        Some(Box::new(move |recorded| asked.answer(Reply::Recorded(recorded))))
     }
 
     /// Has a file of somebody else's server fetched, under the guard of all such requests.

@@ -23,8 +23,8 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
-use crate::edits;
 use crate::rate::Conversion;
+use crate::{edits, ogg};
 
 /// The largest file.
 pub const CLIP_BYTES_MAX: usize = 40 << 20;
@@ -100,7 +100,8 @@ fn decode_checked(mut bytes: Vec<u8>, bounds: &Bounds) -> Result<Decoded, SoundF
     let wanted = match kind {
         Kind::Wav if !edits::open_ended(&mut bytes) => return Err(SoundFault::CutOff),
         Kind::M4a => edits::edit(&bytes),
-        Kind::Adts | Kind::Flac | Kind::Mp3 | Kind::Ogg | Kind::Wav => None,
+        Kind::Ogg => ogg::played(&bytes),
+        Kind::Adts | Kind::Flac | Kind::Mp3 | Kind::Wav => None,
     };
     let mut hint = Hint::new();
     hint.with_extension(kind.extension());
@@ -161,7 +162,7 @@ struct Run {
     promised: Option<u64>,
     /// Samples of a channel that were decoded.
     heard: u64,
-    /// What an edit list leaves: from, how many.
+    /// What an edit list or the pages of Opus leave: from, how many.
     wanted: Option<(u64, u64)>,
     packets: usize,
     damaged: usize,
@@ -256,12 +257,7 @@ impl Run {
                 self.interleaved.resize(OPUS_PACKET_MAX * *channels, 0.0);
                 let decoded = decoder.decode_float(&packet.data, &mut self.interleaved, false);
                 let Ok(count) = decoded else { return Ok(false) };
-                // The decoder's own start and the end that the last page cuts, RFC 7845 §4.4.
-                let start = usize::try_from(packet.trim_start.get()).unwrap_or(usize::MAX);
-                let end = usize::try_from(packet.trim_end.get()).unwrap_or(usize::MAX);
-                let end = count.saturating_sub(end);
-                self.interleaved.truncate(end * *channels);
-                self.interleaved.drain(..start.min(end) * *channels);
+                self.interleaved.truncate(count * *channels);
             }
             Decoder::Other(decoder) => match decoder.decode(packet) {
                 Ok(sound) => {
@@ -282,7 +278,7 @@ impl Run {
         Ok(true)
     }
 
-    /// All channels in one, without what an edit list leaves out.
+    /// All channels in one, without what is not to be played.
     fn mix(&mut self) {
         self.mono.clear();
         let share = 1.0 / self.channels as f32;
