@@ -1,14 +1,16 @@
-//! `bench media`: packets relayed between two phones, ours beside rtpengine in user space.
+//! `bench media`: packets relayed between two phones, ours beside rtpengine in user space; and `sound`, what is played,
+//! mixed and turned beside bare loops.
 //!
 //! Picture     phone A <--RTP--> relay <--RTP--> phone B, some hundred times; every packet carries when it was sent
 //! Rules       One relay runs at a time, fresh for each rate. The same packets without a relay come first: what they take
 //!             is the load's own, and is taken off the delay of each relay. Packets are spread over each 20 ms as phones
 //!             spread them.
 //! Limits      `RATES`, a span for each, `LATE_MAX` for what is still on its way.
-//! Not here    How calls are set up (`door`), mixing and transcoding.
+//! Not here    How calls are set up (`door`), what the engine makes itself (`sound`).
 //! Spec        RFC 3550 §5.1, RFC 3551 §4.5.14 (20 ms of G.711).
 
 mod door;
+mod sound;
 mod stream;
 
 use std::path::PathBuf;
@@ -30,6 +32,9 @@ pub struct Config {
     /// Measure one relay only
     #[arg(long, value_parser = ["carillon", "rtpengine"])]
     only: Option<String>,
+    /// Measure one part only: packets that are relayed, or sound that is played, spread, mixed and turned
+    #[arg(long, value_parser = ["relay", "sound"])]
+    part: Option<String>,
     /// Our program; without this, the one beside the bench itself
     #[arg(long)]
     carillon: Option<PathBuf>,
@@ -69,6 +74,12 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         net::pin_thread(&cores.0).context("choosing the generator's core")?;
     }
     let span = Duration::from_secs(if config.quick { 2 } else { 8 });
+    if config.part.as_deref() != Some("relay") {
+        sound::run(span)?;
+    }
+    if config.part.as_deref() == Some("sound") {
+        return Ok(());
+    }
     let rounds = if config.quick { 1 } else { 3 };
     let mut all = Vec::new();
     for rate in RATES {
