@@ -230,10 +230,13 @@ fn ended(writer: &mut Writer<'_>, passed: &Passed) {
 impl Core {
     /// Whether this failure makes us send the INVITE again: then it leaves with the next tick, behind its ACK.
     ///
-    /// Spec: RFC 3261 §22.2, RFC 4028 §7.4
+    /// A phone that takes no description with keys beside the plain protocol is asked by the protocol that demands them,
+    /// and the other way round: which one it wants nobody can know before.
+    ///
+    /// Spec: RFC 3261 §22.2, RFC 4028 §7.4, RFC 8643 §3
     pub(crate) fn leg_again(&mut self, id: LegId, transaction: u64, answer: &Message<'_>) -> bool {
         let status = answer.status().unwrap_or(0);
-        if !matches!(status, 401 | 407 | 422) {
+        if !matches!(status, 401 | 407 | 422 | 488 | 606) {
             return false;
         }
         let Some(entry) = self.transactions.clients.get(transaction) else { return false };
@@ -246,10 +249,16 @@ impl Core {
         if tries >= AGAIN_MAX {
             return false;
         }
+        let other = match status {
+            488 | 606 if tries == 0 => sdp::keys::other(invite.body()),
+            _ => None,
+        };
         let mut out = Vec::with_capacity(entry.machine.message().len() + 300);
         let cnonce = format!("{:016x}", self.rng.next_u64());
         let proof = match status {
             422 => None,
+            488 | 606 if other.is_some() => None,
+            488 | 606 => return false,
             _ => {
                 let login = leg.early.as_ref().and_then(|early| early.login.as_ref());
                 let Some(proof) = login.and_then(|login| prove(login, &invite, answer, &cnonce))
@@ -283,7 +292,7 @@ impl Core {
             writer.header(name, proof);
         }
         // Content-Type was copied.
-        writer.body("", invite.body());
+        writer.body("", other.as_deref().unwrap_or(invite.body()));
         let now = self.clock.now;
         let Some(leg) = self.legs.get_mut(&id) else { return false };
         let early = leg.early_mut();

@@ -213,15 +213,26 @@ fn push_media(out: &mut Vec<u8>, value: &[u8], protocol: &[u8]) {
 
 /// A description that has keys beside the plain protocol, with the protocol that demands them. `None` when it has none.
 pub fn strict(input: &[u8]) -> Option<Vec<u8>> {
+    turned(input, Manner::Beside)
+}
+
+/// The same in the other manner, for a phone that took neither this one nor the sound without it.
+pub fn other(input: &[u8]) -> Option<Vec<u8>> {
+    turned(input, Manner::Beside).or_else(|| turned(input, Manner::Strict))
+}
+
+/// The sections of one manner in the other.
+fn turned(input: &[u8], from: Manner) -> Option<Vec<u8>> {
     let session = Session::decode(input).ok()?;
-    let beside = read(&session);
-    let plan: Vec<Option<Lines>> = beside
-        .into_iter()
-        .map(|keyed| {
-            let keyed = keyed.filter(|keyed| keyed.manner == Manner::Beside)?;
-            Some((Manner::Strict, keyed.lines.into_iter().map(|line| line.value).collect()))
-        })
-        .collect();
+    let to = match from {
+        Manner::Beside => Manner::Strict,
+        Manner::Strict => Manner::Beside,
+    };
+    let change = |keyed: Option<Keyed>| {
+        let keyed = keyed.filter(|keyed| keyed.manner == from)?;
+        Some((to, keyed.lines.into_iter().map(|line| line.value).collect()))
+    };
+    let plan: Vec<Option<Lines>> = read(&session).into_iter().map(change).collect();
     if plan.iter().all(Option::is_none) {
         return None;
     }
@@ -304,6 +315,10 @@ mod tests {
         assert!(demanded.contains("m=video 4002 RTP/AVPF 96\r\n"), "{demanded}");
         assert!(demanded.contains(wanted));
         assert_eq!(strict(plain.as_bytes()), None);
+        assert_eq!(other(plain.as_bytes()), None);
+        assert_eq!(other(beside.as_bytes()).map(text), Some(demanded.clone()));
+        let back = text(other(demanded.as_bytes()).unwrap());
+        assert_eq!(back, beside);
         let last = [None, None, Some((Manner::Strict, ours))];
         let last = text(with(plain.as_bytes(), &session, &last).unwrap());
         assert!(

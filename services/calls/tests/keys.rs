@@ -131,6 +131,34 @@ fn a_page_and_a_phone_with_keys_call_each_other() {
     assert_eq!(shields(&rig).len(), 2);
 }
 
+/// A phone that demands keys by the protocol refuses them beside the plain one, and is asked again as it wants it.
+#[test]
+fn a_phone_that_demands_keys_gets_them() {
+    let mut rig = Rig::new();
+    rig.from(ALICE, &invite_with("bob", "", &page("one", "actpass")));
+    let at_bob = rig.one(BOB, "INVITE");
+    rig.from(BOB, &reply(&at_bob, "488 Not Acceptable Here", "bt", "", ""));
+    rig.wait(std::time::Duration::from_millis(1));
+    let again = rig.one(BOB, "INVITE");
+    assert!(again.contains(" RTP/SAVP ") && has(&again, "CSeq: 2 INVITE"), "{again}");
+    assert_eq!(crypto(&again), crypto(&at_bob));
+    let line = crypto(&again).into_iter().find(|line| line.contains(SUITE)).unwrap();
+    let answer = strict(5_000, line[..1].parse().unwrap(), BOBS);
+    rig.from(BOB, &reply(&again, "200 OK", "bt", "", &answer));
+    rig.one(BOB, "ACK");
+    rig.one(ALICE, "SIP/2.0 200");
+    assert_eq!(shields(&rig).len(), 2);
+
+    let mut rig = Rig::new();
+    rig.from(ALICE, &invite_with("bob", "", &strict(4_000, 1, ALICES)));
+    for _ in 0..2 {
+        let at_bob = rig.one(BOB, "INVITE");
+        rig.from(BOB, &reply(&at_bob, "488 Not Acceptable Here", "bt", "", ""));
+        rig.wait(std::time::Duration::from_millis(1));
+    }
+    rig.one(ALICE, "SIP/2.0 488");
+}
+
 /// Suites that are not ours pass between two who know them, and are refused where we had to know them.
 #[test]
 fn keys_that_we_cannot_use_are_refused_where_we_must() {
