@@ -23,8 +23,9 @@ use crate::keyed::Keyrings;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
 use crate::play::{Clips, Playing};
-use crate::rtcp;
-use crate::rtp::{self, Header, Kind};
+use crate::quality::Meter;
+use crate::rtcp::{self, Said};
+use crate::rtp::{Header, Kind};
 use crate::source::{Admission, Source};
 use crate::tap::Takes;
 use crate::trail::Trail;
@@ -35,10 +36,13 @@ use crate::{Command, Count, Event, Side, Sound, StreamKey, Voice};
 mod mix;
 mod shield;
 mod sounds;
+mod watch;
 
 use mix::Mix;
 pub use mix::REPORT_EVERY;
 use sounds::{Notes, Work};
+pub use watch::{QUALITY_EVERY, QUIET_AFTER, WATCH_EVERY};
+use watch::{Tell, Watch};
 
 /// Between two packets to one hearer of a mix.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -68,6 +72,8 @@ pub struct Engine {
     feeds: BTreeMap<FeedId, (StreamKey, Option<Seat>)>,
     /// Streams of which something that was played has ended.
     ended: Vec<StreamKey>,
+    /// When all streams were looked at last.
+    watched: Instant,
     browsers: Browsers,
     keyrings: Keyrings,
     outbox: Outbox,
@@ -86,6 +92,7 @@ struct Stream {
     b: Leg,
     /// Somebody listens, joined or is muted.
     mix: Option<Box<Mix>>,
+    told: Tell,
 }
 
 /// One end of a stream: a side, or a guest.
@@ -95,8 +102,8 @@ struct Leg {
     port: u16,
     aim: Option<Aim>,
     count: Count,
-    /// The newest sequence number and whose it is.
-    newest: Option<(u32, u16)>,
+    meter: Meter,
+    watch: Watch,
     /// The numbers of what it was sent.
     trail: Trail,
     sound: Option<Sound>,
@@ -133,7 +140,7 @@ struct Aim {
 
 impl Stream {
     fn new(key: StreamKey, [a, b]: [u16; 2]) -> Self {
-        Self { key, a: Leg::new(a), b: Leg::new(b), mix: None }
+        Self { key, a: Leg::new(a), b: Leg::new(b), mix: None, told: Tell::default() }
     }
 
     fn leg_mut(&mut self, seat: Seat) -> Option<&mut Leg> {
@@ -157,6 +164,33 @@ impl Leg {
         Self { port, ..Self::default() }
     }
 
+    fn receives(&self) -> bool {
+        self.aim.as_ref().is_some_and(|aim| aim.receives)
+    }
+
+    /// Reports that came from it.
+    fn reads(&mut self, compound: &[u8], now: Instant) {
+        let hears = self.trail.report().0;
+        rtcp::read(compound, |said| match said {
+            Said::Hears { source, lost, reported } if source == hears => {
+                self.meter.heard(lost, reported, now);
+            }
+            // Of a source that it does not hear from us: encrypted from end to end, or of old.
+            Said::Hears { .. } => (),
+            Said::Opinion(opinion) => self.meter.figures.told_opinion = Some(opinion),
+            Said::Sends { middle } => self.meter.reports(middle, now),
+        });
+    }
+
+    /// Reports that go to it.
+    fn is_told(&mut self, compound: &[u8], now: Instant) {
+        rtcp::read(compound, |said| {
+            if let Said::Sends { middle } = said {
+                self.meter.told(middle, now);
+            }
+        });
+    }
+
     /// What it and the far side send must be turned into something else.
     fn is_turned(&self) -> bool {
         self.sound.is_some_and(|sound| !sound.passes)
@@ -175,8 +209,12 @@ impl Engine {
             Command::Admit { stream, seat, port } => self.admit(stream, seat, port, now),
             Command::Aim { stream, seat, rtp, rtcp, receives } => {
                 // An aim that arrives after its close is late, not wrong.
-                if let Some(stream) = self.stream_mut(stream) {
-                    aim(stream, seat, (rtp, rtcp), receives, now);
+                let Some(place) = self.streams.get(&stream).copied() else { return };
+                let Some(Some(stream)) = self.slab.get_mut(place) else { return };
+                let received = stream.leg_mut(seat).is_some_and(|leg| leg.receives());
+                aim(stream, seat, (rtp, rtcp), receives, now);
+                if let Some(viewer) = seat.side().filter(|_| receives && !received) {
+                    self.ask_for_picture(place, viewer);
                 }
             }
             Command::Close { bridge } => {
@@ -320,7 +358,7 @@ impl Engine {
         let door = self.door(port)?;
         let stream = self.slab.get_mut(door.place as usize)?.as_mut()?;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let Stream { key, a, b, mix } = stream;
+        let Stream { key, a, b, mix, .. } = stream;
         let (mut guests, desk) = match mix.as_deref_mut() {
             Some(Mix { guests, desk }) => (Some(guests), Some(desk)),
             None => (None, None),
@@ -352,10 +390,11 @@ impl Engine {
             }
             Admission::Refused => {
                 near.count.dropped += 1;
+                near.watch.strange += 1;
                 return None;
             }
         }
-        let header = count(near, kind, bytes);
+        let header = count(near, kind, bytes, now);
         let mut passes = true;
         if let Some(desk) = desk {
             passes = desk.passes() && !near.is_turned();
@@ -373,10 +412,15 @@ impl Engine {
             // What passes may be what only the far side understands.
             let useful = heard || (passes && far.is_some());
             near.count.dropped += u64::from(!useful);
+            near.watch.useless += u64::from(!useful);
+        }
+        if kind == Kind::Rtcp {
+            near.reads(bytes, now);
         }
         let far = far.filter(|_| passes)?;
         let target = target(far, kind)?;
         if kind == Kind::Rtcp {
+            far.is_told(bytes, now);
             rtcp::renumber(bytes, &near.trail, &far.trail);
         }
         if let Some(renumbered) = header.and_then(|header| far.trail.pass(header, now)) {
@@ -576,7 +620,7 @@ fn admit_rtcp(near: &mut Leg, port: u16, from: SocketAddr) -> Admission {
 }
 
 /// Counts what came; the header of media.
-fn count(near: &mut Leg, kind: Kind, bytes: &[u8]) -> Option<Header> {
+fn count(near: &mut Leg, kind: Kind, bytes: &[u8], now: Instant) -> Option<Header> {
     match kind {
         Kind::Dtls => None,
         Kind::Rtcp => {
@@ -587,30 +631,10 @@ fn count(near: &mut Leg, kind: Kind, bytes: &[u8]) -> Option<Header> {
             near.count.packets += 1;
             near.count.bytes += bytes.len() as u64;
             let (header, _) = Header::decode(bytes).ok()?;
-            count_lost(near, header);
+            near.meter.packet(header, now);
+            near.count.lost = near.meter.figures.lost;
             Some(header)
         }
-    }
-}
-
-/// A gap adds what is missing, a latecomer takes one back, a new sender starts afresh.
-fn count_lost(near: &mut Leg, header: Header) {
-    /// A jump beyond this is a sender that began anew, not loss.
-    ///
-    /// Spec: RFC 3550 §A.1 (MAX_DROPOUT)
-    const DROPOUT_MAX: i16 = 3000;
-    let Some((ssrc, newest)) = near.newest else {
-        near.newest = Some((header.ssrc, header.sequence));
-        return;
-    };
-    let gap = rtp::ahead(header.sequence, newest);
-    if ssrc != header.ssrc || gap.unsigned_abs() > DROPOUT_MAX as u16 {
-        near.newest = Some((header.ssrc, header.sequence));
-    } else if gap > 0 {
-        near.count.lost += gap as u64 - 1;
-        near.newest = Some((ssrc, header.sequence));
-    } else if gap < 0 {
-        near.count.lost = near.count.lost.saturating_sub(1);
     }
 }
 

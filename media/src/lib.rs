@@ -42,6 +42,7 @@ mod mixer;
 mod outbox;
 mod play;
 mod ports;
+mod quality;
 mod resample;
 mod rtcp;
 pub mod rtp;
@@ -60,12 +61,15 @@ pub use codec::{
     Codec, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX, Rate,
     Sound,
 };
-pub use engine::{Engine, REPORT_EVERY, TICK, TICKS_LATE_MAX};
+pub use engine::{
+    Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, TICK, TICKS_LATE_MAX, WATCH_EVERY,
+};
 pub use feed::{FEED_MAX, FeedId, MARKS_MAX};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
 pub use mixer::LOUDEST_MAX;
 pub use play::{CLIP_MAX, CLIPS_MAX, Ending, KEYS_SENT_MAX, Play};
 pub use ports::{Ports, QUARANTINE, SPOILED};
+pub use quality::Quality;
 pub use resample::Resampler;
 pub use sender::RtpSender;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
@@ -74,5 +78,5 @@ pub use tap::{Direction, Heard, Sink, TAKEN_MAX, TAPS_MAX, Taken};
 pub use track::{AHEAD_MAX, Track};
 pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity};
 pub use words::{
-    Command, Count, Event, GUESTS_MAX, Keys, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
+    Command, Count, Event, GUESTS_MAX, Hush, Keys, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
 };

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use srtp::Suite;
 use types::BridgeId;
 
+use crate::Quality;
 use crate::clip::TapId;
 use crate::codec::{Rate, Sound};
 use crate::feed::FeedId;
@@ -168,6 +169,31 @@ pub enum Loss {
     Handshake,
 }
 
+/// Why nothing is heard of a side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hush {
+    /// Packets come from an address that it did not signal, and that no translator explains.
+    Elsewhere,
+    /// Packets come in a format that nobody agreed on.
+    Format,
+    /// No packet ever came.
+    Never,
+    /// Packets came, and come no more.
+    Nothing,
+}
+
+impl Hush {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Elsewhere => "its packets come from another address than it named",
+            Self::Format => "its packets are of a format that nobody agreed on",
+            Self::Never => "no packet ever came",
+            Self::Nothing => "no packets come any more",
+        }
+    }
+}
+
 /// What the switchboard tells a pump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -307,6 +333,15 @@ pub enum Command {
 /// What a pump tells the switchboard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// A side that had fallen silent is heard again.
+    Back {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        side: Side,
+        /// How long nothing came.
+        after: Duration,
+    },
     /// A bridge is gone; its ports may be given back.
     Closed {
         /// Which bridge.
@@ -364,6 +399,22 @@ pub enum Event {
         /// Why.
         why: Loss,
     },
+    /// How both sides come through, so far.
+    Quality {
+        /// Which stream.
+        stream: StreamKey,
+        /// What came from side A and from side B.
+        sides: Box<[Quality; 2]>,
+    },
+    /// Nothing that could be used comes from a side, though the other wants it.
+    Quiet {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        side: Side,
+        /// Why, as far as can be told.
+        why: Hush,
+    },
     /// What was played has come to its end.
     Played {
         /// Which stream.
@@ -408,12 +459,15 @@ impl Event {
     pub const fn bridge(&self) -> BridgeId {
         match self {
             Self::Closed { bridge, .. } => *bridge,
-            Self::Failed { stream, .. }
+            Self::Back { stream, .. }
+            | Self::Failed { stream, .. }
             | Self::Fed { stream, .. }
             | Self::Key { stream, .. }
             | Self::Latched { stream, .. }
             | Self::Lost { stream, .. }
             | Self::Played { stream, .. }
+            | Self::Quality { stream, .. }
+            | Self::Quiet { stream, .. }
             | Self::Silent { stream, .. }
             | Self::Untapped { stream, .. }
             | Self::Voiced { stream, .. } => stream.bridge,
@@ -525,6 +579,9 @@ mod tests {
         for event in [
             Event::Closed { bridge: stream.bridge, counts: vec![(63, [count, Count::default()])] },
             Event::Failed { stream, seat: Seat::A, port: 1 },
+            Event::Back { stream, side: Side::A, after: Duration::from_secs(6) },
+            Event::Quality { stream, sides: Box::default() },
+            Event::Quiet { stream, side: Side::B, why: Hush::Elsewhere },
             Event::Latched { stream, seat: Seat(251), from: rtcp },
             Event::Key { stream, seat: Seat(2), key: b'#', held: Duration::from_millis(80) },
             Event::Lost { stream, seat: Seat::B, why: Loss::Consent },

@@ -1,5 +1,9 @@
 //! The record of a call as the keeper has it: written by the room that owns the call, read by the one that keeps records.
 
+use std::time::Duration;
+
+use media::Quality;
+use serde_json::{Value, json};
 use types::{SessionId, tagged};
 
 use crate::notice::{CallFacts, GuestFacts};
@@ -50,6 +54,10 @@ impl CallFacts {
                 }
             });
         }
+        let sides = self.quality.iter().flat_map(|sides| sides.iter());
+        for (tag, side) in (18..).zip(sides) {
+            writer.nested(tag, |inner| write_quality(side, inner));
+        }
     }
 
     /// Reads what [`encode`](Self::encode) wrote, in this version or another; `None` for any other record.
@@ -75,11 +83,101 @@ impl CallFacts {
                 15 => facts.answered_by = field.string()?,
                 16 => facts.video = field.number()? != 0,
                 17 => facts.guests.push(guest(field.0)?),
+                18 => facts.quality.get_or_insert_default()[0] = read_quality(field.0)?,
+                19 => facts.quality.get_or_insert_default()[1] = read_quality(field.0)?,
                 _ => (), // A field of a newer version.
             }
         }
         marked.then_some(facts)
     }
+}
+
+fn write_quality(quality: &Quality, writer: &mut tagged::Writer) {
+    let micros = |time: Duration| time.as_micros();
+    let known = [
+        (1, Some(quality.packets.into())),
+        (2, Some(quality.lost.into())),
+        (3, Some(quality.holes.into())),
+        (4, Some(quality.longest.into())),
+        (5, Some(quality.late.into())),
+        (6, Some(quality.twice.into())),
+        (7, Some(quality.dropped.into())),
+        (8, Some(micros(quality.jitter))),
+        (9, quality.round_trip.map(micros)),
+        (10, quality.told_lost.map(u128::from)),
+        (11, quality.told_opinion.map(u128::from)),
+        (12, Some(quality.fragile.into())),
+    ];
+    for (tag, number) in known {
+        if let Some(number) = number {
+            writer.number(tag, number);
+        }
+    }
+}
+
+fn read_quality(bytes: &[u8]) -> Option<Quality> {
+    let mut quality = Quality::default();
+    for (tag, field) in tagged::Reader::new(bytes) {
+        let number = field.number()? as u64;
+        match tag {
+            1 => quality.packets = number,
+            2 => quality.lost = number,
+            3 => quality.holes = number,
+            4 => quality.longest = number as u32,
+            5 => quality.late = number,
+            6 => quality.twice = number,
+            7 => quality.dropped = number,
+            8 => quality.jitter = Duration::from_micros(number),
+            9 => quality.round_trip = Some(Duration::from_micros(number)),
+            10 => quality.told_lost = Some(number as u8),
+            11 => quality.told_opinion = Some(number as u8),
+            12 => quality.fragile = number != 0,
+            _ => (), // A field of a newer version.
+        }
+    }
+    Some(quality)
+}
+
+/// How the media of caller and callee came through, as the API shows it. `null` where nothing was told.
+pub fn quality_json(sides: Option<&[Quality; 2]>) -> Value {
+    let Some([caller, callee]) = sides else { return Value::Null };
+    json!({ "caller": side_json(caller), "callee": side_json(callee) })
+}
+
+fn side_json(side: &Quality) -> Value {
+    let milliseconds = |time: Duration| time.as_micros() as f64 / 1_000.0;
+    json!({
+        "packets": side.packets,
+        "lost": side.lost,
+        "holes": side.holes,
+        "longest_hole": side.longest,
+        "late": side.late,
+        "twice": side.twice,
+        "dropped": side.dropped,
+        "jitter_ms": milliseconds(side.jitter),
+        "round_trip_ms": side.round_trip.map(milliseconds),
+        "told_lost_percent": side.told_lost.map(|lost| f64::from(lost) / 2.56),
+        "told_mos": side.told_opinion.map(|opinion| f64::from(opinion) / 10.0),
+        "mos": side.opinion().map(|opinion| f64::from(opinion) / 100.0),
+    })
+}
+
+/// The same in words, for one side.
+pub fn quality_words(side: &Quality) -> String {
+    let share = side.lost as f64 * 100.0 / (side.packets + side.lost).max(1) as f64;
+    let mut words = format!(
+        "{} packets, {share:.1}% lost (longest hole {}), jitter {} ms",
+        side.packets,
+        side.longest,
+        side.jitter.as_millis()
+    );
+    if let Some(trip) = side.round_trip {
+        words.push_str(&format!(", round trip {} ms", trip.as_millis()));
+    }
+    if let Some(opinion) = side.opinion() {
+        words.push_str(&format!(", MOS about {}.{:02}", opinion / 100, opinion % 100));
+    }
+    words
 }
 
 fn guest(bytes: &[u8]) -> Option<GuestFacts> {
@@ -122,7 +220,37 @@ mod tests {
                 GuestFacts { user: "1003".into(), joined: true, began: UnixTime(5), ended: None },
                 GuestFacts { ended: Some(UnixTime(7)), ..GuestFacts::default() },
             ],
+            quality: Some(Box::new([
+                Quality {
+                    packets: 500,
+                    lost: 25,
+                    holes: 20,
+                    longest: 3,
+                    late: 1,
+                    twice: 2,
+                    dropped: 3,
+                    jitter: Duration::from_micros(2_500),
+                    round_trip: Some(Duration::from_millis(80)),
+                    told_lost: Some(12),
+                    told_opinion: Some(41),
+                    fragile: true,
+                },
+                Quality::default(),
+            ])),
         }
+    }
+
+    #[test]
+    fn figures_are_shown_to_people_and_programs() {
+        let sides = facts().quality.unwrap();
+        let words = quality_words(&sides[0]);
+        let begin =
+            "500 packets, 4.8% lost (longest hole 3), jitter 2 ms, round trip 80 ms, MOS about ";
+        assert!(words.starts_with(begin), "{words}");
+        let shown = quality_json(Some(&sides));
+        assert_eq!(shown["caller"]["round_trip_ms"], 80.0);
+        assert_eq!(shown["callee"]["mos"], Value::Null);
+        assert_eq!(quality_json(None), Value::Null);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod clip;
 mod core;
 pub mod directory;
 mod effects;
-mod facts;
+pub mod facts;
 pub mod fetch;
 pub mod flight;
 mod flows;

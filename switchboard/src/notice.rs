@@ -292,6 +292,9 @@ pub struct CallFacts {
     pub video: bool,
     /// Who listened in or joined, in the order of their coming.
     pub guests: Vec<GuestFacts>,
+    /// How the first media of caller and callee came through, as it was told last: up to ten seconds before the end, and since
+    /// the last transfer.
+    pub quality: Option<Box<[media::Quality; 2]>>,
 }
 
 /// Who takes part in a call that others may hear.

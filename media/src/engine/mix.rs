@@ -336,7 +336,7 @@ impl Stream {
         due: Instant,
         send: &mut impl FnMut(u16, SocketAddr, &[u8]),
     ) {
-        let Self { key, a, b, mix: Some(mix) } = self else { return };
+        let Self { key, a, b, mix: Some(mix), .. } = self else { return };
         let Mix { guests, desk } = &mut **mix;
         let mut legs = Legs { a, b, guests };
         let seats = 2 + legs.guests.len() as u16;

@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// The same for one that is no datagram as it came.
-    fn leaves(&mut self, by: u16, to: SocketAddr, bytes: &[u8]) {
+    pub(super) fn leaves(&mut self, by: u16, to: SocketAddr, bytes: &[u8]) {
         if !self.sealed(by, to, bytes) {
             let mut datagram = self.outbox.room();
             datagram.extend_from_slice(bytes);

@@ -37,7 +37,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         scope: Scope::Id(0),
         body_max: 0,
         request: "",
-        response: r#"{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"ringing"}"#,
+        response: r#"{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","state":"talking","quality":{"caller":{"packets":500,"lost":0,"jitter_ms":1.2,"round_trip_ms":20.1,"mos":4.41},"callee":{"packets":498,"lost":2,"jitter_ms":0.3,"round_trip_ms":null,"mos":4.38}}}"#,
     },
     Endpoint {
         method: "DELETE",
@@ -300,5 +300,6 @@ fn shown(session: SessionId, call: &Call) -> Value {
         "answered": answered.map(|time| time.to_string()),
         "sip_call_id": call_id,
         "guests": guests.collect::<Vec<_>>(),
+        "quality": switchboard::facts::quality_json(call.facts.quality.as_deref()),
     })
 }

@@ -17,6 +17,7 @@ mod caller;
 mod config;
 mod early;
 mod guest;
+mod quality;
 mod reason;
 mod refusal;
 mod talk;
@@ -543,6 +544,7 @@ impl Room {
                 None => self.guest_lost(session, *seat, effects),
             }
         }
+        self.judge(session, event, effects);
         let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");
         if seat.side().is_none() {

@@ -432,3 +432,31 @@ fn phones_with_a_common_codec_hear_nothing_of_ours() {
     assert!(ok.contains("RTP/AVP 0\r\n") && !ok.contains("opus"), "{ok}");
     assert_eq!(sounds(&mut rig), []);
 }
+
+/// What the pump tells of a call's media stands in its record.
+#[test]
+fn how_a_call_came_through_is_told() {
+    let mut rig = Rig::new();
+    let (ok, _) = talk(&mut rig);
+    let opened = rig.others.iter().find_map(|output| match output {
+        Output::Media(media::Command::Open { stream, .. }) => Some(*stream),
+        _ => None,
+    });
+    let stream = opened.expect("a stream");
+    let poor = media::Quality { packets: 900, lost: 100, holes: 10, ..media::Quality::default() };
+    let sides = Box::new([media::Quality { packets: 1_000, ..media::Quality::default() }, poor]);
+    rig.handle(Input::Media(media::Event::Quality { stream, sides }));
+    let quiet = media::Event::Quiet { stream, side: media::Side::B, why: media::Hush::Nothing };
+    rig.handle(Input::Media(quiet));
+    rig.from(ALICE, &in_dialog("BYE", &ok, 2, "a3"));
+    let bye = rig.one(BOB, "BYE");
+    rig.from(BOB, &answer(&bye, "200 OK", ""));
+    let record = kept(&rig).into_iter().find(|entry| entry.last).expect("a record");
+    let mut fields = types::tagged::Reader::new(&record.body);
+    let facts = fields
+        .find(|(tag, _)| *tag == 2)
+        .and_then(|(_, field)| switchboard::notice::CallFacts::decode(field.0));
+    let quality = facts.and_then(|facts| facts.quality).expect("figures");
+    assert_eq!((quality[0].packets, quality[1].lost), (1_000, 100));
+    assert!(quality[1].opinion() < Some(310) && quality[0].opinion() == Some(441));
+}

@@ -40,7 +40,7 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     scope: Scope::Any,
     body_max: 0,
     request: "",
-    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…","guests":[{"user":"1003","as":"listened","from":"2026-01-31T12:00:05.000Z","until":"2026-01-31T12:00:15.000Z"}]}],"next":null}"#,
+    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…","guests":[{"user":"1003","as":"listened","from":"2026-01-31T12:00:05.000Z","until":"2026-01-31T12:00:15.000Z"}],"quality":{"caller":{"packets":600,"lost":3,"holes":3,"longest_hole":1,"late":0,"twice":0,"dropped":0,"jitter_ms":1.2,"round_trip_ms":20.1,"told_lost_percent":0.0,"told_mos":null,"mos":4.37},"callee":{"packets":598,"lost":0,"holes":0,"longest_hole":0,"late":0,"twice":0,"dropped":0,"jitter_ms":0.4,"round_trip_ms":null,"told_lost_percent":null,"told_mos":null,"mos":4.41}}}],"next":null}"#,
 }];
 
 static MANIFEST: Manifest = Manifest {

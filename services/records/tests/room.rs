@@ -42,6 +42,7 @@ fn facts() -> CallFacts {
             began: UnixTime::seconds(104),
             ended: None,
         }],
+        quality: Some(Box::default()),
     }
 }
 
@@ -102,11 +103,13 @@ fn records_are_asked_for_and_shown() {
         "".into(),
         "abc".into(),
         "[]".into(),
+        "null".into(),
     ];
     let out = house.reply(ticket, rows(vec![row]));
     let (response, shown) = out.answer();
     let item = &shown["items"][0];
     assert_eq!((response.status, &shown["next"]), (200, &json!(null)));
+    assert_eq!((&item["quality"], &item["guests"]), (&json!(null), &json!([])));
     assert_eq!(item["ended_at"], "1970-01-01T00:01:55.500Z");
     assert_eq!((&item["rang_at"], &item["talk_seconds"]), (&json!(null), &json!(12)));
     let out = house.ask("GET /v1/records", &[], &[], b"");

@@ -65,7 +65,8 @@ impl<F: Fn(Event)> Turn<F> {
         let mut ready = Ready::new();
         let mut more = false;
         loop {
-            let patience = match self.engine.deadline() {
+            let due = self.engine.deadline().into_iter().chain(self.engine.watch_due()).min();
+            let patience = match due {
                 _ if more => Some(Duration::ZERO),
                 Some(due) => Some(due.since(self.now())),
                 None => None,
@@ -86,6 +87,7 @@ impl<F: Fn(Event)> Turn<F> {
                 self.forward(port, now);
             }
             self.tick();
+            self.engine.watch(self.now());
             self.outgoing();
             self.taken();
             self.report();
