@@ -68,6 +68,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Bench, Purpose::Build, Purpose::Test],
     },
     Package {
+        name: "espeak-ng",
+        why: "speaks languages other than English",
+        check: Check::Program("espeak-ng"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "ffmpeg",
         why: "makes files of every format of sound, and reads our recordings",
         check: Check::Program("ffmpeg"),
@@ -78,6 +85,13 @@ const PACKAGES: &[Package] = &[
         name: "fiu-utils",
         why: "libfiu: calls of the system that fail, as on a broken disk",
         check: Check::Program("fiu-run"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
+        name: "flite",
+        why: "speaks English",
+        check: Check::Program("flite"),
         service: None,
         purposes: &[Purpose::Test],
     },

@@ -149,6 +149,22 @@ types::settings! {
 }
 
 types::settings! {
+    /// Who speaks texts (`[speech]`). Empty: `flite` for English and `espeak-ng` for the rest, where they are installed.
+    pub struct Speech {
+        /// A program and its words; `{language}` and `{voice}` are filled in. It reads the text and writes a file of sound.
+        command: Vec<String> = Vec::new() => restart,
+        /// What the server of `speech.url` wants to see.
+        key: Secret<String> = Secret::default() => restart,
+        /// Its model.
+        model: String = "tts-1".to_owned() => restart,
+        /// A server that takes `{"model","input","voice","response_format"}`, as `https://HOST/v1/audio/speech`.
+        url: String = String::new() => restart,
+        /// Who speaks when nobody is named.
+        voice: String = String::new() => restart,
+    }
+}
+
+types::settings! {
     /// The ladder of each call (`[ladder]`).
     pub struct Ladder {
         /// Memory for the newest calls of this node.
@@ -225,6 +241,8 @@ pub struct Tree {
     pub imap: Imap,
     /// `[guard]`.
     pub guard: Guard,
+    /// `[speech]`.
+    pub speech: Speech,
     /// `[ladder]`.
     pub ladder: Ladder,
     /// `[log]`.
@@ -256,6 +274,7 @@ pub const SECTIONS: &[(&str, &[Setting])] = &[
     ("msrp", Msrp::REFERENCE),
     ("imap", Imap::REFERENCE),
     ("guard", Guard::REFERENCE),
+    ("speech", Speech::REFERENCE),
     ("ladder", Ladder::REFERENCE),
     ("log", Log::REFERENCE),
     ("push.apns", Apns::REFERENCE),

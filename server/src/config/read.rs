@@ -307,6 +307,7 @@ fn typed<'a>(source: &Source<'a>, document: &mut DeTable<'a>) -> Result<Tree, Fa
         msrp: section(source, document, "msrp")?,
         imap: section(source, document, "imap")?,
         guard: section(source, document, "guard")?,
+        speech: section(source, document, "speech")?,
         ladder: section(source, document, "ladder")?,
         log: section(source, document, "log")?,
         apns: section(source, &mut providers, "apns")?,

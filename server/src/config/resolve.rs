@@ -181,6 +181,15 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     if !matches!(tree.guard.http_targets.as_str(), "any" | "public") {
         return Err(places.fault("guard.http_targets", "wants \"public\" or \"any\""));
     }
+    let url = &tree.speech.url;
+    if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(places.fault("speech.url", "wants an address of http or https"));
+    }
+    if !url.is_empty() && !tree.speech.command.is_empty() {
+        return Err(
+            places.fault("speech.command", "only one may speak: leave it or `speech.url` empty")
+        );
+    }
     Ok(())
 }
 

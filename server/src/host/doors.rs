@@ -14,7 +14,7 @@ use media_io::Pump;
 use net::dns::Resolver;
 use net::stream::Unsent;
 use push_io::Sender;
-use sound::{Clips, Recorder};
+use sound::{Clips, Recorder, Voices};
 use store::Store;
 use switchboard::fetch::{Fetch, FetchFault};
 use switchboard::input::{EventLine, Picture};
@@ -44,6 +44,7 @@ pub struct Doors {
     pub pictures: Pictures,
     pub clips: Clips,
     pub recorder: Recorder,
+    pub voices: Voices,
     pub clip_fetches: Arc<Semaphore>,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
@@ -70,6 +71,7 @@ pub struct Outside {
     pub pictures: Pictures,
     pub clips: Clips,
     pub recorder: Recorder,
+    pub voices: Voices,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
     pub runtime: Handle,
@@ -81,7 +83,7 @@ pub struct Outside {
 
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
-        let Outside { store, blobs, pictures, clips, recorder, sender, .. } = outside;
+        let Outside { store, blobs, pictures, clips, recorder, voices, sender, .. } = outside;
         let Outside { client, runtime, pump, resolver, parts, health, .. } = outside;
         Self {
             store,
@@ -89,6 +91,7 @@ impl Doors {
             pictures,
             clips,
             recorder,
+            voices,
             clip_fetches: Arc::new(Semaphore::new(CLIP_FETCHES_MAX)),
             sender,
             client,

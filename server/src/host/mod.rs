@@ -266,6 +266,8 @@ impl Host {
             pictures: Pictures::start(PICTURE_THREADS).map_err(Fault::System)?,
             clips: clips.clone(),
             recorder: Recorder::start(&clips).map_err(Fault::System)?,
+            voices: sounds::voices(&tree.speech, tokio::runtime::Handle::current())
+                .map_err(Fault::Client)?,
             sender,
             client,
             runtime: tokio::runtime::Handle::current(),

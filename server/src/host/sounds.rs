@@ -9,12 +9,16 @@ use media::{Clip, ClipId};
 use media_io::Pump;
 use sound::clips::Done;
 use sound::decode::CLIP_BYTES_MAX;
-use sound::{Clips, Lender, recorder};
+use sound::speech::{Ask, Door, SPEECH_TIME_MAX};
+use sound::{Clips, Lender, Voices, recorder};
 use switchboard::fetch::{Fetch, FetchFault, FetchLimits};
 use switchboard::{ClipSource, Reply, SoundFault, SoundOrder, Ticket};
+use tokio::runtime::Handle;
+use web::client::{Client, ClientFault};
 use web::{Kept, Uploaded};
 
 use super::doors::Doors;
+use crate::config::Speech;
 
 /// Clips that are fetched at once: each may have 40 MiB before it is decoded.
 pub const CLIP_FETCHES_MAX: usize = 8;
@@ -70,6 +74,51 @@ impl web::Sounds for Library {
     }
 }
 
+/// Who speaks here.
+pub fn voices(speech: &Speech, runtime: Handle) -> Result<Voices, ClientFault> {
+    let door = if !speech.url.is_empty() {
+        // The operator named it: it may be in the house.
+        let client = Client::new(false)?;
+        Door::Server(server(client, runtime, speech.clone()))
+    } else if speech.command.is_empty() {
+        Door::System
+    } else {
+        Door::Command(speech.command.clone())
+    };
+    Ok(Voices::new(door, &speech.voice))
+}
+
+fn server(client: Client, runtime: Handle, speech: Speech) -> Ask {
+    Arc::new(move |text: &str, voice: &str| {
+        let body = serde_json::json!({
+            "model": speech.model,
+            "input": text,
+            // Servers of this kind want one.
+            "voice": if voice.is_empty() { "alloy" } else { voice },
+            "response_format": "wav",
+        });
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        if !speech.key.reveal().is_empty() {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", speech.key.reveal())));
+        }
+        let limits = FetchLimits { total: SPEECH_TIME_MAX, redirects: 0, ..FETCH_LIMITS };
+        let (method, url) = ("POST".to_owned(), speech.url.clone());
+        let fetch = Fetch { method, url, headers, body: body.to_string().into_bytes(), limits };
+        // On a worker, which may wait.
+        match runtime.block_on(client.fetch(fetch)) {
+            Ok(fetched) if fetched.status == 200 => Ok(fetched.body),
+            Ok(fetched) => {
+                tracing::warn!(status = fetched.status, "voice_refused");
+                Err(SoundFault::SpeechFailed)
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "voice_not_reached");
+                Err(SoundFault::SpeechFailed)
+            }
+        }
+    })
+}
+
 impl Doors {
     /// Does what a shard says about sound.
     pub fn sound(&self, shard: usize, order: SoundOrder) {
@@ -82,7 +131,9 @@ impl Doors {
                 match source {
                     ClipSource::Bytes { bytes, even } => self.clips.file(bytes, even, done),
                     ClipSource::Known(id) => self.clips.known(id, done),
-                    ClipSource::Speech { .. } => done(Err(SoundFault::NoVoice)),
+                    ClipSource::Speech { text, language, voice } => {
+                        self.clips.spoken(&self.voices, &text, (&language, &voice), done);
+                    }
                     ClipSource::Url { url, even } => self.fetch_clip(url, even, done),
                 }
             }

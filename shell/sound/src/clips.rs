@@ -17,10 +17,13 @@ use switchboard::{ClipFact, SoundFault};
 use crate::decode::{Bounds, CLIP_BYTES_MAX, Decoded, decode, length};
 use crate::pool::Pool;
 use crate::rate::convert;
+use crate::speech::Voices;
 use crate::{loudness, wav};
 
 /// Threads that decode.
 pub const THREADS: usize = 2;
+/// Threads that speak, and so programs that speak at once.
+pub const SPEECH_THREADS: usize = 2;
 /// Clips that may wait for them.
 pub const QUEUE_MAX: usize = 64;
 /// Octets of samples that the engine holds for us.
@@ -64,13 +67,14 @@ pub trait Lender: Send + Sync {
 pub type Done = Box<dyn FnOnce(Result<ClipFact, SoundFault>) + Send>;
 
 /// Gives the octets of a file, for instance by having it spoken; runs on a worker.
-pub type Maker = Box<dyn FnOnce() -> Result<Vec<u8>, SoundFault> + Send>;
+type Maker = Box<dyn FnOnce() -> Result<Vec<u8>, SoundFault> + Send>;
 
 /// See the head of this file. Clones share them.
 #[derive(Clone)]
 pub struct Clips {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    speakers: Arc<Pool>,
 }
 
 struct Shared {
@@ -118,7 +122,9 @@ impl Clips {
         lock(&shelf).files.extend(kept.into_iter().map(|hash| (name(&hash), hash)));
         let shared = Arc::new(Shared { blobs, lender, shelf, bounds, memory });
         let pool = Arc::new(Pool::start("clips", THREADS, QUEUE_MAX)?);
-        Ok(Self { shared, pool })
+        // Apart: a voice that is slow keeps no file waiting.
+        let speakers = Arc::new(Pool::start("speech", SPEECH_THREADS, QUEUE_MAX)?);
+        Ok(Self { shared, pool, speakers })
     }
 
     /// A clip of a file. `even`: brought to the loudness of all others.
@@ -128,7 +134,19 @@ impl Clips {
             return done(Err(SoundFault::TooLarge));
         }
         let source = source(&[if even { b"even" } else { b"as it is" }, &bytes]);
-        self.made(source, even, Box::new(move || Ok(bytes)), done);
+        self.make(&self.pool, source, even, Box::new(move || Ok(bytes)), done);
+    }
+
+    /// A clip of spoken words, as loud as all others.
+    pub fn spoken(&self, voices: &Voices, text: &str, (language, voice): (&str, &str), done: Done) {
+        let source = match voices.source(text, language, voice) {
+            Ok(source) => source,
+            Err(fault) => return done(Err(fault)),
+        };
+        let [text, language, voice] = [text, language, voice].map(str::to_owned);
+        let voices = voices.clone();
+        let maker = move || voices.speak(&text, &language, &voice);
+        self.make(&self.speakers, source, true, Box::new(maker), done);
     }
 
     /// A clip that was made before.
@@ -137,11 +155,11 @@ impl Clips {
             return done(Ok(fact));
         }
         let shared = Arc::clone(&self.shared);
-        self.work(move || shared.again(id), done);
+        work(&self.pool, move || shared.again(id), done);
     }
 
     /// A clip of what `maker` gives, unless the same source was asked for before.
-    pub fn made(&self, source: Hash, even: bool, maker: Maker, done: Done) {
+    fn make(&self, pool: &Pool, source: Hash, even: bool, maker: Maker, done: Done) {
         let known = lock(&self.shared.shelf).sources.get(&source).copied();
         if let Some(fact) = known.and_then(|id| self.shared.at_hand(id)) {
             return done(Ok(fact));
@@ -152,7 +170,7 @@ impl Clips {
             // It was deleted since: it is made anew.
             Some(Err(_)) | None => shared.make(source, even, maker()?),
         };
-        self.work(make, done);
+        work(pool, make, done);
     }
 
     /// Files in the order of their hashes, behind `after`. Waits for the disk.
@@ -214,22 +232,22 @@ impl Clips {
     pub fn read(&self, hash: &str) -> Option<Vec<u8>> {
         self.shared.blobs.get(&Hash::parse(hash)?).ok()
     }
+}
 
-    fn work(
-        &self,
-        make: impl FnOnce() -> Result<ClipFact, SoundFault> + Send + 'static,
-        done: Done,
-    ) {
-        // In a cell, so that it can be answered by whoever has it in the end.
-        let done = Arc::new(Mutex::new(Some(done)));
-        let told = Arc::clone(&done);
-        let job = move || {
-            let made = catch_unwind(AssertUnwindSafe(make));
-            tell(&told, made.unwrap_or(Err(SoundFault::Damaged)));
-        };
-        if self.pool.queue(Box::new(job)).is_err() {
-            tell(&done, Err(SoundFault::Busy));
-        }
+fn work(
+    pool: &Pool,
+    make: impl FnOnce() -> Result<ClipFact, SoundFault> + Send + 'static,
+    done: Done,
+) {
+    // In a cell, so that it can be answered by whoever has it in the end.
+    let done = Arc::new(Mutex::new(Some(done)));
+    let told = Arc::clone(&done);
+    let job = move || {
+        let made = catch_unwind(AssertUnwindSafe(make));
+        tell(&told, made.unwrap_or(Err(SoundFault::Damaged)));
+    };
+    if pool.queue(Box::new(job)).is_err() {
+        tell(&done, Err(SoundFault::Busy));
     }
 }
 

@@ -7,7 +7,8 @@
 //!             why by a row of `switchboard::clip`.
 //! Limits      [`decode::CLIP_BYTES_MAX`], [`decode::CLIP_LENGTH_MAX`], [`decode::DECODE_TIME_MAX`];
 //!             [`clips::QUEUE_MAX`], [`clips::FORMS_MEMORY`], [`clips::KNOWN_MAX`]; [`recorder::RECORDINGS_MAX`],
-//!             [`take::RECORD_LENGTH_MAX`].
+//!             [`take::RECORD_LENGTH_MAX`];
+//!             [`speech::TEXT_MAX`], [`speech::SPEECH_TIME_MAX`].
 //! Not here    Fetching an address (the roof has the guarded client), playing (media), who may ask (rooms).
 //! Spec        RIFF WAVE; RFC 3533, RFC 7845 (Opus in Ogg); ISO/IEC 14496-12 for edit lists; ITU-R BS.1770 for loudness.
 #![deny(missing_docs)]
@@ -22,9 +23,11 @@ pub mod ogg;
 mod pool;
 mod rate;
 pub mod recorder;
+pub mod speech;
 pub mod take;
 pub mod wav;
 
 pub use clips::{Clips, Lender, Listed};
 pub use decode::{Bounds, Decoded, decode};
 pub use recorder::Recorder;
+pub use speech::Voices;

@@ -98,7 +98,37 @@ fn what_is_no_clip_is_refused_and_the_worker_goes_on() {
     assert_eq!(file(b"<html>".to_vec()), Err(SoundFault::Unsupported));
     assert_eq!(file(vec![0; CLIP_BYTES_MAX + 1]), Err(SoundFault::TooLarge));
     let panics: Maker = Box::new(|| panic!("as a decoder might"));
-    let made = wait(|done| clips.made(source(&[b"x"]), false, panics, done));
+    let made = wait(|done| clips.make(&clips.pool, source(&[b"x"]), false, panics, done));
     assert_eq!(made, Err(SoundFault::Damaged));
     assert!(file(tone(440.0)).is_ok());
+}
+
+#[test]
+fn the_same_words_are_spoken_once() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::speech::{Door, Voices};
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = move |text: &str, voice: &str| {
+        count.fetch_add(1, Ordering::Relaxed);
+        if voice == "ann" { Ok(tone(text.len() as f64 * 100.0)) } else { Ok(b"<html>".to_vec()) }
+    };
+    let voices = Voices::new(Door::Server(Arc::new(server)), "ann");
+    let blobs = Blobs::open(blobs::MEMORY).unwrap();
+    let clips = Clips::start(blobs, Box::new(Engine::default())).unwrap();
+    let speak =
+        |text: &str, voice: &str| wait(|done| clips.spoken(&voices, text, ("en", voice), done));
+    let hello = speak("Hello", "").unwrap();
+    assert_eq!(speak("Hello", "ann"), Ok(hello.clone()));
+    assert_ne!(speak("Good-bye", "").unwrap().id, hello.id);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    // Gone and wanted again: it is spoken again.
+    let hash = hello.address.strip_prefix("/media/").unwrap().strip_suffix(".wav").unwrap();
+    assert!(clips.forget(hash));
+    assert_eq!(speak("Hello", ""), Ok(hello));
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    assert_eq!(speak("Hello", "bob"), Err(SoundFault::Unsupported));
+    assert_eq!(speak("", ""), Err(SoundFault::TextBounds));
 }
