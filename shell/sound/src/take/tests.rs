@@ -127,6 +127,17 @@ fn foreign_readers_read_every_kind() {
     }
 }
 
+#[test]
+fn foreign_readers_read_what_is_kept_of_a_clip() {
+    for rate in Rate::ALL {
+        let desk = desk("clip.wav");
+        let tap = Tap { rate, at: 0 };
+        let clip = Decoded { rate, samples: tap.tone(440.0).repeat(55) };
+        std::fs::write(&desk.path, crate::wav::encode(&clip)).unwrap();
+        readers_agree(&desk.path, 1.1, 1);
+    }
+}
+
 /// What a WAV of one channel has.
 fn heard(path: &Path) -> Decoded {
     crate::wav::decode(&std::fs::read(path).unwrap()).unwrap()
