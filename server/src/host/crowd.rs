@@ -1,6 +1,7 @@
-//! Whether more comes than can be done, from how full the batches of the sockets are.
+//! Whether more comes than can be done, from how full the batches of the sockets and the box of the streams are.
 //!
 //! Picture     full batch after full batch while we worked for CROWDED_AFTER --> crowded --a batch half empty--> not
+//!             a box with POSTS_CROWDED messages at once --> crowded --a box with a quarter of them--> not
 //! Rules       A full batch alone is only a burst. Our own work counts, not the clock: a thread that had to wait for its
 //!             processor or its disk finds full batches, and empties them in no time. Only when that goes on for
 //!             STUCK_AFTER by the clock is it a crowd whatever the cause. Refusing is cheap, so the queue of the kernel is
@@ -18,6 +19,9 @@ use types::Instant;
 /// How long we worked on a queue that was never empty.
 const CROWDED_AFTER: Duration = Duration::from_millis(40);
 
+/// Messages of streams and of other shards that were found waiting at once: about as much work as [`CROWDED_AFTER`].
+const POSTS_CROWDED: usize = 1_024;
+
 /// How long a queue may stay full whatever the cause.
 const STUCK_AFTER: Duration = Duration::from_millis(400);
 
@@ -26,30 +30,45 @@ const STUCK_AFTER: Duration = Duration::from_millis(400);
 pub struct Crowd {
     /// When the first of the full batches came, and what this thread had worked until then.
     full_since: Option<(Instant, Duration)>,
-    crowded: bool,
+    in_sockets: bool,
+    in_box: bool,
 }
 
 impl Crowd {
-    /// A batch of so many has come; gives what has changed by it. `worked`: the processor time of this thread.
+    /// A batch of so many datagrams has come; gives what has changed by it. `worked`: the processor time of this thread.
     pub fn note(
         &mut self,
         count: usize,
         now: Instant,
         worked: impl FnOnce() -> Duration,
     ) -> Option<bool> {
+        let before = self.is_crowd();
         if count >= BATCH {
             let worked = worked();
-            let (since, before) = *self.full_since.get_or_insert((now, worked));
-            let is_long =
-                worked.saturating_sub(before) >= CROWDED_AFTER || now.since(since) >= STUCK_AFTER;
-            let becomes = !self.crowded && is_long;
-            self.crowded |= becomes;
-            return becomes.then_some(true);
+            let (since, first) = *self.full_since.get_or_insert((now, worked));
+            self.in_sockets |=
+                worked.saturating_sub(first) >= CROWDED_AFTER || now.since(since) >= STUCK_AFTER;
+        } else {
+            self.full_since = None;
+            self.in_sockets &= count >= BATCH / 2;
         }
-        self.full_since = None;
-        let over = self.crowded && count < BATCH / 2;
-        self.crowded &= !over;
-        over.then_some(false)
+        self.changed(before)
+    }
+
+    /// So many messages were in the box.
+    pub fn note_posts(&mut self, count: usize) -> Option<bool> {
+        let before = self.is_crowd();
+        self.in_box = count >= if self.in_box { POSTS_CROWDED / 4 } else { POSTS_CROWDED };
+        self.changed(before)
+    }
+
+    fn is_crowd(&self) -> bool {
+        self.in_sockets || self.in_box
+    }
+
+    fn changed(&self, before: bool) -> Option<bool> {
+        let after = self.is_crowd();
+        (after != before).then_some(after)
     }
 }
 
@@ -150,5 +169,16 @@ mod tests {
         assert_eq!(note(BATCH, 399, 8), None);
         assert_eq!(note(BATCH, 400, 9), Some(true));
         assert_eq!(note(1, 401, 9), Some(false));
+    }
+
+    #[test]
+    fn a_full_box_of_streams_is_a_crowd_until_it_is_a_quarter_full() {
+        let mut crowd = Crowd::default();
+        assert_eq!(crowd.note_posts(POSTS_CROWDED - 1), None);
+        assert_eq!(crowd.note_posts(POSTS_CROWDED), Some(true));
+        assert_eq!(crowd.note_posts(POSTS_CROWDED / 4), None);
+        // Sockets that are empty meanwhile say nothing of it.
+        assert_eq!(crowd.note(0, Instant::millis(1), || Duration::ZERO), None);
+        assert_eq!(crowd.note_posts(POSTS_CROWDED / 4 - 1), Some(false));
     }
 }

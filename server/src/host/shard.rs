@@ -301,6 +301,9 @@ impl Loop {
             self.take(post);
         }
         self.door.work.drain(&mut posts);
+        if let Some(crowded) = self.crowd.note_posts(posts.len()) {
+            self.feed(Input::Crowded(crowded));
+        }
         for post in posts.drain(..) {
             self.take(post);
         }
