@@ -1,7 +1,7 @@
 //! The corridor: the list of rooms, in the order in which they are offered sessions.
 //!
 //! Picture     offer --> people --> registrar --> push --> records --> groups --> messaging --> presence --> trunks
-//!             --> calls
+//!             --> voice --> calls
 //! Rules       Order is policy: the first room that accepts owns the session. `calls` comes last and takes what
 //!             nobody above wanted.
 //! Limits      none of its own
@@ -46,6 +46,8 @@ corridor! {
     presence,
     /// Trunks, numbers, routes.
     trunks,
+    /// Call programs: numbers that an app answers.
+    voice,
     /// Person-to-person calls: takes what nobody above wanted.
     calls,
 }

@@ -245,6 +245,7 @@ fn config(setup: &Setup, index: usize, shards: usize, seed: [u8; 32]) -> Config 
         listeners: vec![Listener { transport: Transport::Udp, sent_by: SERVER.into() }],
         require_auth: setup.require_auth,
         push_wait: types::Seconds(20).into(),
+        apps: switchboard::Apps::default(),
         digest: vec![sip::digest::Algorithm::Md5],
         media_address: IpAddr::from([192, 0, 2, 1]),
         media_ports: MEDIA_PORTS,

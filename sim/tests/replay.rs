@@ -28,6 +28,7 @@ fn config() -> Config {
         door: None,
         public: "http://home.test".into(),
         push_wait: Duration::from_secs(20),
+        apps: switchboard::Apps::default(),
         ladder_memory: 1 << 16,
         timers: sip::transaction::Timers::default(),
     }

@@ -53,6 +53,15 @@ pub struct Door {
     pub fingerprint: [u8; 32],
 }
 
+/// The account of apps that were written for a known cloud: what they name, and the key of what we sign for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apps {
+    /// Its name.
+    pub sid: String,
+    /// Its key.
+    pub token: types::Secret<String>,
+}
+
 /// What a shard is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -84,6 +93,8 @@ pub struct Config {
     pub public: String,
     /// How long an INVITE is held for a woken device (`push.wait`).
     pub push_wait: std::time::Duration,
+    /// The account of apps.
+    pub apps: Apps,
     /// Octets of the ladder of this shard.
     pub ladder_memory: usize,
     /// Durations of SIP's timers.

@@ -79,6 +79,11 @@ impl Effects<'_> {
         &self.core.config.public
     }
 
+    /// The account of apps.
+    pub fn apps(&self) -> &crate::Apps {
+        &self.core.config.apps
+    }
+
     /// What SDP carries as our address.
     pub fn media_address(&self) -> IpAddr {
         self.core.config.media_address

@@ -67,7 +67,7 @@ mod transactions;
 mod turned_away;
 pub mod unsent;
 
-pub use crate::core::{Config, Core, Door, Keys, Listener};
+pub use crate::core::{Apps, Config, Core, Door, Keys, Listener};
 pub use clip::{
     ClipFact, ClipSource, RecordEnd, RecordFormat, RecordedFact, Recording, SoundFault, SoundOrder,
 };

@@ -15,9 +15,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sip::digest::Algorithm;
 use sip::transaction::Timers;
-use types::Transport;
+use types::{Secret, Transport};
 
-use crate::core::{Config, Door, Listener};
+use crate::core::{Apps, Config, Door, Listener};
 pub use crate::flight::Crash;
 use crate::input::{Clock, Input, Output, Outputs};
 
@@ -47,6 +47,7 @@ pub struct Start {
     door: Option<Door>,
     public: String,
     push_wait_millis: u32,
+    apps: (String, String),
     ladder_memory: u64,
     timers_millis: [u32; 3],
     /// The rooms' sections of the configuration, as TOML.
@@ -73,6 +74,7 @@ impl Start {
             door: config.door,
             public: config.public.clone(),
             push_wait_millis: millis(config.push_wait),
+            apps: (config.apps.sid.clone(), config.apps.token.reveal().clone()),
             ladder_memory: config.ladder_memory as u64,
             timers_millis: [millis(timers.t1()), millis(timers.t2()), millis(timers.t4())],
             rooms: rooms.to_owned(),
@@ -102,6 +104,7 @@ impl Start {
             door: self.door,
             public: self.public.clone(),
             push_wait: span(self.push_wait_millis),
+            apps: Apps { sid: self.apps.0.clone(), token: Secret::new(self.apps.1.clone()) },
             ladder_memory: usize::try_from(self.ladder_memory).unwrap_or(usize::MAX),
             timers: Timers::new(span(t1), span(t2), span(t4)),
         }
@@ -308,6 +311,7 @@ mod tests {
             door: Some(Door { address: ([127, 0, 0, 1], 21_000).into(), fingerprint: [7; 32] }),
             public: "http://127.0.0.1:8088".into(),
             push_wait_millis: 20_000,
+            apps: ("AC1".to_owned(), "key".to_owned()),
             ladder_memory: 1 << 20,
             timers_millis: [500, 4_000, 5_000],
             rooms: "[calls]\n".into(),

@@ -25,6 +25,8 @@ pub struct Credentials {
     pub secret: [u8; 32],
     /// Bearer token of the administrator.
     pub token: Secret<String>,
+    /// The account of apps.
+    pub apps: switchboard::Apps,
     /// Password that the people of `dev` share.
     pub sip_password: Secret<String>,
     /// Our Web Push identity's private key, as it is stored.
@@ -96,6 +98,10 @@ pub fn open(
     Ok(Credentials {
         secret,
         token: value("CARILLON_TOKEN"),
+        apps: switchboard::Apps {
+            sid: lines.get("TWILIO_ACCOUNT_SID").cloned().unwrap_or_default(),
+            token: value("TWILIO_AUTH_TOKEN"),
+        },
         sip_password: value("SIP_PASSWORD"),
         vapid,
         env_file: env_file.clone(),

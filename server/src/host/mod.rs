@@ -343,6 +343,7 @@ impl Host {
             door,
             public: public.clone(),
             push_wait: tree.rooms.push.wait.into(),
+            apps: credentials.apps.clone(),
             ladder_memory: resolved.ladder / shards,
             timers: sip::transaction::Timers::default(),
         };

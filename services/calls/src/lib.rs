@@ -256,7 +256,7 @@ impl Room {
         let question = caller::question(caller, &who, message, target, effects);
         let decision = route::decide(effects.directory(), &question);
         explain(session, &decision, effects);
-        if let Some(refusal) = decision.refusal {
+        if let Some(refusal) = decision.no_phone() {
             let from_trunk = matches!(question.origin, Origin::Trunk(_));
             return Err(refused(refusal, from_trunk, decision.dialled.international));
         }

@@ -220,7 +220,7 @@ impl Room {
         let target = target(passed, effects)?;
         let user = target.user.filter(|user| {
             route::decide(effects.directory(), &question(call, side, user, effects))
-                .refusal
+                .no_phone()
                 .is_none()
         });
         if user.is_none() && target.replaces.is_none() {

@@ -19,14 +19,16 @@ pub fn decide(directory: &Directory, question: &Question) -> Decision {
         question,
         candidates: Vec::new(),
         stages: Vec::new(),
+        program: None,
         rng: None,
     };
     let dialled = walk.understand(&question.dialled);
     let start = Start { origin: question.origin.clone(), after: None, history: Vec::new() };
     let refusal = walk.reach(&dialled, &start).err();
-    let Walk { candidates, stages, .. } = walk;
-    let refusal = if stages.is_empty() { refusal.or(Some(Refusal::NoRoute)) } else { None };
-    Decision { dialled, stages, candidates, refusal }
+    let Walk { candidates, stages, program, .. } = walk;
+    let nowhere = stages.is_empty() && program.is_none();
+    let refusal = if nowhere { refusal.or(Some(Refusal::NoRoute)) } else { None };
+    Decision { dialled, stages, program, candidates, refusal }
 }
 
 struct Walk<'a> {
@@ -35,6 +37,7 @@ struct Walk<'a> {
     question: &'a Question,
     candidates: Vec<Candidate>,
     stages: Vec<Stage>,
+    program: Option<String>,
     /// Made when the first share is drawn.
     rng: Option<Rng>,
 }
@@ -117,13 +120,19 @@ impl Walk<'_> {
                 );
             }
             if number.rings.is_empty() {
-                let why = if number.voice_url.is_empty() {
-                    "rings nobody"
-                } else {
-                    "is answered by a call program, which nothing here runs"
+                // A program has no phone that could take a forwarded call.
+                let direct = start.after.is_none() && start.history.is_empty();
+                let (fits, why) = match (number.voice_url.is_empty(), direct) {
+                    (true, _) => (false, "rings nobody"),
+                    (false, true) => (true, "is answered by its call program"),
+                    (false, false) => (false, "has a call program, which takes no forwarded calls"),
                 };
-                self.note("number", &number.number, false, why);
-                return self.nothing(dialled);
+                self.note("number", &number.number, fits, why);
+                if !fits {
+                    return self.nothing(dialled);
+                }
+                self.program = Some(number.number.clone());
+                return Ok(());
             }
             self.note("number", &number.number, true, "is a number of ours");
             return self.rings(&number.rings, start);

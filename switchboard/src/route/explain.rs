@@ -6,6 +6,11 @@ use super::{Aim, Cause, Decision, Diverted, Question, Stage, Target, When};
 use types::Refuse;
 
 impl Decision {
+    /// Why no phone rings: the refusal, or that a program answers instead.
+    pub fn no_phone(&self) -> Option<super::Refusal> {
+        self.refusal.or_else(|| self.program.is_some().then_some(super::Refusal::NoRoute))
+    }
+
     /// One line per candidate, numbered, for ladders and refusals.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.candidates.iter().enumerate().map(|(place, candidate)| {
@@ -42,6 +47,7 @@ impl Decision {
             "emergency": self.dialled.emergency,
             "how": self.dialled.how,
             "candidates": candidates,
+            "program": self.program,
             "stages": self.stages.iter().map(Stage::json).collect::<Vec<_>>(),
             "refusal": refusal,
         })

@@ -94,6 +94,8 @@ pub struct Decision {
     pub dialled: Dialled,
     /// In order. The first one begins; another follows the one that its `after` names. Empty: see `refusal`.
     pub stages: Vec<Stage>,
+    /// The number whose call program answers; then there are no stages.
+    pub program: Option<String>,
     /// What was considered, in order.
     pub candidates: Vec<Candidate>,
     /// Why there is no stage.

@@ -26,6 +26,7 @@ fn core(transports: &[Transport]) -> Core {
         door: None,
         public: String::new(),
         push_wait: std::time::Duration::from_secs(20),
+        apps: crate::Apps::default(),
         ladder_memory: 1 << 16,
         timers: sip::transaction::Timers::default(),
     });

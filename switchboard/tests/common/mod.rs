@@ -205,6 +205,7 @@ fn config() -> Config {
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,
         push_wait: Duration::from_secs(20),
+        apps: switchboard::Apps::default(),
         timers: sip::transaction::Timers::default(),
     }
 }

@@ -50,6 +50,10 @@ pub fn config() -> Config {
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,
         push_wait: Duration::from_secs(20),
+        apps: switchboard::Apps {
+            sid: format!("AC{}", "0".repeat(32)),
+            token: types::Secret::new("12345".to_owned()),
+        },
         timers: sip::transaction::Timers::default(),
     }
 }

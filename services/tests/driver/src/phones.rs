@@ -60,6 +60,9 @@ impl Service for Witness {
         if let Notice::UserChanged(user) = notice {
             effects.put_user((**user).clone());
         }
+        if let Notice::RoutingChanged(change) = notice {
+            effects.put_routing((**change).clone());
+        }
         let _ = self.0.send(notice.clone());
     }
 }

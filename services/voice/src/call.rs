@@ -1,0 +1,381 @@
+//! One call that a program answers: its leg, what apps are told of it, what lasts of it.
+
+use std::net::SocketAddr;
+
+use media::{StreamKey, TapId};
+use sip::{Message, Name};
+use switchboard::notice::CallFacts;
+use switchboard::route::Number;
+use switchboard::seat::Seat;
+use switchboard::{Caller, Effects, Ticket};
+use twiml::{Hook, Method};
+use types::{Instant, LegId, SessionId, UnixTime, tagged};
+
+use crate::cookies::Jar;
+use crate::dial::Dialling;
+use crate::hook::{Answer, Asking, Question};
+use crate::program::{Ask, Program, Saved};
+
+/// The version of the documents and of what apps are told.
+const VERSION: &str = "2010-04-01";
+/// Header fields of the caller's INVITE that apps are told.
+const HEADERS_TOLD: usize = 20;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Call {
+    pub session: SessionId,
+    pub facts: CallFacts,
+    pub leg: LegId,
+    pub seat: Seat,
+    pub stream: StreamKey,
+    /// The answer to his offer, until he got it; or our offer, when he made none.
+    pub answer: Option<Vec<u8>>,
+    /// He owes the answer to our offer.
+    pub late: bool,
+    pub program: Program,
+    pub hooks: Hooks,
+    /// What every question says.
+    pub said: Vec<(String, String)>,
+    pub jar: Jar,
+    pub asking: Option<(Ticket, Asking, Ask)>,
+    pub timer: Option<(Instant, Ticket)>,
+    /// Numbers what is played.
+    pub sounds: u64,
+    pub playing: Playing,
+    pub recording: Option<(Ticket, TapId)>,
+    pub dialling: Option<Dialling>,
+}
+
+/// What the caller hears of us.
+#[derive(Debug, Default)]
+pub enum Playing {
+    /// Nothing that the program waits for.
+    #[default]
+    Nothing,
+    /// A clip is being made.
+    Making(Ticket, u32),
+    /// The engine plays this.
+    Sound(u64),
+}
+
+/// Where the number of a call sends its questions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    pub first: Hook,
+    pub fallback: Option<Hook>,
+    pub status: Option<Hook>,
+}
+
+impl Hooks {
+    pub fn of(number: &Number) -> Self {
+        let method = if number.voice_method == "GET" { Method::Get } else { Method::Post };
+        let hook = |url: &String, method| Hook { url: url.clone(), method };
+        let some = |url: &String| (!url.is_empty()).then(|| hook(url, Method::Post));
+        Self {
+            first: hook(&number.voice_url, method),
+            fallback: some(&number.voice_fallback_url),
+            status: some(&number.status_callback),
+        }
+    }
+}
+
+/// How apps name a call.
+pub fn call_sid(id: u128) -> String {
+    format!("CA{id:032x}")
+}
+
+/// What every question about a call says, but for its status.
+///
+/// Spec: programmable-voice §2
+pub fn said(
+    session: SessionId,
+    (from, to): (&str, &str),
+    (caller, message, remote): (&Caller, &Message<'_>, Option<SocketAddr>),
+    effects: &Effects<'_>,
+) -> Vec<(String, String)> {
+    let mut said: Vec<(String, String)> = Vec::new();
+    let mut say = |name: &str, value: String| said.push((name.to_owned(), value));
+    say("CallSid", call_sid(session.0));
+    say("AccountSid", effects.apps().sid.clone());
+    say("ApiVersion", VERSION.to_owned());
+    say("Direction", "inbound".to_owned());
+    for (name, value) in [("From", from), ("Caller", from), ("To", to), ("Called", to)] {
+        say(name, value.to_owned());
+    }
+    let name = message.from().ok().map(|from| from.display_text());
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        say("CallerName", name);
+    }
+    if let Some(diversion) = message.first_named("Diversion") {
+        let uri = sip::Uri::decode(
+            diversion.split(|octet| *octet == b'<' || *octet == b'>').nth(1).unwrap_or(diversion),
+        );
+        let user = uri.ok().and_then(|uri| uri.user_unescaped().map(|user| user.into_owned()));
+        say("ForwardedFrom", String::from_utf8_lossy(&user.unwrap_or_default()).into_owned());
+    }
+    if !matches!(caller, Caller::Trunk(_)) {
+        say("SipDomain", effects.domain().to_owned());
+        say("SipCallId", String::from_utf8_lossy(message.call_id()).into_owned());
+        if let Some(remote) = remote {
+            say("SipSourceIp", remote.ip().to_string());
+        }
+    }
+    for (name, value) in own_headers(message) {
+        say(&format!("SipHeader_{name}"), value);
+    }
+    said
+}
+
+/// Header fields of the caller's own invention.
+fn own_headers(message: &Message<'_>) -> Vec<(String, String)> {
+    let extensions = message.headers().filter_map(|header| {
+        let name = String::from_utf8_lossy(header.raw_name).into_owned();
+        let own = name.get(..2).is_some_and(|head| head.eq_ignore_ascii_case("x-"));
+        let value = String::from_utf8_lossy(&sip::write::unfold(header.value)).into_owned();
+        (own && !name.eq_ignore_ascii_case("X-Carillon-Been-Here")).then_some((name, value))
+    });
+    extensions.take(HEADERS_TOLD).collect()
+}
+
+/// Who calls, as apps know him: by his number where he has one.
+pub fn caller_of(
+    caller: &Caller,
+    message: &Message<'_>,
+    effects: &Effects<'_>,
+) -> (String, String) {
+    let shown = match caller {
+        Caller::Trunk(name)
+            if effects
+                .directory()
+                .routing()
+                .trunks
+                .get(name)
+                .is_some_and(|known| known.asserts) =>
+        {
+            message.name_addr(Name::PAssertedIdentity).ok().or_else(|| message.from().ok())
+        }
+        Caller::Claimed(_) | Caller::Trunk(_) | Caller::User(_) => message.from().ok(),
+    };
+    let uri = match caller {
+        Caller::User(user) => {
+            format!("sip:{}@{}", sip::write::escape_user(user.as_bytes()), effects.domain())
+        }
+        Caller::Claimed(uri) => uri.chars().filter(|c| !matches!(c, '<' | '>' | '"')).collect(),
+        Caller::Trunk(_) => {
+            let uri = shown.as_ref().map(|shown| String::from_utf8_lossy(shown.uri).into_owned());
+            uri.unwrap_or_else(|| "sip:anonymous@anonymous.invalid".to_owned())
+        }
+    };
+    let user = sip::Uri::decode(uri.as_bytes())
+        .ok()
+        .and_then(|uri| Some(String::from_utf8_lossy(&uri.user_unescaped()?).into_owned()));
+    let told = match (caller, user) {
+        (Caller::Trunk(name), Some(user)) => {
+            let routing = effects.directory().routing();
+            let format = routing.trunks.get(name).map(|known| known.numbers_format);
+            let number = routing.plan.understand_from(format.unwrap_or_default(), &user);
+            if number.international { number.text } else { user }
+        }
+        (_, Some(user)) if user.starts_with('+') => user,
+        (_, _) => uri.clone(),
+    };
+    (uri, told)
+}
+
+impl Call {
+    /// How the call stands, for apps.
+    pub fn status(&self) -> &'static str {
+        match (&self.facts.answered, &self.facts.ended) {
+            (None, None) => "ringing",
+            (Some(_), None) => "in-progress",
+            (Some(_), Some(_)) => "completed",
+            (None, Some(_)) => match self.facts.outcome.as_str() {
+                "busy" => "busy",
+                "cancelled" => "canceled",
+                "refused" => "failed",
+                _ => "no-answer",
+            },
+        }
+    }
+
+    /// A question as it goes out.
+    pub fn question(&self, ask: &Ask) -> Question {
+        let mut parameters = self.said.clone();
+        parameters.push(("CallStatus".to_owned(), self.status().to_owned()));
+        parameters.extend(ask.more.iter().cloned());
+        Question { url: ask.url.clone(), method: ask.method, parameters }
+    }
+
+    /// As tagged fields.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = tagged::Writer::onto(Vec::with_capacity(1_024));
+        writer.nested(1, |writer| self.facts.write(writer)).number(2, self.leg.0);
+        writer.bytes(3, &self.seat.encode());
+        writer.number(4, self.stream.bridge.0);
+        writer.nested(5, |writer| {
+            let (source, at, digits) = self.program.position();
+            writer.text(1, &source.url).text(2, &source.content_type).bytes(3, &source.body);
+            writer.number(4, at as u128).text(5, digits);
+            writer.number(6, self.program.is_talking().into());
+            if let Some((_, _, ask)) = &self.asking {
+                writer.nested(7, |writer| write_ask(ask, writer));
+            }
+        });
+        for hook in
+            [Some(&self.hooks.first), self.hooks.fallback.as_ref(), self.hooks.status.as_ref()]
+                .iter()
+                .zip([6, 7, 8])
+        {
+            if let (Some(hook), tag) = hook {
+                writer.nested(tag, |writer| write_hook(hook, writer));
+            }
+        }
+        for (name, value) in &self.said {
+            writer.nested(9, |writer| {
+                writer.text(1, name).text(2, value);
+            });
+        }
+        writer.nested(10, |writer| self.jar.encode(writer));
+        if let Some(dialling) = &self.dialling {
+            writer.nested(11, |writer| dialling.encode(writer));
+        }
+        writer.finish()
+    }
+}
+
+/// A call as the keeper had it.
+#[derive(Debug)]
+pub struct Kept {
+    pub facts: CallFacts,
+    pub leg: LegId,
+    pub seat: Vec<u8>,
+    pub bridge: u128,
+    pub program: Saved,
+    pub hooks: Hooks,
+    pub said: Vec<(String, String)>,
+    pub jar: Jar,
+    pub dialling: Option<Vec<u8>>,
+}
+
+impl Kept {
+    pub fn decode(bytes: &[u8], session: SessionId) -> Self {
+        let source = Answer { content_type: String::new(), body: Vec::new(), url: String::new() };
+        let program = Saved { source, at: 0, digits: String::new(), ask: None, talking: false };
+        let mut kept = Self {
+            facts: CallFacts::default(),
+            leg: LegId(0),
+            seat: Vec::new(),
+            bridge: 0,
+            program,
+            hooks: Hooks::default(),
+            said: Vec::new(),
+            jar: Jar::default(),
+            dialling: None,
+        };
+        for (tag, field) in tagged::Reader::new(bytes) {
+            match tag {
+                1 => kept.facts = CallFacts::decode(field.0).unwrap_or_default(),
+                2 => kept.leg = LegId(field.number().unwrap_or(0)),
+                3 => kept.seat = field.0.to_vec(),
+                4 => kept.bridge = field.number().unwrap_or(0),
+                5 => read_program(field.0, &mut kept.program),
+                6 => kept.hooks.first = read_hook(field.0),
+                7 => kept.hooks.fallback = Some(read_hook(field.0)),
+                8 => kept.hooks.status = Some(read_hook(field.0)),
+                9 => kept.said.push(read_pair(field.0)),
+                10 => kept.jar = Jar::decode(field.0),
+                11 => kept.dialling = Some(field.0.to_vec()),
+                _ => (), // A field of a newer version.
+            }
+        }
+        kept.facts.session = session;
+        kept
+    }
+}
+
+fn read_program(bytes: &[u8], saved: &mut Saved) {
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => saved.source.url = field.string().unwrap_or_default(),
+            2 => saved.source.content_type = field.string().unwrap_or_default(),
+            3 => saved.source.body = field.0.to_vec(),
+            4 => saved.at = field.number().and_then(|at| usize::try_from(at).ok()).unwrap_or(0),
+            5 => saved.digits = field.string().unwrap_or_default(),
+            6 => saved.talking = field.number() == Some(1),
+            7 => saved.ask = Some(read_ask(field.0)),
+            _ => (), // A field of a newer version.
+        }
+    }
+}
+
+fn write_ask(ask: &Ask, writer: &mut tagged::Writer) {
+    writer.text(1, &ask.url).number(2, (ask.method == Method::Get).into());
+    for (name, value) in &ask.more {
+        writer.nested(3, |writer| {
+            writer.text(1, name).text(2, value);
+        });
+    }
+}
+
+fn read_ask(bytes: &[u8]) -> Ask {
+    let mut ask = Ask::default();
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => ask.url = field.string().unwrap_or_default(),
+            2 if field.number() == Some(1) => ask.method = Method::Get,
+            3 => ask.more.push(read_pair(field.0)),
+            _ => (), // A field of a newer version.
+        }
+    }
+    ask
+}
+
+fn write_hook(hook: &Hook, writer: &mut tagged::Writer) {
+    writer.text(1, &hook.url).number(2, (hook.method == Method::Get).into());
+}
+
+fn read_hook(bytes: &[u8]) -> Hook {
+    let Ask { url, method, .. } = read_ask(bytes);
+    Hook { url, method }
+}
+
+fn read_pair(bytes: &[u8]) -> (String, String) {
+    let mut pair = (String::new(), String::new());
+    for (tag, field) in tagged::Reader::new(bytes) {
+        match tag {
+            1 => pair.0 = field.string().unwrap_or_default(),
+            2 => pair.1 = field.string().unwrap_or_default(),
+            _ => (), // A field of a newer version.
+        }
+    }
+    pair
+}
+
+/// A moment as apps read it.
+///
+/// Spec: RFC 2822 §3.3
+pub fn date(unix: UnixTime) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    // `2026-11-22T10:00:00.000Z`
+    let text = unix.to_string();
+    let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or("00");
+    let month = part(5..7).parse::<usize>().unwrap_or(1);
+    let month = MONTHS.get(month.wrapping_sub(1)).unwrap_or(&"Jan");
+    let days = unix.0 / 86_400_000_000;
+    let day = DAYS.get(usize::try_from(days % 7).unwrap_or(0)).unwrap_or(&"Thu");
+    format!("{day}, {} {month} {} {} +0000", part(8..10), part(0..4), part(11..19))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let unix = UnixTime::parse("2011-02-18T19:26:50Z").unwrap();
+        assert_eq!(date(unix), "Fri, 18 Feb 2011 19:26:50 +0000");
+    }
+}

@@ -1,0 +1,372 @@
+//! Call programs: an app says by HTTP what happens to a call.
+//!
+//! Picture     INVITE to a number with `voice_url` --> program --acts--> webhooks, sound, recordings, a second leg
+//!             answers, keys, ends of sounds --events--> program;  BYE --> status callback, record
+//! Rules       The caller's leg is answered by us and sits alone at a stream; whoever is dialled sits down beside it. What
+//!             an app is asked leaves after what we know was written down, so that a call goes on after a restart: with
+//!             the verb that ran, its keys and its cookies. Each question and its answer stand in the ladder.
+//! Limits      `voice.calls_max`; those of `program`, `hook`, `cookies`.
+//! Not here    Reading documents (proto/twiml), sending questions and guarding where they go (shell), making sound
+//!             (shell/sound), mixing it (media), reaching users (switchboard::hunt).
+//! Spec        programmable-voice §1 to §5
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod act;
+pub mod address;
+mod api;
+mod beep;
+mod call;
+mod config;
+pub mod cookies;
+mod dial;
+mod events;
+pub mod hook;
+pub mod program;
+mod refusal;
+pub mod sign;
+mod told;
+
+use media::StreamKey;
+use sip::Message;
+use switchboard::ladder::Lane;
+use switchboard::leg::LegCommand;
+use switchboard::notice::{CallFacts, Notice};
+use switchboard::route::{self, Origin};
+use switchboard::seat::Seat;
+use switchboard::store::Durability;
+use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Ticket};
+use types::{CallId, LegId, Map, Refuse, SessionId};
+
+use call::{Call, Hooks, Kept, Playing};
+pub use config::Config;
+use cookies::Jar;
+use dial::Dialling;
+use program::{Ask, Program};
+pub use refusal::{REFUSALS, Refusal};
+use told::Telling;
+
+/// This room.
+#[derive(Debug)]
+pub struct Room {
+    config: Config,
+    calls: Map<SessionId, Box<Call>>,
+    tickets: Map<Ticket, SessionId>,
+    /// Questions that outlive their calls.
+    telling: Map<Ticket, Box<Telling>>,
+}
+
+static MANIFEST: Manifest = Manifest {
+    name: "voice",
+    purpose: "Call programs: apps that say by HTTP what happens to a call.",
+    settings: Config::REFERENCE,
+    endpoints: api::ENDPOINTS,
+    refusals: REFUSALS,
+    ..Manifest::EMPTY
+};
+
+impl Room {
+    /// A room without calls.
+    pub fn new(config: Config) -> Self {
+        let key = types::HashKey::default();
+        Self {
+            config,
+            calls: Map::with_hasher(key),
+            tickets: Map::with_hasher(key),
+            telling: Map::with_hasher(key),
+        }
+    }
+}
+
+impl Service for Room {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
+    fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
+        match session {
+            Session::Api(request) => {
+                self.api(request, effects);
+                true
+            }
+            Session::Invite { session, leg, message, caller, target } => {
+                let Some(number) = program_of(caller, target, effects) else { return false };
+                let began = self.begin((*session, *leg), message, caller, &number, effects);
+                if let Err(refusal) = began {
+                    refuse(*session, *leg, refusal, effects);
+                }
+                true
+            }
+            Session::Opened { .. } | Session::Request { .. } => false,
+        }
+    }
+
+    fn on_event(&mut self, session: SessionId, event: Event, effects: &mut Effects<'_>) {
+        match event {
+            Event::Arrived { user, binding } => {
+                self.ringing(session, effects, |hunt, effects| {
+                    hunt.arrived(&user, &binding, effects)
+                });
+            }
+            Event::Leg(leg, event) => self.leg(session, leg, event, effects),
+            Event::Media(event) => self.media(session, &event, effects),
+            Event::Subscription(_) => (), // This room has none.
+        }
+    }
+
+    fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
+        if let Notice::WakeEnded { session, prid, accepted, why } = notice {
+            self.ringing(*session, effects, |hunt, effects| {
+                hunt.wake_ended(prid, *accepted, why, effects)
+            });
+        }
+    }
+
+    fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
+        if let Some(telling) = self.telling.remove(&ticket) {
+            if let Reply::Fetched(fetched) = reply {
+                self.told(*telling, fetched.map(|fetched| *fetched), effects);
+            }
+            return;
+        }
+        let Some(session) = self.tickets.remove(&ticket) else { return };
+        if let Reply::Located(located) = reply {
+            self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
+        } else if let Reply::Seized(granted) = reply {
+            self.ringing(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
+        } else if let Reply::Fetched(fetched) = reply {
+            self.fetched(session, ticket, fetched.map(|fetched| *fetched), effects);
+        } else if let Reply::Clip(made) = reply {
+            self.clip_made(session, ticket, made, effects);
+        } else if let Reply::Recorded(recorded) = reply {
+            self.recorded(session, ticket, recorded, effects);
+        }
+    }
+
+    fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
+        let Some(session) = self.tickets.remove(&ticket) else { return };
+        let woke = self.calls.get_mut(&session).is_some_and(|call| {
+            let due = call.timer.is_some_and(|(_, timer)| timer == ticket);
+            if due {
+                call.timer = None;
+            }
+            due
+        });
+        if woke {
+            self.drive(session, program::Event::Woke, effects);
+        } else {
+            self.ringing(session, effects, |hunt, effects| hunt.timer(ticket, effects));
+        }
+    }
+
+    fn save(&self, session: SessionId) -> Option<Vec<u8>> {
+        self.calls.get(&session).map(|call| call.encode())
+    }
+
+    fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
+        let kept = Kept::decode(state, session);
+        let Some(seat) = Seat::restore(&kept.seat, session, effects) else {
+            effects.end(session, None);
+            return;
+        };
+        let stream = StreamKey { bridge: types::BridgeId(kept.bridge), index: 0 };
+        let dialling = kept.dialling.and_then(|one| Dialling::restore(&one, session, effects));
+        let dialling = dialling.map(|dialling| dialling.of(session));
+        let (answered, talks) = (kept.facts.answered.is_some(), dialling.is_some());
+        let mut saved = kept.program;
+        saved.talking &= talks;
+        let program = Program::resume(saved, kept.hooks.fallback.clone(), effects.now());
+        let call = Call {
+            session,
+            facts: kept.facts,
+            leg: kept.leg,
+            seat,
+            stream,
+            answer: None,
+            late: false,
+            program,
+            hooks: kept.hooks,
+            said: kept.said,
+            jar: kept.jar,
+            asking: None,
+            timer: None,
+            sounds: 0,
+            playing: Playing::Nothing,
+            recording: None,
+            dialling,
+        };
+        self.calls.insert(session, Box::new(call));
+        if answered {
+            self.carry(session, effects);
+        } else {
+            // Nobody had answered him: he gets his final answer now.
+            let headers = Effects::refusal_headers(&Refusal::Interrupted);
+            let command = LegCommand::End { status: 480, headers };
+            effects.leg(session, kept.leg, command);
+            self.finish(session, (480, "failed", "server"), effects);
+        }
+    }
+}
+
+/// Setting up and ending.
+impl Room {
+    fn begin(
+        &mut self,
+        (session, leg): (SessionId, LegId),
+        message: &Message<'_>,
+        caller: &Caller,
+        number: &route::Number,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Refusal> {
+        if self.calls.len() >= self.config.calls_max as usize {
+            return Err(Refusal::TooMany);
+        }
+        let bridge = effects.bridge(session);
+        let stream = StreamKey { bridge, index: 0 };
+        let place = media::Seat::FIRST_GUEST;
+        let seat = Seat::new(stream, place, media::Voice::All, effects);
+        let mut seat = seat.map_err(|_| Refusal::NoPorts)?;
+        let offer = description(message);
+        let answer = match offer {
+            Some(sdp) => seat.answer(sdp, effects),
+            None if effects.is_browser(leg) => {
+                seat.offer_web(effects).ok_or(switchboard::pair::Refusal::NoDoor)
+            }
+            None => Ok(seat.offer(effects)),
+        };
+        let Ok(answer) = answer else {
+            seat.close(effects);
+            effects.media(media::Command::Close { bridge });
+            return Err(Refusal::Description);
+        };
+        let (uri, told) = call::caller_of(caller, message, effects);
+        let remote = effects.flow_of(leg).map(|flow| flow.remote);
+        let said = call::said(session, (&told, &number.number), (caller, message, remote), effects);
+        let name = message.from().ok().map(|from| from.display_text()).unwrap_or_default();
+        let facts = CallFacts {
+            session,
+            from: uri,
+            to: format!("sip:{}@{}", number.number, effects.domain()),
+            from_name: name,
+            began: effects.unix(),
+            call_id: String::from_utf8_lossy(message.call_id()).into_owned(),
+            ..CallFacts::default()
+        };
+        effects.publish(Notice::CallBegan(facts.clone().into()));
+        effects.count("voice.calls");
+        let hooks = Hooks::of(number);
+        let ask =
+            Ask { url: hooks.first.url.clone(), method: hooks.first.method, more: Vec::new() };
+        let call = Call {
+            session,
+            facts,
+            leg,
+            seat,
+            stream,
+            answer: Some(answer),
+            late: offer.is_none(),
+            program: Program::new(ask, hooks.fallback.clone()),
+            hooks,
+            said,
+            jar: Jar::default(),
+            asking: None,
+            timer: None,
+            sounds: 0,
+            playing: Playing::Nothing,
+            recording: None,
+            dialling: None,
+        };
+        self.calls.insert(session, Box::new(call));
+        self.carry(session, effects);
+        Ok(())
+    }
+
+    /// Tells the program of a call something, and does what it wants.
+    pub(crate) fn drive(
+        &mut self,
+        session: SessionId,
+        event: program::Event,
+        effects: &mut Effects<'_>,
+    ) {
+        let now = effects.now();
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        call.program.handle(event, now);
+        self.carry(session, effects);
+    }
+
+    /// Ends whatever is left of a call, tells who wants to know, and leaves its record.
+    pub(crate) fn finish(
+        &mut self,
+        session: SessionId,
+        (status, outcome, by): (u16, &'static str, &'static str),
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(mut call) = self.calls.remove(&session) else { return };
+        for ticket in call.tickets() {
+            self.tickets.remove(&ticket);
+        }
+        if let Some((_, timer)) = call.timer {
+            effects.cancel_timer(timer);
+        }
+        if let Some((_, tap)) = call.recording {
+            effects.finish_recording(tap);
+            effects.media(media::Command::Untap { tap });
+        }
+        if let Some(mut dialling) = call.dialling.take() {
+            dialling.close(effects);
+        }
+        call.seat.close(effects);
+        effects.media(media::Command::Close { bridge: call.stream.bridge });
+        call.facts.ended = Some(effects.unix());
+        call.facts.status = if call.facts.answered.is_some() { 200 } else { status };
+        let outcome = if call.facts.answered.is_some() { "answered" } else { outcome };
+        call.facts.outcome = outcome.to_owned();
+        call.facts.hung_up_by = by.to_owned();
+        self.tell_end(&call, effects);
+        effects.end(session, Some(call.facts.encode()));
+        effects.publish(Notice::CallEnded(call.facts.into()));
+    }
+
+    /// Writes down how a call stands.
+    pub(crate) fn keep(call: &Call, effects: &mut Effects<'_>) {
+        effects.save(call.session, call.encode(), Durability::Written);
+    }
+}
+
+/// The number whose program answers this call.
+fn program_of(caller: &Caller, target: &str, effects: &mut Effects<'_>) -> Option<route::Number> {
+    let routing = effects.directory().routing();
+    // Most servers have no such number, and most calls go elsewhere.
+    if routing.numbers.values().all(|number| number.voice_url.is_empty()) {
+        return None;
+    }
+    let origin = match caller {
+        Caller::Trunk(name) => Origin::Trunk(name.clone()),
+        Caller::User(name) => Origin::User(name.clone()),
+        Caller::Claimed(uri) => match effects.user_at(uri.as_bytes()) {
+            Some(user) => Origin::User(user),
+            None => Origin::Stranger,
+        },
+    };
+    let (dialled, time) = (target.to_owned(), effects.unix());
+    let question = route::Question { origin, shows: None, dialled, time, chance: 0 };
+    let decision = route::decide(effects.directory(), &question);
+    effects.directory().routing().numbers.get(&decision.program?).cloned()
+}
+
+/// The offer in an INVITE.
+fn description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let kind = message.content_type()?;
+    let body = message.body();
+    (!body.is_empty() && kind.eq_ignore_ascii_case(b"application/sdp")).then_some(body)
+}
+
+/// Refuses an INVITE that never became a call.
+fn refuse(session: SessionId, leg: LegId, refusal: Refusal, effects: &mut Effects<'_>) {
+    let verdict = refusal.verdict();
+    effects.count(verdict.code);
+    let words = format!("refused {} {} CAR-{:04}", verdict.sip, verdict.code, verdict.number);
+    effects.ladder(CallId(session.0), Lane::Note, &words);
+    let headers = Effects::refusal_headers(&refusal);
+    effects.leg(session, leg, LegCommand::End { status: verdict.sip, headers });
+    effects.end(session, None);
+}
