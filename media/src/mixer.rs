@@ -26,20 +26,25 @@ pub(crate) struct Voiced {
 pub(crate) struct Mixer {
     /// At the rate of the mix, and as long as its frame.
     sum: [i32; FRAME_MAX],
+    /// Something is in it.
+    used: bool,
     /// Those who are heard by all, each with its level.
     voiced: Vec<Voiced>,
 }
 
 impl Default for Mixer {
     fn default() -> Self {
-        Self { sum: [0; FRAME_MAX], voiced: Vec::new() }
+        Self { sum: [0; FRAME_MAX], used: false, voiced: Vec::new() }
     }
 }
 
 impl Mixer {
     /// A new tick of some mix.
     pub(crate) fn begin(&mut self) {
-        self.sum = [0; FRAME_MAX];
+        if self.used {
+            self.sum = [0; FRAME_MAX];
+            self.used = false;
+        }
         self.voiced.clear();
     }
 
@@ -66,6 +71,7 @@ impl Mixer {
 
     /// Adds a voice to the sum.
     pub(crate) fn add(&mut self, pcm: &[i16]) {
+        self.used = true;
         for (sum, sample) in self.sum.iter_mut().zip(pcm) {
             *sum += i32::from(*sample);
         }

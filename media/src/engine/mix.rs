@@ -23,6 +23,7 @@ use super::{Leg, Notes, Stream, Work, target};
 use crate::Voice;
 use crate::clip::TapId;
 use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
+use crate::g711::Law;
 use crate::mixer::{self, Mixer};
 use crate::play::{Clips, Press as Played};
 use crate::rtp::{HEADER_MIN, Kind, Packet};
@@ -139,6 +140,17 @@ impl Legs<'_> {
     /// Who may say what: `None` for an empty seat.
     fn voice(&self, seat: u16) -> Option<Voice> {
         self.get(seat).filter(|leg| leg.port != 0).map(|leg| leg.voice)
+    }
+
+    /// The one leg that is there, where it is spoken to in G.711.
+    fn solo(&self) -> Option<(u16, Law)> {
+        let mut guests = self.guests.iter().zip(2..);
+        let (leg, seat) = guests.find_map(|(leg, seat)| Some((leg.as_ref()?, seat)))?;
+        let alone = !self.has_sides() && guests.all(|(leg, _)| leg.is_none());
+        match leg.sound.filter(|_| alone)?.sent.codec {
+            Codec::G711(law) => Some((seat, law)),
+            Codec::G722 | Codec::L16(_) | Codec::Opus => None,
+        }
     }
 
     /// Whether it is more than guests.
@@ -352,6 +364,16 @@ impl Stream {
         let sides_hear = matches!(state, State::Mixing);
         let first_hearer = if sides_hear { 0 } else { 2 };
         keys::pass(&mut legs, keys, (first_hearer, seats), due, send);
+        if !sounds.announces()
+            && taps.is_empty()
+            && let Some((seat, law)) = legs.solo()
+        {
+            let shelf = (work.clips, due);
+            if let Some(leg) = legs.get_mut(seat) {
+                speak_alone((seat, law), leg, sounds, shelf, &mut note, send);
+            }
+            return report_all(&legs, ears, (first_hearer, seats), due, send);
+        }
         let announced = if sides_hear || !legs.has_sides() {
             sounds.announce((work.clips, rate, due), work.mixer, &mut note)
         } else {
@@ -373,13 +395,47 @@ impl Stream {
             round.speak_to((seat, mouth), &mut legs, ears, (sounds, taps), &mut note, send);
         }
         round.tap(&legs, ears, taps, sides_hear);
-        for seat in first_hearer..seats {
-            let Some(Some(ear)) = ears.get_mut(usize::from(seat)) else { continue };
-            let due_for = *ear.reported.get_or_insert(due);
-            if due.since(due_for) >= REPORT_EVERY {
-                ear.reported = Some(due);
-                report(legs.get(seat), due, send);
-            }
+        report_all(&legs, ears, (first_hearer, seats), due, send);
+    }
+}
+
+/// One packet of G.711 to a leg that is alone at its stream: what is played to it, or silence.
+fn speak_alone(
+    (seat, law): (u16, Law),
+    leg: &mut Leg,
+    sounds: &mut Sounds,
+    (clips, due): (&Clips, Instant),
+    note: &mut Notes<'_>,
+    send: &mut impl FnMut(u16, SocketAddr, &[u8]),
+) {
+    const FRAME: usize = Rate::Narrow.frame();
+    let (Some(sound), Some((port, to))) = (leg.sound, target(leg, Kind::Rtp)) else { return };
+    let mut pcm = [0; FRAME];
+    let tell = |press: &Played| keys::tell_ours(leg, press, due, send);
+    sounds.next(seat, (clips, Rate::Narrow, due), &mut pcm, note, tell);
+    let header = leg.trail.frame(sound.sent.payload_type, FRAME, due);
+    let mut wire = [0; HEADER_MIN + FRAME];
+    header.write(&mut wire);
+    for (octet, sample) in wire.iter_mut().skip(HEADER_MIN).zip(&pcm) {
+        *octet = law.encode(*sample);
+    }
+    send(port, to, &wire);
+}
+
+/// Sender reports where they are due.
+fn report_all(
+    legs: &Legs<'_>,
+    ears: &mut [Option<Ear>],
+    (first, end): (u16, u16),
+    due: Instant,
+    send: &mut impl FnMut(u16, SocketAddr, &[u8]),
+) {
+    for seat in first..end {
+        let Some(Some(ear)) = ears.get_mut(usize::from(seat)) else { continue };
+        let due_for = *ear.reported.get_or_insert(due);
+        if due.since(due_for) >= REPORT_EVERY {
+            ear.reported = Some(due);
+            report(legs.get(seat), due, send);
         }
     }
 }

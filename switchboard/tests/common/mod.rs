@@ -61,6 +61,8 @@ pub struct House {
     /// Entries of the keeper, by kind and key.
     pub log: Vec<Entry>,
     pub heard: Receiver<Heard>,
+    /// What the pump was told and the test has not taken.
+    pub media: Vec<media::Command>,
 }
 
 impl House {
@@ -78,7 +80,7 @@ impl House {
         let shard = Shard::new(config(), Box::new(open));
         let now = Instant::seconds(100 + later);
         let clock = Clock { now, unix: UnixTime::seconds(1_800_000_000 + later) };
-        let mut house = Self { shard, clock, log: Vec::new(), heard };
+        let mut house = Self { shard, clock, log: Vec::new(), heard, media: Vec::new() };
         for entry in log {
             house.give(Input::Adopt(entry));
         }
@@ -94,6 +96,7 @@ impl House {
         for output in &outputs.list {
             match output {
                 Output::Crashed { why, .. } => panic!("{why}"),
+                Output::Media(command) => self.media.push(command.clone()),
                 Output::Save { entry, .. } => {
                     self.log.retain(|known| (known.kind, known.key) != (entry.kind, entry.key));
                     if !entry.last {

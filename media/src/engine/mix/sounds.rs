@@ -136,20 +136,37 @@ impl Sounds {
         note: &mut Notes<'_>,
         tell: impl FnOnce(&Press) -> bool,
     ) -> Option<bool> {
-        let slot = self.seats.get_mut(usize::from(seat))?;
-        let playing = slot.as_mut()?;
+        self.seats.get(usize::from(seat))?.as_ref()?;
         let mut frame = [0; FRAME_MAX];
         let out = frame.get_mut(..rate.frame()).unwrap_or_default();
+        let alone = self.next(seat, (clips, rate, due), out, note, tell)?;
+        for (sum, sample) in sum.iter_mut().zip(out) {
+            *sum += i32::from(*sample);
+        }
+        Some(alone)
+    }
+
+    /// The same for who hears nothing else: `out` is silence at first.
+    pub(super) fn next(
+        &mut self,
+        seat: u16,
+        (clips, rate, due): (&Clips, Rate, Instant),
+        out: &mut [i16],
+        note: &mut Notes<'_>,
+        tell: impl FnOnce(&Press) -> bool,
+    ) -> Option<bool> {
+        let slot = self.seats.get_mut(usize::from(seat))?;
+        let playing = slot.as_mut()?;
         let alone = playing.alone;
         let step = playing.next(clips, rate, due, out);
         note.fed(Some(Seat(seat)), playing);
         match step {
-            Step::Key(press) if tell(&press) => (),
-            Step::Key(_) | Step::Sound => {
-                for (sum, sample) in sum.iter_mut().zip(out) {
-                    *sum += i32::from(*sample);
+            Step::Key(press) => {
+                if tell(&press) {
+                    out.fill(0);
                 }
             }
+            Step::Sound => (),
             Step::Over(how) => {
                 note.played(Some(Seat(seat)), playing, how);
                 *slot = None;
@@ -157,6 +174,11 @@ impl Sounds {
             }
         }
         Some(alone)
+    }
+
+    /// Whether all hear something.
+    pub(super) fn announces(&self) -> bool {
+        self.all.is_some()
     }
 
     /// A leg that can hear nothing of ours is done with what is played to it.
