@@ -20,6 +20,16 @@ use crate::program::{Event, Heard, Recorded};
 /// A recording whose loudest sample is below this has nobody on it.
 const LOUD_MIN: u16 = 300;
 
+/// A recording as apps know it; `None`: nobody is on it.
+pub(crate) fn kept(fact: Option<RecordedFact>, effects: &Effects<'_>) -> Option<Recorded> {
+    let fact = fact.filter(|fact| fact.loudest.is_none_or(|loudest| loudest >= LOUD_MIN))?;
+    Some(Recorded {
+        url: format!("{}{}", effects.public(), fact.address),
+        sid: format!("RE{}", fact.hash.get(..32).unwrap_or(&fact.hash)),
+        seconds: fact.length.as_secs(),
+    })
+}
+
 /// Answers.
 impl Room {
     pub(crate) fn fetched(
@@ -99,13 +109,8 @@ impl Room {
             let words = format!("no recording: {fault}");
             effects.ladder(CallId(session.0), Lane::Note, &words);
         }
-        let kept =
-            recorded.ok().filter(|fact| fact.loudest.is_none_or(|loudest| loudest >= LOUD_MIN));
-        let kept = kept.map(|fact| Recorded {
-            url: format!("{}{}", effects.public(), fact.address),
-            sid: format!("RE{}", fact.hash.get(..32).unwrap_or(&fact.hash)),
-            seconds: fact.length.as_secs(),
-        });
+        let kept = kept(recorded.ok(), effects);
+        self.tell_recorded(session, kept.as_ref(), effects);
         self.drive(session, Event::Recorded(kept), effects);
     }
 
@@ -316,8 +321,6 @@ impl Room {
         (status, outcome): (u16, &'static str),
         effects: &mut Effects<'_>,
     ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        call.program.handle(Event::Gone, effects.now());
         self.finish(session, (status, outcome, "caller"), effects);
     }
 

@@ -43,7 +43,7 @@ use cookies::Jar;
 use dial::Dialling;
 use program::{Ask, Program};
 pub use refusal::{REFUSALS, Refusal};
-use told::Telling;
+use told::{Late, Telling};
 
 /// This room.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Room {
     config: Config,
     calls: Map<SessionId, Box<Call>>,
     tickets: Map<Ticket, SessionId>,
+    /// Recordings that end after their calls.
+    late: Map<Ticket, Box<Late>>,
     /// Questions that outlive their calls.
     telling: Map<Ticket, Box<Telling>>,
 }
@@ -72,6 +74,7 @@ impl Room {
             config,
             calls: Map::with_hasher(key),
             tickets: Map::with_hasher(key),
+            late: Map::with_hasher(key),
             telling: Map::with_hasher(key),
         }
     }
@@ -125,6 +128,12 @@ impl Service for Room {
         if let Some(telling) = self.telling.remove(&ticket) {
             if let Reply::Fetched(fetched) = reply {
                 self.told(*telling, fetched.map(|fetched| *fetched), effects);
+            }
+            return;
+        }
+        if let Some(late) = self.late.remove(&ticket) {
+            if let Reply::Recorded(recorded) = reply {
+                self.late_recorded(&late, recorded, effects);
             }
             return;
         }
@@ -307,7 +316,9 @@ impl Room {
         if let Some((_, timer)) = call.timer {
             effects.cancel_timer(timer);
         }
-        if let Some((_, tap)) = call.recording {
+        let recording = call.recording.take();
+        let recorders = call.program.recorders();
+        if let Some((_, tap)) = recording {
             effects.finish_recording(tap);
             effects.media(media::Command::Untap { tap });
         }
@@ -323,7 +334,10 @@ impl Room {
         call.facts.hung_up_by = by.to_owned();
         self.tell_end(&call, effects);
         effects.end(session, Some(call.facts.encode()));
-        effects.publish(Notice::CallEnded(call.facts.into()));
+        effects.publish(Notice::CallEnded(call.facts.clone().into()));
+        if let (Some((ticket, _)), Some((action, status))) = (recording, recorders) {
+            self.late.insert(ticket, Box::new(Late { call, action, status }));
+        }
     }
 
     /// Writes down how a call stands.

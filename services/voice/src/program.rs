@@ -583,6 +583,16 @@ impl Program {
 
 /// Recordings.
 impl Program {
+    /// Who hears of the recording that runs: its action, and whoever wants to know that it is ready.
+    pub fn recorders(&self) -> Option<(Option<Hook>, Option<Hook>)> {
+        let State::Recording { record, begun: true, .. } = &self.state else { return None };
+        let whole =
+            |hook: &Hook| self.address(&hook.url).map(|url| Hook { url, method: hook.method });
+        let url = record.action.clone().unwrap_or_default();
+        let action = Hook { url, method: record.method };
+        Some((whole(&action), record.status.as_ref().and_then(whole)))
+    }
+
     fn silent(&mut self) {
         if let State::Recording { begun: true, .. } = self.state {
             self.acts.push_back(Act::EndRecord);

@@ -1,18 +1,21 @@
-//! What apps are told that need not answer: how a call ended.
+//! What apps are told whose answers change nothing: how a call ended, that a recording is ready.
 //!
 //! Rules       It is told after the call, with its cookies; a failure is a warning in the ladder.
-//! Spec        programmable-voice §2 (Call statusCallback)
+//! Spec        programmable-voice §2 (Call statusCallback, recordingStatusCallback, Record action)
 
 use switchboard::Effects;
+use switchboard::clip::{RecordedFact, SoundFault};
 use switchboard::fetch::{FetchFault, Fetched};
 use switchboard::ladder::Lane;
-use types::CallId;
+use twiml::Hook;
+use types::{CallId, SessionId};
 
 use crate::Room;
 use crate::call::{Call, date};
 use crate::cookies::Jar;
+use crate::events::kept;
 use crate::hook::{Asking, Failure, Signer, Turn};
-use crate::program::Ask;
+use crate::program::{Ask, Recorded};
 
 /// Something that is being told.
 #[derive(Debug)]
@@ -20,6 +23,14 @@ pub struct Telling {
     call: CallId,
     asking: Asking,
     jar: Jar,
+}
+
+/// A call that ended in the middle of a recording, and who hears of that.
+#[derive(Debug)]
+pub struct Late {
+    pub call: Box<Call>,
+    pub action: Option<Hook>,
+    pub status: Option<Hook>,
 }
 
 impl Room {
@@ -35,7 +46,53 @@ impl Room {
             ("CallDuration", seconds.to_string()),
             ("SipResponseCode", call.facts.status.to_string()),
         ];
-        let more = more.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        self.tell_hook(call, hook, pairs(more), effects);
+    }
+
+    /// Tells whoever wants to know that a recording of a call that goes on is ready.
+    pub(crate) fn tell_recorded(
+        &mut self,
+        session: SessionId,
+        recorded: Option<&Recorded>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(call) = self.calls.remove(&session) else { return };
+        let status = call.program.recorders().and_then(|(_, status)| status);
+        if let (Some(recorded), Some(hook)) = (recorded, status) {
+            self.tell_hook(&call, &hook, ready(recorded), effects);
+        }
+        self.calls.insert(session, call);
+    }
+
+    /// The recording of a call that is over: its action hears of it as well, as of one that the caller ended.
+    pub(crate) fn late_recorded(
+        &mut self,
+        late: &Late,
+        recorded: Result<RecordedFact, SoundFault>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(recorded) = kept(recorded.ok(), effects) else { return };
+        if let Some(hook) = &late.status {
+            self.tell_hook(&late.call, hook, ready(&recorded), effects);
+        }
+        if let Some(hook) = &late.action {
+            let more = [
+                ("RecordingUrl", recorded.url.clone()),
+                ("RecordingSid", recorded.sid.clone()),
+                ("RecordingDuration", recorded.seconds.to_string()),
+                ("Digits", "hangup".to_owned()),
+            ];
+            self.tell_hook(&late.call, hook, pairs(more), effects);
+        }
+    }
+
+    fn tell_hook(
+        &mut self,
+        call: &Call,
+        hook: &Hook,
+        more: Vec<(String, String)>,
+        effects: &mut Effects<'_>,
+    ) {
         let question = call.question(&Ask { url: hook.url.clone(), method: hook.method, more });
         let token = format!("{:016x}", effects.rng().next_u64());
         let id = CallId(call.session.0);
@@ -69,6 +126,22 @@ impl Room {
             Turn::Failed(failure) => not_told(telling.call, &failure, effects),
         }
     }
+}
+
+/// What is said of a recording that is ready.
+fn ready(recorded: &Recorded) -> Vec<(String, String)> {
+    pairs([
+        ("RecordingSid", recorded.sid.clone()),
+        ("RecordingUrl", recorded.url.clone()),
+        ("RecordingStatus", "completed".to_owned()),
+        ("RecordingDuration", recorded.seconds.to_string()),
+        ("RecordingChannels", "1".to_owned()),
+        ("RecordingSource", "RecordVerb".to_owned()),
+    ])
+}
+
+fn pairs<const N: usize>(rows: [(&str, String); N]) -> Vec<(String, String)> {
+    rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
 fn not_told(call: CallId, failure: &Failure, effects: &mut Effects<'_>) {

@@ -6,7 +6,7 @@ use driver::Phones;
 use driver::phones::request;
 use driver::text::header;
 use media::{Command, Play};
-use switchboard::clip::ClipFact;
+use switchboard::clip::{ClipFact, RecordEnd, RecordedFact};
 use switchboard::fetch::{Fetch, FetchFault, Fetched};
 use switchboard::notice::{CallFacts, Notice};
 use switchboard::route::{Change, Number};
@@ -273,6 +273,50 @@ fn a_call_goes_on_after_a_restart() {
     let out = house.say(1, &in_dialog("BYE", &ok, 2));
     assert_eq!(out.statuses(), [200]);
     assert_eq!(record(&house).hung_up_by, "caller");
+}
+
+#[test]
+fn a_message_is_kept_when_its_caller_hangs_up() {
+    let mut house = house();
+    let (out, _) = called(&mut house);
+    let (ticket, _) = fetch(&out);
+    let record = "<Record playBeep='false' action='/left' recordingStatusCallback='/ready'/>";
+    let out = house.reply(ticket, document(record));
+    let ok = ok_of(&out);
+    let recording = out.list.iter().find_map(|output| match output {
+        Output::Sound(switchboard::SoundOrder::Record { ticket, .. }) => Some(*ticket),
+        _ => None,
+    });
+    house.say(1, &in_dialog("ACK", &ok, 1));
+    let out = house.say(1, &in_dialog("BYE", &ok, 2));
+    assert!(
+        out.list
+            .iter()
+            .any(|output| { matches!(output, Output::Sound(switchboard::SoundOrder::Finish(_))) })
+    );
+    let fact = RecordedFact {
+        hash: "ab".repeat(32),
+        address: "/media/ab.wav".into(),
+        length: Duration::from_secs(4),
+        octets: 64_044,
+        loudest: Some(9_000),
+        end: RecordEnd::Asked,
+    };
+    let out = house.reply(recording.expect("a recording"), Reply::Recorded(Ok(fact)));
+    let told: Vec<_> = out
+        .list
+        .iter()
+        .filter_map(|output| match output {
+            Output::Fetch { fetch, .. } => Some(&**fetch),
+            _ => None,
+        })
+        .collect();
+    let [ready, left] = told[..] else { panic!("{told:?}") };
+    assert_eq!(&*ready.url, "http://app.example/ready");
+    assert_eq!(said(ready, "RecordingStatus"), "completed");
+    assert_eq!((&*left.url, &*said(left, "Digits")), ("http://app.example/left", "hangup"));
+    assert_eq!(said(left, "RecordingUrl"), "http%3A%2F%2Fexample.org%2Fmedia%2Fab.wav");
+    assert_eq!(said(left, "CallStatus"), "completed");
 }
 
 #[test]
