@@ -47,6 +47,10 @@ use watch::{Tell, Watch};
 /// Between two packets to one hearer of a mix.
 pub const TICK: Duration = Duration::from_millis(20);
 
+/// Datagrams that may come to the ports of one leg in a second, its own and those of strangers: pictures of 40 Mbit/s. Those
+/// beyond are dropped unseen and counted ([`Quality::capped`](crate::Quality::capped)).
+pub const DATAGRAMS_MAX: u32 = 4_000;
+
 /// Ticks that are made up for when the pump was held up.
 pub const TICKS_LATE_MAX: u64 = 5;
 
@@ -104,6 +108,8 @@ struct Leg {
     count: Count,
     meter: Meter,
     watch: Watch,
+    /// A second of the clock, and how many datagrams came to this leg's ports in it.
+    pace: (u64, u32),
     /// The numbers of what it was sent.
     trail: Trail,
     sound: Option<Sound>,
@@ -162,6 +168,18 @@ impl Stream {
 impl Leg {
     fn new(port: u16) -> Self {
         Self { port, ..Self::default() }
+    }
+
+    /// Whether this datagram is one too many.
+    fn floods(&mut self, now: Instant) -> bool {
+        let (second, count) = &mut self.pace;
+        if *second != now.0 / 1_000_000 {
+            (*second, *count) = (now.0 / 1_000_000, 0);
+        }
+        *count += 1;
+        let floods = *count > DATAGRAMS_MAX;
+        self.meter.figures.capped += u64::from(floods);
+        floods
     }
 
     fn receives(&self) -> bool {
@@ -368,7 +386,8 @@ impl Engine {
             1 => (b, Some(a)),
             guest => (guests.as_mut()?.get_mut(usize::from(guest) - 2)?.as_mut()?, None),
         };
-        let Some(kind) = Kind::of(bytes) else {
+        let Some(kind) = Kind::of(bytes).filter(|_| passed == Cover::Keyed || !near.floods(now))
+        else {
             near.count.dropped += 1;
             return None;
         };

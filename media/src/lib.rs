@@ -17,7 +17,7 @@
 //!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
 //!             [`DELAY_MAX`] in a jitter buffer; a packet of more than 120 ms is dropped.
 //!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers. [`CLIPS_MAX`] and [`CLIP_MAX`] of what is played,
-//!             [`FEED_MAX`] of what is fed, [`TAPS_MAX`] at one stream.
+//!             [`FEED_MAX`] of what is fed, [`TAPS_MAX`] at one stream. [`DATAGRAMS_MAX`] a second to one leg.
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
 //!             switchboard), keys that two phones agreed on between themselves: their packets pass, with headers in the clear.
 //! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4568, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
@@ -63,7 +63,8 @@ pub use codec::{
     Sound,
 };
 pub use engine::{
-    Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, TICK, TICKS_LATE_MAX, WATCH_EVERY,
+    DATAGRAMS_MAX, Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, TICK, TICKS_LATE_MAX,
+    WATCH_EVERY,
 };
 pub use feed::{FEED_MAX, FeedId, MARKS_MAX};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};

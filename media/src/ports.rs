@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use types::{Instant, Rng};
 
-/// How long a port rests after use, so that late packets of the old stream do not meet a new one.
-/// When all others are taken, the one that rested longest is used earlier: its streams are strict
-/// on their sources.
-pub const QUARANTINE: Duration = Duration::from_secs(4);
+/// How long a port rests after use, so that nothing of the old stream meets a new one: not late packets, and not a phone that
+/// never heard that its call is over. When all others are taken, the one that rested longest is used earlier: its
+/// streams are strict on their sources.
+pub const QUARANTINE: Duration = Duration::from_secs(120);
 
 /// How long a port that could not be opened is left alone: another program has it.
 pub const SPOILED: Duration = Duration::from_secs(600);
@@ -177,7 +177,9 @@ mod tests {
         assert_eq!(ports.take(), Some(first)); // Better warm than none.
         assert_eq!(ports.take(), None);
         ports.give_back(others[0], Instant::seconds(2));
-        ports.give_back(others[1], Instant::seconds(6));
+        ports.give_back(others[1], Instant::seconds(121));
+        assert!(ports.free.is_empty());
+        ports.give_back(first, Instant::seconds(122));
         assert_eq!(ports.free, [others[0]]);
         assert!(ports.claim(others[0]) && !ports.claim(others[0]));
     }

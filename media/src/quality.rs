@@ -39,6 +39,8 @@ pub struct Quality {
     pub twice: u64,
     /// Packets of it that were refused: nonsense, or from strangers.
     pub dropped: u64,
+    /// Packets of it that were more than one leg may send.
+    pub capped: u64,
     /// How unevenly packets come, as RFC 3550 §A.8 smooths it.
     pub jitter: Duration,
     /// From us to the leg and back, by its newest report.

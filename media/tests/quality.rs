@@ -212,3 +212,21 @@ fn pictures_are_asked_for_when_somebody_begins_to_see_them() {
     room.run(Duration::from_millis(20), [false; 2]);
     assert!(room.control(102).is_empty(), "it saw them before");
 }
+
+/// A flood takes no other leg's time, and the call is heard again when it is over.
+#[test]
+fn what_is_too_much_for_one_leg_is_dropped_and_counted() {
+    let mut room = Room::new();
+    room.run(Duration::from_secs(1), [true; 2]);
+    room.sent.clear();
+    for number in 0..3 * media::DATAGRAMS_MAX {
+        let header = Header { sequence: number as u16, ..room.heads[0] };
+        room.datagram(0, Packet { header, payload: &[0; 160] }.encode());
+    }
+    assert!(room.sent.len() <= media::DATAGRAMS_MAX as usize, "{}", room.sent.len());
+    room.sent.clear();
+    room.run(QUALITY_EVERY * 2, [true; 2]);
+    assert_eq!(room.sent.iter().filter(|(by, _)| *by == 102).count(), 1_000 - 49);
+    let [a, b] = *figures(&room.events).last().unwrap();
+    assert!(a.capped >= 2 * u64::from(media::DATAGRAMS_MAX) && b.capped == 0, "{a:?}");
+}

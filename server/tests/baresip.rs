@@ -68,6 +68,13 @@ impl House {
         assert_eq!(record["hung_up_by"], hung_up_by, "{record}");
         assert_eq!(record["outcome"], "answered", "{record}");
         assert!(record["talk_seconds"].as_u64() >= Some(SECONDS as u64), "{record}");
+        for side in ["caller", "callee"] {
+            let told = &record["quality"][side];
+            assert!(
+                told["packets"].as_u64() > Some(50) && told["mos"].as_f64() > Some(3.9),
+                "{told}"
+            );
+        }
         self.server.ladder(call).assert_holds(&[
             "INVITE ",
             "INVITE ",

@@ -107,6 +107,7 @@ fn write_quality(quality: &Quality, writer: &mut tagged::Writer) {
         (10, quality.told_lost.map(u128::from)),
         (11, quality.told_opinion.map(u128::from)),
         (12, Some(quality.fragile.into())),
+        (13, Some(quality.capped.into())),
     ];
     for (tag, number) in known {
         if let Some(number) = number {
@@ -132,6 +133,7 @@ fn read_quality(bytes: &[u8]) -> Option<Quality> {
             10 => quality.told_lost = Some(number as u8),
             11 => quality.told_opinion = Some(number as u8),
             12 => quality.fragile = number != 0,
+            13 => quality.capped = number,
             _ => (), // A field of a newer version.
         }
     }
@@ -154,6 +156,7 @@ fn side_json(side: &Quality) -> Value {
         "late": side.late,
         "twice": side.twice,
         "dropped": side.dropped,
+        "capped": side.capped,
         "jitter_ms": milliseconds(side.jitter),
         "round_trip_ms": side.round_trip.map(milliseconds),
         "told_lost_percent": side.told_lost.map(|lost| f64::from(lost) / 2.56),
@@ -234,6 +237,7 @@ mod tests {
                     told_lost: Some(12),
                     told_opinion: Some(41),
                     fragile: true,
+                    capped: 9,
                 },
                 Quality::default(),
             ])),

@@ -48,6 +48,10 @@ impl Engine {
     pub(super) fn keyed(&mut self, port: u16, from: SocketAddr, bytes: &mut [u8], now: Instant) {
         let plain = SocketAddr::new(from.ip().to_canonical(), from.port());
         let Some(leg) = self.leg_at(port) else { return };
+        if leg.floods(now) {
+            leg.count.dropped += 1;
+            return;
+        }
         // Work is done only for those who may be it.
         let may = leg.aim.as_ref().is_some_and(|aim| !aim.source.is_foreign(plain));
         let may = may || leg.aim.as_ref().is_some_and(|aim| plain == aim.rtcp);
