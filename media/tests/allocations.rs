@@ -168,3 +168,49 @@ fn no_packet_that_is_turned_allocates() {
     assert_eq!(run(200..700), 0);
     assert!(sent >= 3 * 690, "{sent} packets");
 }
+
+/// A phone with keys in its description beside one without: what is opened and what is sealed.
+#[test]
+fn no_packet_that_is_sealed_or_opened_allocates() {
+    let (suite, mut engine) = (media::Suite::AesCm128HmacSha1Tag80, Engine::new());
+    engine.command(Command::Open { stream: STREAM, ports: [100, 102] }, Instant(0));
+    let rtp = |port: u16| std::net::SocketAddr::from(([198, 51, 100, 7], 4000 + port));
+    for (seat, port) in [(Seat::A, 100), (Seat::B, 102)] {
+        let (rtp, receives) = (rtp(port), true);
+        let aim = Command::Aim { stream: STREAM, seat, rtp, rtcp: rtp, receives };
+        engine.command(aim, Instant(0));
+    }
+    let keys = media::Keys { suite, ours: vec![1; 30], theirs: vec![2; 30] };
+    let shield = media::Shield::Keys(Box::new(keys));
+    let command = Command::Shield { stream: STREAM, seat: Seat::A, shield, chance: Some(5) };
+    engine.command(command, Instant(0));
+    let mut sealer = srtp::Sealer::new(suite, &[2; 16], &[2; 14]).expect("a sealer");
+    let mut wires: Vec<[Vec<u8>; 2]> = (0..1_000u32)
+        .map(|turn| {
+            let (sequence, timestamp) = (turn as u16, turn * 160);
+            let header = Header { payload_type: 8, sequence, timestamp, ..Header::default() };
+            let plain =
+                Packet { header: Header { ssrc: 9, ..header }, payload: &[3; 160] }.encode();
+            let mut sealed = Packet { header, payload: &[3; 160] }.encode();
+            sealer.seal_rtp(&mut sealed).expect("a packet");
+            [sealed, plain]
+        })
+        .collect();
+    let mut sent = 0;
+    let mut run = |wires: &mut [[Vec<u8>; 2]], from: u64| {
+        let before = COUNT.get();
+        for (turn, [sealed, plain]) in (from..).zip(wires) {
+            let now = Instant::millis(20 * turn);
+            assert!(engine.packet(100, rtp(100), sealed, now).is_none());
+            assert!(engine.packet(102, rtp(102), plain, now).is_none());
+            engine.watch(now);
+            engine.outgoing(|_, _, wire| sent += usize::from(wire.len() >= 172));
+        }
+        COUNT.get() - before
+    };
+    let (first, rest) = wires.split_at_mut(90);
+    run(first, 0); // The rooms that are made once; until the figures are told.
+    assert_eq!(run(&mut rest[..9], 90), 0);
+    assert!(run(&mut rest[9..], 99) <= 4, "figures that are told are boxed, all ten seconds");
+    assert_eq!(sent, 2_000);
+}
