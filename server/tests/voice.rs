@@ -1,0 +1,232 @@
+//! An app answers a number: `carillon dev`, our phone, and a server for the app that the test plays.
+
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::json;
+use support::namespace::Namespace;
+use support::phone::Phone;
+use support::server::Server;
+use support::wave::{loudness, tone};
+use support::{STEP, turn, until};
+
+/// What the app plays. Units: hertz.
+const PITCH: f64 = 600.0;
+/// How long.
+const SECONDS: usize = 2;
+
+/// A request that the app got.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The parameters of its body.
+    fn said(&self) -> Vec<(String, String)> {
+        let plain = |text: &str| {
+            let mut octets = text.bytes();
+            let mut out = Vec::new();
+            while let Some(octet) = octets.next() {
+                out.push(match octet {
+                    b'+' => b' ',
+                    b'%' => {
+                        let digits: String = octets.by_ref().take(2).map(char::from).collect();
+                        u8::from_str_radix(&digits, 16).expect("two digits")
+                    }
+                    other => other,
+                });
+            }
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let pairs = self.body.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.map(|(name, value)| (plain(name), plain(value))).collect()
+    }
+
+    fn says(&self, name: &str) -> String {
+        let found = self.said().into_iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value).unwrap_or_default()
+    }
+}
+
+/// The server and the app; shows what was said when the test fails.
+struct House {
+    server: Server,
+    app: App,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let asked = self.app.asked.lock().map(|asked| asked.clone()).unwrap_or_default();
+        let (true, Some(first)) = (thread::panicking(), asked.first()) else { return };
+        let paths: Vec<_> = asked.iter().map(|asked| &asked.path).collect();
+        eprintln!("--- the app was asked for {paths:?}");
+        let sid = first.says("CallSid");
+        let id = sid.get(2..).and_then(|digits| u128::from_str_radix(digits, 16).ok());
+        let id = types::CallId(id.unwrap_or_default());
+        let ladder = self.server.door.get(&format!("/v1/calls/{id}/ladder"));
+        for line in ladder["items"].as_array().into_iter().flatten() {
+            eprintln!("{} {} {}", line["time"], line["lane"], line["text"]);
+        }
+    }
+}
+
+/// The app, and what it was asked.
+struct App {
+    url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl App {
+    fn start(host: &Namespace) -> Self {
+        let listener = host.enter(|| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        // It ends with the test program.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let log = Arc::clone(&log);
+                thread::spawn(move || serve(stream, &log));
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self, path: &str) -> Asked {
+        until(STEP, &format!("a request for {path}"), || {
+            let asked = self.asked.lock().expect("nobody panicked with it");
+            asked.iter().find(|asked| asked.path == path).cloned()
+        })
+    }
+}
+
+/// Answers on one connection until it ends.
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
+    while let Some(asked) = read(&mut stream) {
+        let (kind, body) = match asked.path.as_str() {
+            "/start" => (
+                "text/xml",
+                b"<Response><Gather numDigits='1' action='got' timeout='60'/></Response>".to_vec(),
+            ),
+            "/got" => {
+                ("text/xml", b"<Response><Play>sound.wav</Play><Hangup/></Response>".to_vec())
+            }
+            "/sound.wav" => ("audio/wav", sound()),
+            _ => ("text/plain", b"fine".to_vec()),
+        };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nSet-Cookie: s=7; Path=/\r\nContent-Length: {length}\r\n\r\n"
+        );
+        log.lock().expect("nobody panicked with it").push(asked);
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Option<Asked> {
+    let mut head = Vec::new();
+    let mut octet = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut octet).ok()?;
+        head.push(octet[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut lines = head.lines();
+    let mut words = lines.next()?.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.map_or(0, |(_, value)| value.parse().unwrap_or(0));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some(Asked { method, path, headers, body: String::from_utf8(body).ok()? })
+}
+
+/// The file that the app plays.
+fn sound() -> Vec<u8> {
+    let form = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut file, form).expect("memory takes it");
+    for sample in tone(PITCH, SECONDS) {
+        writer.write_sample(sample).expect("memory takes it");
+    }
+    writer.finalize().expect("memory takes it");
+    file.into_inner()
+}
+
+#[test]
+fn an_app_hears_a_key_and_is_heard() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let app = App::start(&host);
+    let house = House { server: Server::dev(&host, "127.0.0.1"), app };
+    let (server, app) = (&house.server, &house.app);
+    let number = json!({
+        "voice_url": format!("{}/start", app.url),
+        "status_callback": format!("{}/status", app.url),
+    });
+    let body = number.to_string();
+    server.door.put("/v1/numbers/+15550177", "application/json", body.as_bytes());
+    let sip = server.sip.to_string();
+    let env = server.env.to_string_lossy();
+    let login = ["--server", &sip, "--env", &env, "--user", "1001"];
+    let mut phone = Phone::start(&host, &login, &["call", "+15550177", "--dtmf", "4"], &[]);
+    phone.event(STEP, "answered");
+    phone.event(STEP, "ended");
+    phone.ended();
+    let heard = loudness(&phone.heard(), PITCH);
+    let other = loudness(&phone.heard(), 1_100.0);
+    assert!(heard > 10.0 * other, "{heard} of the app's tone, {other} of another");
+
+    let first = app.asked("/start");
+    assert_eq!((&*first.method, &*first.says("CallStatus")), ("POST", "ringing"));
+    assert_eq!(first.says("To"), "+15550177");
+    assert_eq!(first.says("AccountSid"), server.written["TWILIO_ACCOUNT_SID"]);
+    let key = &server.written["TWILIO_AUTH_TOKEN"];
+    let signature = voice::sign::signature(key, &format!("{}/start", app.url), &first.said());
+    assert_eq!(first.header("x-twilio-signature"), signature);
+    let second = app.asked("/got");
+    assert_eq!((&*second.says("Digits"), second.header("cookie")), ("4", "s=7"));
+    assert_eq!(second.says("CallSid"), first.says("CallSid"));
+    app.asked("/sound.wav");
+    let end = app.asked("/status");
+    assert_eq!((&*end.says("CallStatus"), end.header("cookie")), ("completed", "s=7"));
+
+    let records = until(STEP, "the record", || {
+        Some(server.door.items("/v1/records")).filter(|records| !records.is_empty())
+    });
+    assert_eq!(
+        (&records[0]["outcome"], &records[0]["hung_up_by"]),
+        (&json!("answered"), &json!("server"))
+    );
+    let id = records[0]["id"].as_str().expect("an id");
+    let ladder = server.door.get(&format!("/v1/calls/{id}/ladder")).to_string();
+    for words in ["/start", "/got", "/status", "200 "] {
+        assert!(ladder.contains(words), "{words}: {ladder}");
+    }
+}
