@@ -29,8 +29,18 @@ const ON_POSTGRES: [&str; 8] =
 const STORE: (&str, &str) = ("CARILLON_TEST_STORE", "postgres");
 
 /// Those that take longest come first, so that no lane waits for one of them alone at the end.
-const LONG: [&str; 9] =
-    ["hostile", "phones", "scenarios", "kill", "database", "baresip", "trunk", "browser", "groups"];
+const LONG: [&str; 10] = [
+    "server hostile",
+    "sim planted",
+    "server phones",
+    "server scenarios",
+    "server kill",
+    "server database",
+    "server baresip",
+    "server trunk",
+    "server browser",
+    "server groups",
+];
 
 /// One run of a test program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +71,7 @@ impl Job {
     }
 
     fn place(&self) -> usize {
-        let known = |name: &&str| self.name == format!("server {name}");
-        LONG.iter().position(known).unwrap_or(LONG.len())
+        LONG.iter().position(|name| self.name == *name).unwrap_or(LONG.len())
     }
 
     fn title(&self) -> String {
@@ -98,7 +107,10 @@ pub fn run_all(count: &mut Count) -> Result<()> {
     thread::scope(|scope| {
         for _ in 0..LANES {
             scope.spawn(|| {
-                while let Some(job) = held(&queue).pop_front() {
+                loop {
+                    // The lock is given back before the work begins.
+                    let job = held(&queue).pop_front();
+                    let Some(job) = job else { break };
                     let began = Instant::now();
                     let (said, good) = match job.run(&environment) {
                         Ok(done) => done,
