@@ -399,6 +399,30 @@ impl Stream {
     }
 }
 
+/// One payload to one leg; nothing when the codec's library gave up, which the hearer conceals.
+fn emit(
+    leg: &mut Leg,
+    payload_type: u8,
+    said: &[u8],
+    due: Instant,
+    send: &mut impl FnMut(u16, SocketAddr, &[u8]),
+) {
+    /// Octets of most payloads.
+    const SMALL: usize = 320;
+    let Some((port, to)) = target(leg, Kind::Rtp).filter(|_| !said.is_empty()) else { return };
+    let header = leg.trail.frame(payload_type, said.len(), due);
+    let length = HEADER_MIN + said.len();
+    if said.len() <= SMALL {
+        let mut wire = [0; HEADER_MIN + SMALL];
+        write(header, said, &mut wire);
+        send(port, to, wire.get(..length).unwrap_or_default());
+    } else {
+        let mut wire = [0; HEADER_MIN + PAYLOAD_MAX];
+        write(header, said, &mut wire);
+        send(port, to, wire.get(..length).unwrap_or_default());
+    }
+}
+
 /// One packet of G.711 to a leg that is alone at its stream: what is played to it, or silence.
 fn speak_alone(
     (seat, law): (u16, Law),
@@ -467,10 +491,20 @@ impl Round<'_> {
         let own = ears.get(usize::from(seat)).and_then(Option::as_ref);
         let own = own.filter(|ear| ear.chosen && !self.announced.alone);
         let own = own.map(|ear| ear.frame(rate));
+        let as_all = own.is_none() && !self.whispers && !sounds.plays_to(seat);
+        if as_all && self.announced.key.is_none() && !taps.follows(seat) {
+            // Most of a large room: what the first of them was written is copied.
+            if let Some(leg) = legs.get_mut(seat)
+                && let Some(sound) = leg.sound
+                && let Some(said) = self.shared.of(sound.sent.codec)
+            {
+                return emit(leg, sound.sent.payload_type, said, due, send);
+            }
+        }
         let mut extra = [0; FRAME_MAX];
         let mut aside = self.whispers && gather(legs, ears, seat, &mut extra);
         let Some(leg) = legs.get_mut(seat) else { return };
-        let (Some(sound), Some((port, to))) = (leg.sound, target(leg, Kind::Rtp)) else {
+        let Some(sound) = leg.sound.filter(|_| target(leg, Kind::Rtp).is_some()) else {
             if leg.sound.is_none() && leg.taken {
                 sounds.refuse(seat, note);
             }
@@ -516,13 +550,7 @@ impl Round<'_> {
                 said
             }
         };
-        if said.is_empty() {
-            return; // The codec's library gave up: nothing is sent, which the hearer conceals.
-        }
-        let header = leg.trail.frame(sound.sent.payload_type, said.len(), due);
-        let mut wire = [0; HEADER_MIN + PAYLOAD_MAX];
-        write(header, said, &mut wire);
-        send(port, to, wire.get(..HEADER_MIN + said.len()).unwrap_or_default());
+        emit(leg, sound.sent.payload_type, said, due, send);
     }
 
     /// What was said, and what sides hear while packets pass between them.

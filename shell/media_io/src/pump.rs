@@ -103,11 +103,11 @@ impl<F: Fn(Event)> Turn<F> {
     fn tick(&mut self) {
         if self.engine.deadline().is_some() {
             let now = self.now();
-            let Self { engine, sockets, outbox, .. } = self;
+            let Self { engine, sockets, .. } = self;
             engine.tick(now, |port, to, bytes| {
                 sockets.dress(port);
                 if let Some(socket) = sockets.get(port) {
-                    outbox.send(socket, std::iter::once((bytes, sockets.written(to))));
+                    Outbox::send_one(socket, bytes, sockets.written(to));
                 }
             });
         }
@@ -115,10 +115,10 @@ impl<F: Fn(Event)> Turn<F> {
 
     /// What the engine made itself, or sealed and opened.
     fn outgoing(&mut self) {
-        let Self { engine, sockets, outbox, .. } = self;
+        let Self { engine, sockets, .. } = self;
         engine.outgoing(|port, to, bytes| {
             if let Some(socket) = sockets.get(port) {
-                outbox.send(socket, std::iter::once((bytes, sockets.written(to))));
+                Outbox::send_one(socket, bytes, sockets.written(to));
             }
         });
     }

@@ -215,6 +215,12 @@ impl Outbox {
         Self { names: Vec::with_capacity(BATCH) }
     }
 
+    /// Sends one datagram, as ticks do: for it a batch costs more than it saves. What the kernel does not take is lost.
+    pub(crate) fn send_one(socket: BorrowedFd<'_>, bytes: &[u8], to: SocketAddr) {
+        let (to, flags) = (SockAddr::from(to), libc::MSG_DONTWAIT);
+        let _ = socket2::SockRef::from(&socket).send_to_with_flags(bytes, &to, flags);
+    }
+
     /// Sends datagrams from one socket, at most [`BATCH`]. What the kernel does not take is lost,
     /// as on any network.
     pub(crate) fn send<'a>(

@@ -176,6 +176,11 @@ impl Sounds {
         Some(alone)
     }
 
+    /// Whether something is played to this seat.
+    pub(super) fn plays_to(&self, seat: u16) -> bool {
+        self.seats.get(usize::from(seat)).is_some_and(Option::is_some)
+    }
+
     /// Whether all hear something.
     pub(super) fn announces(&self) -> bool {
         self.all.is_some()
