@@ -37,6 +37,9 @@ pub struct Config {
     /// A file whose lines are added to the configuration of our server
     #[arg(long)]
     carillon_config: Option<PathBuf>,
+    /// Only what so many bindings cost in memory, five to a user
+    #[arg(long)]
+    bindings: Option<usize>,
     /// Seconds that a call is held
     #[arg(long, default_value_t = 0.0)]
     hold: f64,
@@ -62,14 +65,16 @@ impl Plan {
             Self { step, steps_max: 5, rounds: 1, people: people(5_000, 2), crowd: None, hold }
         } else {
             let step = Duration::from_secs(4);
-            let crowd = Some(people(100_000, 5));
-            Self { step, steps_max: 9, rounds: 3, people: people(20_000, 5), crowd, hold }
+            let crowd = Some(people(100_000, CONTACTS));
+            Self { step, steps_max: 9, rounds: 3, people: people(20_000, CONTACTS), crowd, hold }
         }
     }
 }
 
 /// People who are called.
 const CALLED: People = People { prefix: "u", users: 200, contacts: 1 };
+/// Phones of one user where memory is measured.
+const CONTACTS: usize = 5;
 /// Who registers in the rounds.
 const REGISTERING: People = People { prefix: "r", users: 2_000, contacts: 2 };
 /// Calls in flight in a closed loop: enough to keep one worker busy, few enough to fit every queue.
@@ -124,6 +129,10 @@ pub struct Series {
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let (plan, mut bench) = (Plan::of(config), Bench::open()?);
     println!("{}", bench.place());
+    if let Some(bindings) = config.bindings {
+        let users = bindings.div_ceil(CONTACTS).max(1);
+        return bench.memory(&peers(config)?, &People { prefix: "r", users, contacts: CONTACTS });
+    }
     bench.alone(&plan)?;
     let mut all = Vec::new();
     for peer in peers(config)? {
@@ -320,6 +329,22 @@ impl Bench {
             self.calls(&mut running, Pace::Open(rate), plan.step, plan)
         })?;
         Ok(figures)
+    }
+
+    /// Memory alone.
+    fn memory(&mut self, peers: &[Peer], people: &People) -> anyhow::Result<()> {
+        let mut costs = Vec::new();
+        for peer in peers {
+            println!("{}: {} bindings", peer.name(), people.bindings());
+            let mut running = self.visit(peer, people)?;
+            let (_, each) = self.memory_of(&mut running, people)?;
+            costs.push((peer.name(), each));
+        }
+        if let [(peer, theirs), (_, ours)] = costs[..] {
+            let ratio = ours / theirs.max(1.0);
+            println!("octets a binding: {ours:.0}, {peer} {theirs:.0}, ratio {ratio:.2}");
+        }
+        Ok(())
     }
 
     /// Registers all of them, and says what one binding takes when their transactions have ended.
