@@ -113,6 +113,9 @@ impl Ring {
         let first = found.iter().flatten().next();
         self.habit = first.map_or(Habit::Plain, |keyed| Habit::Keyed(keyed.manner));
         let any = first.is_some();
+        if !any && self.sections.is_empty() {
+            return Ok(None); // Most calls have no keys, and keep nothing of them.
+        }
         let lines = |keyed: Option<Keyed>| keyed.map_or(Vec::new(), |keyed| keyed.lines);
         self.grow(found.len());
         for (section, keyed) in self.sections.iter_mut().zip(found) {
@@ -132,6 +135,18 @@ impl Ring {
     /// The keys between this side and us.
     pub(crate) fn agreed(&self, place: usize) -> Option<&Keys> {
         self.sections.get(place)?.agreed.as_ref().map(|(_, keys)| keys)
+    }
+
+    /// Whether this side has, or may be offered, keys at all.
+    fn has_keys(&self, from: &Self, protected: bool) -> bool {
+        !self.sections.is_empty()
+            || match self.habit {
+                Habit::Plain => false,
+                Habit::Keyed(_) => true,
+                Habit::Unknown => {
+                    protected || from.sections.iter().any(|section| !section.said.is_empty())
+                }
+            }
     }
 
     fn grow(&mut self, sections: usize) {
@@ -190,6 +205,9 @@ impl Ring {
         how: (bool, bool),
         rng: &mut Rng,
     ) -> Result<Option<Vec<u8>>, Refusal> {
+        if !self.has_keys(from, how.0) {
+            return Ok(None);
+        }
         let session = sdp::Session::decode(plain).map_err(|_| Refusal::BadDescription)?;
         self.grow(session.media.len());
         let mut plan = Vec::with_capacity(session.media.len());

@@ -284,6 +284,9 @@ impl Day {
         let call = calls["items"][0]["id"].as_str().unwrap().to_owned();
         self.get("/v1/calls/{id}", &[&call], &[]);
         self.get("/v1/calls/{id}/ladder", &[&call], &[]);
+        // Of calls that no program has there is none.
+        let state = self.ask("GET /v1/calls/{id}/state", &[&call], &[], b"");
+        assert_eq!(state.status, 404, "{:?}", self.told.last());
         let call_id = header(&talk.invite, "Call-ID").to_owned();
         for method in ["GET", "POST"] {
             let row = format!("{method} /v1/push/replies/{{call_id}}");
