@@ -9,7 +9,7 @@ use crate::drill::{DOMAIN, PASSWORD};
 use crate::letter::{Letter, number};
 use crate::siege::{CANARY, PATIENCE, Siege, Stranger, Talk, fresh, on_stream};
 use crate::support::raw::Heard;
-use crate::support::{STEP, until};
+use crate::support::{STEP, unhalted, until};
 
 fn statuses(heard: &[Heard]) -> Vec<u16> {
     heard.iter().map(Heard::status).collect()
@@ -340,7 +340,7 @@ fn exchange(stream: &mut TcpStream, octets: &[u8], status: u16) -> Heard {
     stream.write_all(octets).expect("the server reads");
     let (mut came, mut room) = (Vec::new(), [0; 65_536]);
     loop {
-        let count = stream.read(&mut room).expect("an answer in time");
+        let count = unhalted(|| stream.read(&mut room)).expect("an answer in time");
         assert!(count > 0, "closed before {status}");
         came.extend_from_slice(&room[..count]);
         let text = String::from_utf8_lossy(&came).into_owned();

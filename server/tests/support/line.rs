@@ -10,9 +10,9 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
 
-use super::STEP;
 use super::namespace::Namespace;
 use super::raw::{Ask, Heard, credentials};
+use super::{STEP, unhalted};
 
 /// What octets go through.
 pub trait Pipe: Read + Write + Send {}
@@ -124,8 +124,10 @@ impl Line {
     pub fn octets(&mut self) -> Vec<u8> {
         let mut room = [0; 65_536];
         let count = match &mut self.wire {
-            Wire::Datagrams(socket, _) => socket.recv(&mut room).expect("a datagram in time"),
-            Wire::Octets(pipe, _) => pipe.read(&mut room).expect("octets in time"),
+            Wire::Datagrams(socket, _) => {
+                unhalted(|| socket.recv(&mut room)).expect("a datagram in time")
+            }
+            Wire::Octets(pipe, _) => unhalted(|| pipe.read(&mut room)).expect("octets in time"),
             Wire::Web(socket) => {
                 return loop {
                     match socket.read().expect("a message in time") {

@@ -24,6 +24,7 @@ pub mod server;
 pub mod wave;
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,6 +43,16 @@ pub fn turn() -> Turn {
     let file = File::create(path).expect("the build's folder for tests can be written");
     file.lock().expect("a lock file locks");
     Turn { _file: file }
+}
+
+/// Does again what a machine that was halted for a moment interrupted, as it does to any read that has a limit: signal(7).
+pub fn unhalted<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match read() {
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => (),
+            done => return done,
+        }
+    }
 }
 
 /// Looks again and again until there is something; fails after `limit`.

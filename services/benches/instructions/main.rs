@@ -412,8 +412,20 @@ fn main() {
         "registers" => Load::register,
         other => panic!("`calls`, `growth` or `registers`, not `{other}`"),
     };
-    let units: usize = rest.and_then(|count| count.parse().ok()).unwrap_or(1_000);
+    let number = |word: Option<String>, usual| word.and_then(|n| n.parse().ok()).unwrap_or(usual);
+    let units: usize = number(rest, 1_000);
+    // Calls without media that stand meanwhile.
+    let live: usize = number(words.next(), 0);
     let mut load = Load::new();
+    if live > 0 {
+        load.offer = NO_MEDIA;
+        (0..live).for_each(|number| {
+            load.set_up(number % USERS);
+            load.pass(GAP);
+        });
+        load.pass(Duration::from_secs(64));
+        load.sent = Vec::new();
+    }
     for number in 0..WARM + units {
         load.counts = number >= WARM;
         unit(&mut load, number % USERS);
