@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cluster::rows;
 use crowd::{Crowd, Manner, State};
-use drill::{DOMAIN, Drill, OPEN, PASSWORD};
+use drill::{DOMAIN, Drill, OPEN, PASSWORD, until_drains};
 use nix::sys::signal::Signal;
 use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
@@ -338,6 +338,18 @@ fn start() -> Drill {
     Drill::start("", OPEN, "")
 }
 
+/// The same with phones that may be called.
+#[track_caller]
+fn start_with_phones() -> (Drill, Crowd) {
+    let drill = start();
+    people(&drill, &[("c", CALLED)]);
+    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
+    let contacts: Vec<_> =
+        (0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))).collect();
+    crowd.register(DOMAIN, PASSWORD, &contacts);
+    (drill, crowd)
+}
+
 #[track_caller]
 fn people(drill: &Drill, kinds: &[(&str, usize)]) {
     for (name, number) in kinds {
@@ -452,12 +464,7 @@ impl Busy {
 #[test]
 fn whatever_the_moment_of_the_kill_no_call_is_lost() {
     let _turn = turn();
-    let mut drill = start();
-    people(&drill, &[("c", CALLED)]);
-    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
-    let contacts: Vec<_> =
-        (0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))).collect();
-    crowd.register(DOMAIN, PASSWORD, &contacts);
+    let (mut drill, mut crowd) = start_with_phones();
     let mut rng = Rng::from_number(4);
     let (mut answered, mut hung_up, mut waited, mut not_told) = (0, 0, 0, 0);
     for round in 0..KILLS {
@@ -498,41 +505,13 @@ fn whatever_the_moment_of_the_kill_no_call_is_lost() {
     assert!(drill.door.items("/v1/calls").is_empty(), "no call is left");
 }
 
-/// Waits until all shards have heard that the server drains.
-fn until_drains(phone: &mut Raw) {
-    let uri = format!("sip:{DOMAIN}");
-    let (mut round, mut row) = (0, 0);
-    until(STEP, "OPTIONS says that it drains, whatever its Call-ID", || {
-        round += 1;
-        let ask = Ask {
-            method: "OPTIONS",
-            uri: &uri,
-            from: "<sip:probe@example.com>;tag=d",
-            to: &format!("<{uri}>"),
-            call_id: &format!("drains-{round}"),
-            more: "",
-            body: "",
-        };
-        row = if phone.ask(&ask).status() == 503 { row + 1 } else { 0 };
-        (row == DRAIN_ROW).then_some(())
-    });
-}
-
-/// Call-IDs go to shards by their hash: so many in a row have been everywhere.
-const DRAIN_ROW: usize = 24;
-
 /// Calls that run, that ring, and that nobody has heard of when the drain begins.
 const DRAINED: [usize; 3] = [400, 100, 50];
 
 #[test]
 fn a_drain_in_the_middle_of_the_day_fails_no_call() {
     let _turn = turn();
-    let mut drill = start();
-    people(&drill, &[("c", CALLED)]);
-    let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
-    let contacts: Vec<_> =
-        (0..CALLED).map(|number| (format!("c{number}"), format!("c{number}"))).collect();
-    crowd.register(DOMAIN, PASSWORD, &contacts);
+    let (mut drill, mut crowd) = start_with_phones();
     let call = |crowd: &mut Crowd, kind: &str, number: usize| {
         crowd.call(&format!("c{}", number % CALLED), DOMAIN, &format!("{kind}{number}"), 0)
     };

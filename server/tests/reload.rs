@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 
-use drill::{Call, DOMAIN, Drill, OPEN};
+use drill::{Call, DOMAIN, Drill, OPEN, until_drains};
 use nix::sys::signal::Signal;
 use support::raw::{Ask, Raw};
 use support::{STEP, until};
@@ -80,21 +80,7 @@ fn a_drain_refuses_new_calls_and_lets_the_running_one_end() {
     drill.heard("draining");
 
     let mut carol = Raw::new(&drill.host, "127.0.0.1", drill.sip);
-    let uri = format!("sip:{DOMAIN}");
-    let mut round = 0;
-    until(STEP, "OPTIONS says that it drains", || {
-        round += 1;
-        let ask = Ask {
-            method: "OPTIONS",
-            uri: &uri,
-            from: "<sip:carol@example.com>;tag=o",
-            to: &format!("<{uri}>"),
-            call_id: &format!("options-{round}"),
-            more: "",
-            body: "",
-        };
-        (carol.ask(&ask).status() == 503).then_some(())
-    });
+    until_drains(&mut carol);
     let body = carol.sdp();
     let refused = carol.ask(&Ask {
         method: "INVITE",

@@ -193,7 +193,11 @@ impl Pair {
         let bridge = effects.bridge(session);
         // Numbers that fit into 31 bits: some phones read o= as signed.
         let mut told = || Told { session: effects.rng().next_u64() >> 33, version: 1, hash: 0 };
-        let told = [told(), told()];
+        Self::without_media(bridge, [told(), told()])
+    }
+
+    /// Nothing is described yet.
+    fn without_media(bridge: BridgeId, told: [Told; 2]) -> Self {
         Self {
             bridge,
             ports: Vec::new(),

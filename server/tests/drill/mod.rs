@@ -185,6 +185,30 @@ impl Drill {
     }
 }
 
+/// Call-IDs go to shards by their hash: so many in a row have been everywhere.
+const DRAIN_ROW: usize = 24;
+
+/// Waits until all shards have heard that the server drains.
+#[track_caller]
+pub fn until_drains(phone: &mut Raw) {
+    let uri = format!("sip:{DOMAIN}");
+    let (mut round, mut row) = (0, 0);
+    until(STEP, "OPTIONS says that it drains, whatever its Call-ID", || {
+        round += 1;
+        let ask = Ask {
+            method: "OPTIONS",
+            uri: &uri,
+            from: "<sip:probe@example.com>;tag=d",
+            to: &format!("<{uri}>"),
+            call_id: &format!("drains-{round}"),
+            more: "",
+            body: "",
+        };
+        row = if phone.ask(&ask).status() == 503 { row + 1 } else { 0 };
+        (row == DRAIN_ROW).then_some(())
+    });
+}
+
 /// A file with these lines in `[node]`, in `[sip]`, and behind all sections.
 pub fn text(data: &Path, node: &str, sip: &str, more: &str) -> String {
     format!(

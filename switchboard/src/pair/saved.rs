@@ -74,24 +74,8 @@ impl Pair {
     /// What [`encode`](Self::encode) wrote; claims its ports and opens its streams again.
     pub fn restore(bytes: &[u8], session: SessionId, effects: &mut Effects<'_>) -> Self {
         let key = effects.keys().seal;
-        let mut pair = Self {
-            bridge: BridgeId(0),
-            ports: Vec::new(),
-            told: Default::default(),
-            aims: Default::default(),
-            paths: [None, None],
-            rings: [Ring::of(Habit::Plain), Ring::of(Habit::Plain)],
-            ends_keys: false,
-            offered: None,
-            shielded: [false; 2],
-            before: None,
-            open: Vec::new(),
-            plain: false,
-            mixed: None,
-            added: Vec::new(),
-            turned: 0,
-            taken: 0,
-        };
+        let mut pair = Self::without_media(BridgeId(0), Default::default());
+        pair.rings = [Ring::of(Habit::Plain), Ring::of(Habit::Plain)];
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
                 1 => pair.bridge = BridgeId(field.number().unwrap_or(0)),
