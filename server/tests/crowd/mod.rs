@@ -16,8 +16,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::support::namespace::Namespace;
 use crate::support::raw::{Ask, Heard, credentials};
 
-/// Requests of a batch that are on their way at once: no more than sockets hold when the server pauses.
-const WINDOW: usize = 100;
+/// Requests of a batch that are on their way at once: no more than sockets hold when the server pauses, and, with what
+/// phones answer meanwhile, fewer than keep its batches full; a burst that does is refused with 503 after a while.
+const WINDOW: usize = 40;
 /// Timer T1, and the longest pause between two copies. Spec: RFC 3261 §17.1.2.2
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
@@ -297,9 +298,10 @@ impl Crowd {
             }
             assert!(
                 moved.elapsed() < GIVE_UP + T2,
-                "{} of {} stand still",
+                "{} of {} stand still; ends: {:?}",
                 open.len(),
-                items.len()
+                items.len(),
+                self.states()
             );
         }
     }
@@ -317,9 +319,22 @@ impl Crowd {
     pub fn until(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) {
         let end = Instant::now() + limit;
         while !done(self) {
-            assert!(Instant::now() < end, "{what}: not within {limit:?}");
+            assert!(
+                Instant::now() < end,
+                "{what}: not within {limit:?}; ends: {:?}",
+                self.states()
+            );
             self.turn();
         }
+    }
+
+    /// How many ends are in which state, for whoever reads why a test failed.
+    fn states(&self) -> BTreeMap<String, usize> {
+        let mut states = BTreeMap::new();
+        for end in &self.ends {
+            *states.entry(format!("{:?}", end.state)).or_default() += 1;
+        }
+        states
     }
 
     /// Reads what has come and says again what is due.
