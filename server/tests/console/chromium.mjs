@@ -78,12 +78,13 @@ class Page {
     return answer.result.value;
   }
 
-  /** Waits until something is true in the page, or there. */
+  /** Waits until something is true in the page, or there, and gives it. */
   async until(expression, what = expression) {
     const began = Date.now();
     for (;;) {
       // In the middle of a navigation there is nobody to ask.
-      if (await this.run(`!!(${expression})`).catch(() => false)) return;
+      const found = await this.run(`((found) => (found instanceof Object ? true : found))(${expression})`).catch(() => false);
+      if (found) return found;
       if (Date.now() - began > STEP) throw new Error(`not within ${STEP} ms: ${what}`);
       await new Promise((done) => setTimeout(done, 25));
     }
