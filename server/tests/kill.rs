@@ -18,7 +18,7 @@ use drill::{DOMAIN, Drill, OPEN, PASSWORD, until_drains};
 use nix::sys::signal::Signal;
 use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
-use support::{STEP, turn, until};
+use support::{STEP, until, whole_machine};
 use types::Rng;
 
 /// What is there when the process is killed.
@@ -183,7 +183,7 @@ fn leave_messages(crowd: &mut Crowd) -> BTreeSet<String> {
 
 #[test]
 fn ten_thousand_calls_survive_a_kill() {
-    let _turn = turn();
+    let _turn = whole_machine();
     let mut drill = start();
     let mut crowd = Crowd::new(&drill.host, PHONES, drill.sip);
     let server = drill.sip.ip();
@@ -463,7 +463,7 @@ impl Busy {
 
 #[test]
 fn whatever_the_moment_of_the_kill_no_call_is_lost() {
-    let _turn = turn();
+    let _turn = whole_machine();
     let (mut drill, mut crowd) = start_with_phones();
     let mut rng = Rng::from_number(4);
     let (mut answered, mut hung_up, mut waited, mut not_told) = (0, 0, 0, 0);
@@ -510,7 +510,7 @@ const DRAINED: [usize; 3] = [400, 100, 50];
 
 #[test]
 fn a_drain_in_the_middle_of_the_day_fails_no_call() {
-    let _turn = turn();
+    let _turn = whole_machine();
     let (mut drill, mut crowd) = start_with_phones();
     let call = |crowd: &mut Crowd, kind: &str, number: usize| {
         crowd.call(&format!("c{}", number % CALLED), DOMAIN, &format!("{kind}{number}"), 0)

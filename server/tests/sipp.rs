@@ -13,7 +13,7 @@ use support::namespace::Namespace;
 use support::program::{Launch, Program};
 use support::raw::{Ask, Heard, Raw};
 use support::server::{PASSWORD, Server};
-use support::{STEP, turn, until};
+use support::{STEP, turn, until, whole_machine};
 
 /// Calls of the load, and how many begin in a second: what two cores with a debug build carry well.
 const CALLS: u64 = 10_000;
@@ -27,7 +27,7 @@ const UAS: &str = "127.0.0.1:5071";
 
 #[test]
 fn ten_thousand_calls_of_sipp_all_succeed() {
-    let _turn = turn();
+    let _turn = whole_machine();
     let host = Namespace::alone();
     let mut server = Server::serve(&host, "127.0.0.1", "require_auth = false", "");
     server.make_user("2001");

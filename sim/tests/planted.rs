@@ -103,6 +103,9 @@ fn build(tree: &Path) -> PathBuf {
         .args(["build", "--quiet", "-p", "sim", "--bin", "sim"])
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", planted().join("target"))
+        // What is built anew for each bug and runs for seconds is built as fast as can be.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);

@@ -32,17 +32,35 @@ use std::time::{Duration, Instant};
 /// How long something that answers at once may take on a machine that is busy.
 pub const STEP: Duration = Duration::from_secs(15);
 
-/// The right to use the machine's processors: one test at a time, over all test programs.
+/// Tests with phones, browsers and other programs in real time that run at once, over all test programs.
+const SEATS: usize = 2;
+/// How long a test waits until others are done.
+const QUEUE: Duration = Duration::from_mins(30);
+
+/// The right to use the machine's processors; it ends with the value.
 pub struct Turn {
-    _file: File,
+    _seats: Vec<File>,
 }
 
-/// Waits for the turn; it ends with the value.
+fn seat(number: usize) -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seat-{number}.lock"));
+    File::create(path).expect("the build's folder for tests can be written")
+}
+
+/// Waits for one of the seats.
 pub fn turn() -> Turn {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-at-a-time.lock");
-    let file = File::create(path).expect("the build's folder for tests can be written");
-    file.lock().expect("a lock file locks");
-    Turn { _file: file }
+    until(QUEUE, "a seat for a test in real time", || {
+        let free = (0..SEATS).map(seat).find(|seat| seat.try_lock().is_ok());
+        free.map(|free| Turn { _seats: vec![free] })
+    })
+}
+
+/// Waits for all seats: for whoever needs all that the machine can give.
+pub fn whole_machine() -> Turn {
+    let seats: Vec<File> = (0..SEATS).map(seat).collect();
+    // One after the other in the same order, so that two of these do not wait for each other.
+    seats.iter().for_each(|seat| seat.lock().expect("a lock file locks"));
+    Turn { _seats: seats }
 }
 
 /// Does again what a machine that was halted for a moment interrupted, as it does to any read that has a limit: signal(7).
