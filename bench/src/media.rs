@@ -1,7 +1,7 @@
 //! `bench media`: packets relayed between two phones, ours beside rtpengine in user space; and `sound`, what is played,
 //! mixed and turned beside bare loops.
 //!
-//! Picture     phone A <--RTP--> relay <--RTP--> phone B, some hundred times; every packet carries when it was sent
+//! Picture     phone A <--RTP--> relay (a pair of ports for each, or one for all) <--RTP--> phone B, some hundred times; every packet carries when it was sent
 //! Rules       One relay runs at a time, fresh for each rate. The same packets without a relay come first: what they take
 //!             is the load's own, and is taken off the delay of each relay. Packets are spread over each 20 ms as phones
 //!             spread them.
@@ -30,7 +30,7 @@ pub struct Config {
     #[arg(long)]
     quick: bool,
     /// Measure one relay only
-    #[arg(long, value_parser = ["carillon", "rtpengine"])]
+    #[arg(long, value_parser = ["carillon", "carillon-shared", "rtpengine"])]
     only: Option<String>,
     /// Measure one part only: packets that are relayed, or sound that is played, spread, mixed and turned
     #[arg(long, value_parser = ["relay", "sound"])]
@@ -112,11 +112,16 @@ fn peers(config: &Config) -> anyhow::Result<Vec<Peer>> {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("carillon"),
     };
-    let ours = Peer::Carillon { program, extra: String::new(), shards: 1 };
+    let ours = |shared| Peer::Carillon {
+        program: program.clone(),
+        extra: String::new(),
+        shards: 1,
+        shared,
+    };
     Ok(match config.only.as_deref() {
         Some("rtpengine") => vec![Peer::Rtpengine],
-        Some(_) => vec![ours],
-        None => vec![Peer::Rtpengine, ours],
+        Some(name) => vec![ours(name == "carillon-shared")],
+        None => vec![Peer::Rtpengine, ours(false), ours(true)],
     })
 }
 
@@ -165,20 +170,23 @@ fn ratios(all: &[Figures]) -> String {
             ("added delay p99 in ms", &|one: &Figures| (p99(one) - alone).max(0.0)),
             ("lost of a million", &|one: &Figures| one.flood.lost_of_a_million()),
         ] {
-            let (Some(ours), Some(peer)) = (of("carillon", figure), of("rtpengine", figure)) else {
-                continue;
-            };
-            let _ = match peer > 0.0 {
-                true => writeln!(
-                    text,
-                    "{what} at {rate} packets/s: ratio {:.2} to rtpengine ({ours:.3} / {peer:.3}; lower is better)",
-                    ours / peer
-                ),
-                false => writeln!(
-                    text,
-                    "{what} at {rate} packets/s: {ours:.3}, rtpengine {peer:.3} (no ratio to nothing)"
-                ),
-            };
+            for (own, how) in [("carillon", "a pair for each leg"), ("carillon-shared", "one port")]
+            {
+                let (Some(ours), Some(peer)) = (of(own, figure), of("rtpengine", figure)) else {
+                    continue;
+                };
+                let _ = match peer > 0.0 {
+                    true => writeln!(
+                        text,
+                        "{what} at {rate} packets/s, {how}: ratio {:.2} to rtpengine ({ours:.3} / {peer:.3}; lower is better)",
+                        ours / peer
+                    ),
+                    false => writeln!(
+                        text,
+                        "{what} at {rate} packets/s, {how}: {ours:.3}, rtpengine {peer:.3} (no ratio to nothing)"
+                    ),
+                };
+            }
         }
     }
     text

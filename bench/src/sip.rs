@@ -172,7 +172,7 @@ fn peers(config: &Config) -> anyhow::Result<Vec<Peer>> {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("carillon"),
     };
-    let ours = Peer::Carillon { program, extra, shards: 1 };
+    let ours = Peer::Carillon { program, extra, shards: 1, shared: false };
     Ok(match config.only.as_deref() {
         Some("kamailio") => vec![Peer::Kamailio],
         Some(_) => vec![ours],
@@ -372,7 +372,12 @@ impl Bench {
         plan: &Plan,
     ) -> anyhow::Result<()> {
         let Peer::Carillon { program, extra, .. } = peer else { return Ok(()) };
-        let two = Peer::Carillon { program: program.clone(), extra: extra.clone(), shards: 2 };
+        let two = Peer::Carillon {
+            program: program.clone(),
+            extra: extra.clone(),
+            shards: 2,
+            shared: false,
+        };
         let mut running = self.visit(&two, &CALLED)?;
         self.register_all(&mut running, CALLED).context("registering who is called")?;
         println!("  with two shards:");

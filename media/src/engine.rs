@@ -26,6 +26,7 @@ use crate::play::{Clips, Playing};
 use crate::quality::Meter;
 use crate::rtcp::{self, Said};
 use crate::rtp::{Header, Kind};
+use crate::shared::Shared;
 use crate::source::{Admission, Source};
 use crate::tap::Takes;
 use crate::trail::Trail;
@@ -80,6 +81,7 @@ pub struct Engine {
     watched: Instant,
     browsers: Browsers,
     keyrings: Keyrings,
+    shared: Shared,
     outbox: Outbox,
 }
 
@@ -118,6 +120,8 @@ struct Leg {
     voice: Voice,
     chance: u64,
     cover: Cover,
+    /// It goes by a shared port, and was not heard since it was told where its phone is.
+    waits: bool,
 }
 
 /// What a leg's packets must have been through.
@@ -182,6 +186,15 @@ impl Leg {
         floods
     }
 
+    /// Says on a shared port where its packets come from.
+    fn claim(&mut self, shared: &mut Shared) {
+        if let Some(aim) = self.aim.as_ref().filter(|_| shared.has(self.port)) {
+            let latched = aim.source.latched().is_some();
+            shared.aim(self.port, aim.source.signalled(), aim.rtcp, latched);
+            self.waits = !latched;
+        }
+    }
+
     fn receives(&self) -> bool {
         self.aim.as_ref().is_some_and(|aim| aim.receives)
     }
@@ -231,6 +244,9 @@ impl Engine {
                 let Some(Some(stream)) = self.slab.get_mut(place) else { return };
                 let received = stream.leg_mut(seat).is_some_and(|leg| leg.receives());
                 aim(stream, seat, (rtp, rtcp), receives, now);
+                if let Some(leg) = stream.leg_mut(seat) {
+                    leg.claim(&mut self.shared);
+                }
                 if let Some(viewer) = seat.side().filter(|_| receives && !received) {
                     self.ask_for_picture(place, viewer);
                 }
@@ -252,6 +268,7 @@ impl Engine {
             Command::Play { stream, seat, play, sound, alone } => {
                 self.play(stream, seat, Playing::new(play, sound, alone), now);
             }
+            Command::Share { port, by } => self.shared.lead(port, by),
             Command::Shield { stream, seat, shield, chance } => {
                 self.shield((stream, seat), shield, chance, now);
             }
@@ -286,14 +303,14 @@ impl Engine {
     /// [`outgoing`](Self::outgoing), [`taken`](Self::taken) and [`poll`](Self::poll) afterwards.
     pub fn tick(&mut self, now: Instant, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
         self.browsers.tick(now, &mut self.outbox, |event| self.events.push_back(event));
-        let Self { browsers, keyrings, outbox, .. } = self;
+        let Self { browsers, keyrings, outbox, shared, .. } = self;
         let mut send = |port: u16, to: SocketAddr, bytes: &[u8]| {
             if browsers.has(port) {
                 browsers.send(port, bytes, outbox);
             } else if keyrings.has(port) {
                 keyrings.send(port, to, bytes, outbox);
             } else {
-                send(port, to, bytes);
+                send(shared.exit(port), to, bytes);
             }
         };
         while let Some(due) = self.due.filter(|due| *due <= now) {
@@ -343,6 +360,28 @@ impl Engine {
         self.door(port).is_some()
     }
 
+    /// Many legs may go by this even port from now on, and by the one above it.
+    pub fn serve_many(&mut self, port: u16) {
+        self.shared.open(port);
+    }
+
+    /// Whether the leg of this port goes by a shared one, so that nothing listens there.
+    pub fn shares(&self, port: u16) -> bool {
+        self.shared.has(port)
+    }
+
+    /// Datagrams on shared ports so far that were of no leg.
+    pub fn strangers(&self) -> u64 {
+        self.shared.strangers()
+    }
+
+    /// Who sits at a port.
+    pub fn sits(&self, port: u16) -> Option<(StreamKey, Seat)> {
+        let door = self.door(port)?;
+        let stream = self.slab.get(door.place as usize)?.as_ref()?;
+        Some((stream.key, Seat(door.seat)))
+    }
+
     /// Judges a datagram that came in by `port`: the port it leaves by and where it goes, or
     /// nothing. The datagram is passed on as it is, but for the numbers of a stream that was mixed before. What must
     /// be sealed or opened on its way waits in [`outgoing`](Self::outgoing) instead.
@@ -357,12 +396,18 @@ impl Engine {
             self.at_the_door(from, bytes, now);
             return None;
         }
+        let port = if self.shared.is_door(port) {
+            let plain = SocketAddr::new(from.ip().to_canonical(), from.port());
+            self.shared.leg_of(port, Kind::of(bytes), plain)? | (port & 1)
+        } else {
+            port
+        };
         if self.keyrings.has(port) {
             self.keyed(port, from, bytes, now);
             return None;
         }
         let (by, to) = self.judge(port, from, (bytes, Cover::Bare), now)?;
-        (!self.sealed(by, to, bytes)).then_some((by, to))
+        (!self.sealed(by, to, bytes)).then(|| (self.shared.exit(by), to))
     }
 
     /// `passed`: what the datagram has been through.
@@ -402,8 +447,15 @@ impl Engine {
             Kind::Dtls => Admission::Refused,
         };
         match passed {
-            Admission::Accepted => (),
+            Admission::Accepted => {
+                if near.waits && kind == Kind::Rtp {
+                    near.waits = false;
+                    self.shared.heard(near.port);
+                }
+            }
             Admission::Latched => {
+                near.waits = false;
+                self.shared.latched(near.port, from);
                 let seat = Seat(door.seat);
                 self.events.push_back(Event::Latched { stream: *key, seat, from });
             }
@@ -486,6 +538,7 @@ impl Engine {
         let Some(leg) = stream.mix.as_mut().and_then(|mix| mix.leave(seat)) else { return };
         self.set_door(leg.port, None);
         self.unshield(leg.port, now);
+        self.shared.forget(leg.port, Some(now));
         self.mix_or_not(key, now);
     }
 
@@ -560,6 +613,7 @@ impl Engine {
         for port in stream.ports() {
             self.set_door(port, None);
             self.unshield(port, now);
+            self.shared.forget(port, Some(now));
         }
         Some((key.index, [stream.a.count, stream.b.count]))
     }

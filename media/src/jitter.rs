@@ -15,8 +15,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::codec::{Codec, Decoder, FRAME_MAX, PACKET_MAX, Rate};
-use crate::rtp::HEADER_MIN;
+use crate::codec::{Codec, Decoder, FRAME_MAX, PACKET_MAX, PAYLOAD_MAX, Rate};
 
 /// The longest that sound may wait here.
 pub const DELAY_MAX: Duration = Duration::from_millis(200);
@@ -32,9 +31,6 @@ const FRAMES_START: u32 = 2;
 
 /// Packets that wait: those of the longest delay, 2.5 ms each.
 const WAITING_MAX: usize = 80;
-
-/// Octets of a payload that waits: what a datagram of an Ethernet can hold. Longer ones are dropped.
-const PAYLOAD_MAX: usize = 1500 - HEADER_MIN;
 
 /// Frames of a gap that are filled by what was before.
 const CONCEALED_MAX: u32 = 3;
@@ -466,7 +462,7 @@ mod tests {
     use types::Rng;
 
     use super::*;
-    use crate::codec::{Encoder, PAYLOAD_MAX};
+    use crate::codec::Encoder;
     use crate::hear::level;
 
     const SSRC: u32 = 7;
@@ -504,6 +500,18 @@ mod tests {
             out.push(if heard { value } else { 0 });
         }
         (out, jitter.counts())
+    }
+
+    #[test]
+    fn the_longest_frame_of_plain_samples_fits() {
+        let mut jitter = Jitter::new();
+        let full = Codec::L16(Rate::Full);
+        for packet in 0..3 {
+            assert!(jitter.put(SSRC, packet * 960, full, &samples(packet as i16 + 1, 960)));
+        }
+        assert!(!jitter.put(SSRC, 2880, full, &samples(4, 961)));
+        assert_eq!([take(&mut jitter), take(&mut jitter)], [(false, 0), (false, 0)]);
+        assert_eq!([take(&mut jitter), take(&mut jitter)], [(true, 1), (true, 2)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Picture     Command --> Engine --> Event;  packet(port, from, bytes, now) --> (port, to) or none
 //!             side A --> port of A | stream | port of B --> side B, and back; RTCP one port higher
+//!             many phones --one port: by their source--> the legs that they are
 //!             browser --sealed--> path: opened | the same stream | sealed --> path of the other browser
 //!             clips, tones, keys --> whoever shall hear them;  what is said and heard --> taps
 //!             sides and guests --> jitter buffers --tick(now)--> all but one's own voice --> each
@@ -18,6 +19,7 @@
 //!             [`DELAY_MAX`] in a jitter buffer; a packet of more than 120 ms is dropped.
 //!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers. [`CLIPS_MAX`] and [`CLIP_MAX`] of what is played,
 //!             [`FEED_MAX`] of what is fed, [`TAPS_MAX`] at one stream. [`DATAGRAMS_MAX`] a second to one leg.
+//!             [`RESTING_MAX`] sources that a shared port remembers.
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
 //!             switchboard), keys that two phones agreed on between themselves: their packets pass, with headers in the clear.
 //! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4568, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
@@ -48,6 +50,7 @@ mod resample;
 mod rtcp;
 pub mod rtp;
 mod sender;
+mod shared;
 mod source;
 mod tap;
 pub mod tones;
@@ -74,11 +77,12 @@ pub use ports::{Ports, QUARANTINE, SPOILED};
 pub use quality::Quality;
 pub use resample::Resampler;
 pub use sender::RtpSender;
+pub use shared::RESTING_MAX;
 pub use source::{LATCH_PACKETS, LATCH_WAIT, LATCH_WINDOW};
 pub use srtp::Suite;
 pub use tap::{Direction, Heard, Sink, TAKEN_MAX, TAPS_MAX, Taken};
 pub use track::{AHEAD_MAX, Track};
-pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity};
+pub use webrtc::{ADDRESSES_MAX, CONSENT_MAX, Identity, connection};
 pub use words::{
     Command, Count, Event, GUESTS_MAX, Hush, Keys, Loss, Seat, Shield, Side, StreamKey, Voice, Web,
 };

@@ -108,6 +108,11 @@ impl Source {
         }
     }
 
+    /// The address of the description.
+    pub(crate) const fn signalled(&self) -> SocketAddr {
+        self.signalled
+    }
+
     /// Where packets for this side go.
     pub(crate) fn target(&self) -> SocketAddr {
         self.latched().unwrap_or(self.signalled)

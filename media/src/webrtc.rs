@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
@@ -62,6 +62,26 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity")
+    }
+}
+
+/// Stands in addresses that only name a connection, and in none that a datagram comes from.
+const STREAM: u32 = 0xca11;
+
+/// An address that names a connection of a browser over TCP: where it comes from, and its number.
+pub(crate) fn over_stream(from: SocketAddr, connection: u32) -> SocketAddr {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    SocketAddrV6::new(ip, from.port(), STREAM, connection).into()
+}
+
+/// The connection over TCP by which a datagram to this address shall go, if it is no address of datagrams.
+pub fn connection(to: SocketAddr) -> Option<u32> {
+    match to {
+        SocketAddr::V6(to) if to.flowinfo() == STREAM => Some(to.scope_id()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
     }
 }
 
@@ -294,7 +314,8 @@ impl Browsers {
             return;
         }
         let mut answer = out.room();
-        check.answer(from, &path.web.password, &mut answer);
+        let seen = SocketAddr::new(from.ip().to_canonical(), from.port());
+        check.answer(seen, &path.web.password, &mut answer);
         out.push(door.port, from, answer);
         path.heard = now;
         if !path.addresses.contains(&from) {

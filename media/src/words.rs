@@ -275,6 +275,13 @@ pub enum Command {
         /// Nothing else is heard meanwhile.
         alone: bool,
     },
+    /// The leg that sits at `port`, or sits down there next, goes by a port that many share; nothing listens at its own.
+    Share {
+        /// The even port that names the leg.
+        port: u16,
+        /// The even port that it shares; 0: it goes by its own from now on.
+        by: u16,
+    },
     /// How the packets of a leg are protected on their way.
     Shield {
         /// Which stream.
@@ -548,6 +555,7 @@ mod tests {
             },
             Command::Listen { stream, seat: Seat(2), silence: Some(Duration::from_secs(5)) },
             Command::Move { stream, seat: Seat(2), to: stream, place: Seat(3) },
+            Command::Share { port: 20_000, by: 65_534 },
             Command::Stop { stream, seat: None, sound: Some(1) },
             Command::Tap {
                 stream,

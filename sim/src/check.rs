@@ -363,6 +363,7 @@ impl Checks {
             media::Command::Aim { .. }
             | media::Command::Listen { .. }
             | media::Command::Play { .. }
+            | media::Command::Share { .. }
             | media::Command::Shield { .. }
             | media::Command::Stop { .. }
             | media::Command::Take { .. }

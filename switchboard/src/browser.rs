@@ -97,6 +97,7 @@ impl Path {
             setup,
             mids: self.mids.clone(),
             address: door.address,
+            streams: door.streams,
         };
         sdp::web::dress(plain, &dress).ok()
     }

@@ -51,6 +51,8 @@ pub struct Door {
     pub address: SocketAddr,
     /// SHA-256 of the certificate of this process.
     pub fingerprint: [u8; 32],
+    /// They reach us there by TCP as well.
+    pub streams: bool,
 }
 
 /// The account of apps that were written for a known cloud: what they name, and the key of what we sign for them.
@@ -89,6 +91,8 @@ pub struct Config {
     pub media_ports: RangeInclusive<u16>,
     /// Where browsers reach us; `None`: there is no such port, and they are refused.
     pub door: Option<Door>,
+    /// The first of the ports that many phones share, one for each shard, two apart; `None`: each leg has its own.
+    pub shared_port: Option<u16>,
     /// Base of the addresses that we hand out.
     pub public: String,
     /// How long an INVITE is held for a woken device (`push.wait`).
@@ -226,6 +230,8 @@ pub struct Core {
     pub(crate) ports: media::Ports,
     /// Which room has a port: what a room that panicked leaves behind is taken from it.
     pub(crate) ports_taken: std::collections::BTreeMap<u16, usize>,
+    /// Legs that go by our shared port.
+    pub(crate) shared: crate::shared::Shared,
     pub(crate) nonces: Nonces,
     pub(crate) guard: Guard,
     pub(crate) suspects: Suspects,
@@ -276,6 +282,7 @@ impl Core {
             counters: std::collections::BTreeMap::new(),
             ports: media::Ports::new(config.media_ports.clone(), share, rng.fork()),
             ports_taken: std::collections::BTreeMap::new(),
+            shared: crate::shared::Shared::default(),
             nonces: Nonces::new(keys.nonces, &mut rng),
             guard: Guard::new(rng.hash_key()),
             suspects: Suspects::new(map),

@@ -55,6 +55,7 @@ pub mod seal;
 pub mod seat;
 pub mod service;
 mod shard;
+mod shared;
 mod slab;
 mod sound;
 pub mod store;

@@ -93,6 +93,10 @@ pub struct Pair {
     offered: Option<Path>,
     /// The pump knows a path or keys of this side.
     shielded: [bool; 2],
+    /// The port that many share, by side and section; 0: its own.
+    shares: [Vec<u16>; 2],
+    /// Whose packets will come from where his signalling comes from, though he has said nothing yet.
+    direct: [bool; 2],
     /// Aims, paths and keys before the offer that is open now.
     before: Option<Ends>,
     open: Vec<bool>,
@@ -208,6 +212,8 @@ impl Pair {
             ends_keys: false,
             offered: None,
             shielded: [false; 2],
+            shares: [Vec::new(), Vec::new()],
+            direct: [false; 2],
             before: None,
             open: Vec::new(),
             plain: false,
@@ -347,6 +353,60 @@ impl Pair {
         self.paths[side.index()].get_or_insert_with(path);
     }
 
+    /// A side that has said nothing yet is no browser, and sends from where its signalling comes from: it may be offered
+    /// the port that many share.
+    pub fn expect_direct(&mut self, side: Side) {
+        self.direct[side.index()] = true;
+    }
+
+    /// The port that a side of a section is told: shared or its own.
+    fn told_port(&self, side: Side, place: usize) -> Option<u16> {
+        let own = self.ports.get(place).copied().flatten()?[side.index()];
+        let shared = self.shares[side.index()].get(place).copied().filter(|by| *by != 0);
+        Some(shared.unwrap_or(own))
+    }
+
+    /// Before a side hears a description: sections where it is told from all others go by the port that many share, if they
+    /// do already or are new; those where it is not go by their own.
+    fn share(&mut self, side: Side, effects: &mut Effects<'_>) {
+        for (place, ports) in self.ports.iter().enumerate() {
+            let Some(ports) = ports else { continue };
+            let port = ports[side.index()];
+            let open = self.open.get(place).copied().unwrap_or_default();
+            let shares = &mut self.shares[side.index()];
+            if shares.len() <= place {
+                shares.resize(place + 1, 0);
+            }
+            let Some(share) = shares.get_mut(place).filter(|by| **by != 0 || !open) else {
+                continue;
+            };
+            let aim = self.aims[side.index()].get(place);
+            let by = match aim {
+                _ if self.paths[side.index()].is_some() => None,
+                Some(aim) if aim.rejected => None,
+                Some(aim) => effects.share(port, Some(aim.rtp)),
+                None if self.direct[side.index()] => effects.share(port, None),
+                None => None,
+            };
+            let by = by.unwrap_or(0);
+            if by != *share && open {
+                effects.media(Command::Share { port, by });
+            }
+            *share = by;
+        }
+    }
+
+    /// A side that was offered the port that many share has said where it is. What cannot be told from others there hears
+    /// another port with the next description.
+    fn settle_shares(&self, side: Side, effects: &mut Effects<'_>) {
+        let places = self.shares[side.index()].iter().zip(&self.ports);
+        for ((by, ports), aim) in places.zip(&self.aims[side.index()]) {
+            if let Some(ports) = ports.filter(|_| *by != 0) {
+                effects.share(ports[side.index()], Some(aim.rtp));
+            }
+        }
+    }
+
     /// What [`offer`](Self::offer) gave for a side that is not known yet, for the browsers among its devices. `None`
     /// when the side is known, or what it shall hear cannot be for browsers.
     pub fn for_browsers(
@@ -376,6 +436,7 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
+        self.settle_shares(from, effects);
         self.agree(from, &session);
         keyring::settle(&mut self.rings[from.index()], effects.rng())?;
         self.aim(effects);
@@ -424,6 +485,7 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
+        self.share(from.other(), effects);
         match self.widen(from, sdp, &session)? {
             Some(wider) => {
                 let session = described(&wider)?;
@@ -453,6 +515,8 @@ impl Pair {
         let (answered, asked) = of_both(&mut self.rings, from);
         let opened = |place: usize| turned >> place & 1 == 1;
         keyring::agree(answered, asked, opened, effects.rng())?;
+        self.settle_shares(from, effects);
+        self.share(from.other(), effects);
         let told = if plan.iter().any(Option::is_some) {
             let told = sdp::reformat(sdp, &session, &plan).map_err(|_| Refusal::BadDescription)?;
             let session = described(&told)?;
@@ -523,10 +587,10 @@ impl Pair {
         rejected: &[bool],
         effects: &mut Effects<'_>,
     ) -> Result<Vec<u8>, Refusal> {
-        let ports = rejected.iter().enumerate().map(|(place, rejected)| {
-            let ports = self.ports.get(place).copied().flatten()?;
-            (!rejected).then(|| ports[to.index()])
-        });
+        let ports = rejected
+            .iter()
+            .enumerate()
+            .map(|(place, rejected)| self.told_port(to, place).filter(|_| !rejected));
         let ports = ports.collect();
         let told = &mut self.told[to.index()];
         let address = effects.media_address();
@@ -575,6 +639,12 @@ impl Pair {
                 && !*open
             {
                 *open = true;
+                for (side, port) in Side::BOTH.into_iter().zip(ports) {
+                    let by = self.shares[side.index()].get(place).copied().unwrap_or(0);
+                    if by != 0 {
+                        effects.media(Command::Share { port, by });
+                    }
+                }
                 effects.media(Command::Open { stream, ports });
             }
             let mux = a.mux && b.mux;

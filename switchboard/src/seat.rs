@@ -39,6 +39,8 @@ pub struct Seat {
     ring: Ring,
     /// The pump knows a path or keys of it.
     shielded: bool,
+    /// The port that many share; 0: its own.
+    by: u16,
 }
 
 /// Where it wants its packets, and what is in them.
@@ -65,7 +67,7 @@ impl Seat {
         let told = Told { session: effects.rng().next_u64() >> 33, version: 0, hash: 0 };
         effects.media(Command::Admit { stream, seat, port });
         let (path, ring, shielded) = (None, Ring::default(), false);
-        Ok(Self { stream, seat, port, voice, told, aim: None, path, ring, shielded })
+        Ok(Self { stream, seat, port, voice, told, aim: None, path, ring, shielded, by: 0 })
     }
 
     /// Which place.
@@ -98,10 +100,10 @@ impl Seat {
         let sdp = plain.as_deref().unwrap_or(sdp);
         let theirs = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
         self.told.version += 1;
-        let ours = self.offered(effects);
-        let aim = self.read(&theirs, &ours, effects)?;
+        let aim = self.read(&theirs, &self.offered(effects), effects)?;
         keyring::settle(&mut self.ring, effects.rng())?;
-        let plain = sdp::answer(&theirs, &ours);
+        self.share(aim.rtp, effects);
+        let plain = sdp::answer(&theirs, &self.offered(effects));
         let answer = match &mut self.path {
             Some(path) => {
                 let door = effects.door().ok_or(Refusal::NoDoor)?;
@@ -117,6 +119,20 @@ impl Seat {
         self.aim = Some(aim);
         self.tell(effects);
         Ok(answer)
+    }
+
+    /// Before it hears an answer of ours: it goes by the port that many share while it can be told from all others there,
+    /// if it does already or is new.
+    fn share(&mut self, at: SocketAddr, effects: &mut Effects<'_>) {
+        if self.by == 0 && self.aim.is_some() {
+            return;
+        }
+        let web = self.path.is_some();
+        let by = if web { None } else { effects.share(self.port, Some(at)) }.unwrap_or(0);
+        if by != self.by {
+            self.by = by;
+            effects.media(Command::Share { port: self.port, by });
+        }
     }
 
     /// Takes a browser's path or a phone's keys from its description: the plain form. `None` when it came so.
@@ -175,8 +191,15 @@ impl Seat {
     /// It sits down at another stream: the old one is gone.
     pub fn reseat(&mut self, stream: StreamKey, effects: &mut Effects<'_>) {
         self.stream = stream;
+        self.share_again(effects);
         effects.media(Command::Admit { stream, seat: self.seat, port: self.port });
         self.tell(effects);
+    }
+
+    fn share_again(&self, effects: &mut Effects<'_>) {
+        if self.by != 0 {
+            effects.media(Command::Share { port: self.port, by: self.by });
+        }
     }
 
     /// It goes over to another stream, in a place that is free there, and takes its numbers, its path and what taps it
@@ -204,7 +227,7 @@ impl Seat {
             session: self.told.session,
             version: self.told.version,
             address: effects.media_address(),
-            port: self.port,
+            port: if self.by == 0 { self.port } else { self.by },
             codecs: vec![
                 sdp::OPUS,
                 sdp::G722,
@@ -301,6 +324,9 @@ impl Seat {
             writer.nested(16, |writer| path.write(writer));
         }
         writer.nested(17, |writer| self.ring.write(writer));
+        if self.by != 0 {
+            writer.number(18, self.by.into());
+        }
         writer.finish()
     }
 
@@ -310,7 +336,7 @@ impl Seat {
         let (mut voice, mut told) = (Voice::Nobody, Told::default());
         let (mut rtp, mut rtcp, mut receives, mut sent, mut events) =
             (None, None, false, None, None);
-        let mut clock = 8000;
+        let (mut clock, mut by) = (8000, 0);
         let (mut section, mut types, mut path, mut ring) = (0, Vec::new(), None, Ring::default());
         let key = effects.keys().seal;
         for (tag, field) in tagged::Reader::new(bytes) {
@@ -339,6 +365,7 @@ impl Seat {
                 15 => types = field.0.to_vec(),
                 16 => path = Path::read(field.0).map(Path::after_restart),
                 17 => ring = Ring::read(field.0, &key),
+                18 => by = number()? as u16,
                 _ => (), // A field of a newer version.
             }
         }
@@ -351,8 +378,15 @@ impl Seat {
         };
         let stream = StreamKey { bridge: types::BridgeId(bridge), index };
         let seat = seat?;
-        let mut known = Self { stream, seat, port, voice, told, aim, path, ring, shielded: false };
+        let shielded = false;
+        let mut known = Self { stream, seat, port, voice, told, aim, path, ring, shielded, by };
         effects.claim(session, stream.bridge, &[port]);
+        if effects.is_shared(by) {
+            effects.share(port, rtp);
+            known.share_again(effects);
+        } else {
+            known.by = 0;
+        }
         effects.media(Command::Admit { stream, seat: known.seat, port });
         known.tell(effects);
         Some(known)

@@ -20,7 +20,7 @@ use media::{
     Clip, ClipId, Codec, Command, Decoder, Encoder, Engine, Event, Format, PACKET_MAX, PAYLOAD_MAX,
     Play, Rate, Seat, Sound, StreamKey, TICK, Voice,
 };
-use media_io::Pump;
+use media_io::{Doors, Pump};
 use types::{BridgeId, Instant};
 
 use crate::tally::quantile;
@@ -119,7 +119,7 @@ fn bare(legs: usize, to: SocketAddr, span: Duration) -> anyhow::Result<Taken> {
 
 fn pump() -> anyhow::Result<(Pump, Receiver<Event>)> {
     let (sender, events) = channel();
-    let pump = Pump::start(HERE, 64, None, move |event| drop(sender.send(event)))?;
+    let pump = Pump::start(HERE, 64, Doors::default(), move |event| drop(sender.send(event)))?;
     Ok((pump, events))
 }
 

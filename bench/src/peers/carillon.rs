@@ -12,17 +12,21 @@ use anyhow::Context;
 use super::{Folder, READY_MAX, Running, free_port};
 use crate::caller::DOMAIN;
 
-pub fn start(program: &Path, extra: &str, shards: u16) -> anyhow::Result<Running> {
+/// Where phones share a port: below the range of RTP.
+const SHARED: u16 = 9_000;
+
+pub fn start(program: &Path, extra: &str, shards: u16, shared: bool) -> anyhow::Result<Running> {
     let folder = Folder::make("carillon")?;
     let config = folder.path().join("carillon.toml");
     let data = folder.path().join("data");
     let (sip, http) = (free_port()?, free_port()?);
+    let shared = if shared { SHARED } else { 0 };
     // Everything else as shipped: ladder, recorder, records and keeper are on.
     let text = format!(
         "[node]\ndata = {data:?}\ndomain = \"{DOMAIN}\"\n\n\
          [sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\nrequire_auth = false\ndigest = [\"MD5\"]\n\
          shards = {shards}\n\n\
-         [media]\nports = \"10000-31999\"\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n{extra}\n"
+         [media]\nports = \"10000-31999\"\nshared_port = {shared}\n\n[http]\nlisten = \"127.0.0.1:{http}\"\n\n{extra}\n"
     );
     fs::write(&config, text)?;
     let mut child = Command::new(program)

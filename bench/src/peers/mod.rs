@@ -32,6 +32,8 @@ pub enum Peer {
         extra: String,
         /// `sip.shards`.
         shards: u16,
+        /// Whether phones share a port.
+        shared: bool,
     },
     /// The peer for calls, from Debian.
     Kamailio,
@@ -43,6 +45,7 @@ impl Peer {
     /// Its word in the report.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Carillon { shared: true, .. } => "carillon-shared",
             Self::Carillon { .. } => "carillon",
             Self::Kamailio => "kamailio",
             Self::Rtpengine => "rtpengine",
@@ -54,7 +57,9 @@ impl Peer {
         // What a thread starts inherits its cores.
         pin(cores)?;
         let started = match self {
-            Self::Carillon { program, extra, shards } => carillon::start(program, extra, *shards),
+            Self::Carillon { program, extra, shards, shared } => {
+                carillon::start(program, extra, *shards, *shared)
+            }
             Self::Kamailio => kamailio::start(),
             Self::Rtpengine => rtpengine::start(),
         };

@@ -6,6 +6,7 @@ use std::time::Instant as Clock;
 use types::{Instant, Rng};
 
 use super::{Arrival, Cover, Engine, Leg};
+use crate::webrtc::over_stream;
 use crate::{Identity, Seat, Shield, StreamKey};
 
 /// Stands where a packet goes by a path of its own.
@@ -20,13 +21,26 @@ impl Engine {
     }
 
     /// Gives away what was made here: our port, where it goes, the datagram.
-    pub fn outgoing(&mut self, send: impl FnMut(u16, SocketAddr, &[u8])) {
-        self.outbox.drain(send);
+    pub fn outgoing(&mut self, mut send: impl FnMut(u16, SocketAddr, &[u8])) {
+        let Self { outbox, shared, .. } = self;
+        outbox.drain(|port, to, bytes| send(shared.exit(port), to, bytes));
     }
 
     /// A datagram on the door of browsers.
     pub(super) fn at_the_door(&mut self, from: SocketAddr, bytes: &mut [u8], now: Instant) {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        self.of_browser(from, bytes, now);
+    }
+
+    /// What a browser says over TCP: the number of its connection, where it comes from. What it hears goes to an address of
+    /// which [`connection`](crate::connection) tells the number.
+    ///
+    /// Spec: RFC 6544 §3
+    pub fn frame(&mut self, connection: u32, from: SocketAddr, bytes: &mut [u8], now: Instant) {
+        self.of_browser(over_stream(from, connection), bytes, now);
+    }
+
+    fn of_browser(&mut self, from: SocketAddr, bytes: &mut [u8], now: Instant) {
         match self.browsers.packet(from, bytes, now, &mut self.outbox) {
             Arrival::Done => (),
             Arrival::Media { port, length } => {

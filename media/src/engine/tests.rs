@@ -5,6 +5,8 @@ use types::{BridgeId, Rng};
 use super::*;
 use crate::rtp::Packet;
 
+mod shared;
+
 const BRIDGE: BridgeId = BridgeId(1);
 const STREAM: StreamKey = StreamKey { bridge: BRIDGE, index: 0 };
 const A: &str = "198.51.100.1:4000";

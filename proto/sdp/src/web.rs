@@ -77,6 +77,8 @@ pub struct Dress {
     pub mids: Vec<String>,
     /// Where browsers reach us.
     pub address: SocketAddr,
+    /// Whether they reach us there by TCP as well.
+    pub streams: bool,
 }
 
 /// Whether a section is one of a browser: keyed by a handshake, on a path found by checks.
@@ -308,12 +310,19 @@ fn push_path(out: &mut Vec<u8>, session: &Session<'_>, place: usize, dress: &Dre
     line("a=fingerprint:sha-256 ", &pairs.join(":"));
     line("a=setup:", dress.setup.word());
     line("a=rtcp-mux", "");
-    // One candidate of the highest preference (RFC 8445 §5.1.2.1): a lite end has no other.
-    out.extend_from_slice(b"a=candidate:1 1 udp 2130706431 ");
-    push_address(out, dress.address.ip());
-    out.push(b' ');
-    push_number(out, dress.address.port().into());
-    out.extend_from_slice(b" typ host\r\na=end-of-candidates\r\n");
+    // One candidate of the highest preference (RFC 8445 §5.1.2.1), and behind it one for whom no datagram reaches, with the
+    // preference of a passive one (RFC 6544 §4.2): a lite end has no others.
+    let udp: (&[u8], &[u8]) = (b"a=candidate:1 1 udp 2130706431 ", b" typ host\r\n");
+    let tcp: (&[u8], &[u8]) =
+        (b"a=candidate:2 1 tcp 1518280447 ", b" typ host tcptype passive\r\n");
+    for (head, tail) in [Some(udp), dress.streams.then_some(tcp)].into_iter().flatten() {
+        out.extend_from_slice(head);
+        push_address(out, dress.address.ip());
+        out.push(b' ');
+        push_number(out, dress.address.port().into());
+        out.extend_from_slice(tail);
+    }
+    out.extend_from_slice(b"a=end-of-candidates\r\n");
 }
 
 #[cfg(test)]
@@ -346,6 +355,7 @@ mod tests {
             setup: Setup::Passive,
             mids: mids.to_vec(),
             address: "198.18.0.1:21000".parse().unwrap(),
+            streams: true,
         }
     }
 
@@ -389,7 +399,9 @@ mod tests {
         let text = String::from_utf8(dressed).unwrap();
         let session = Session::decode(text.as_bytes()).unwrap();
         assert!(text.contains("t=0 0\r\na=ice-lite\r\na=group:BUNDLE a\r\nm=audio 21000 UDP/TLS/"));
-        assert!(text.contains("a=candidate:1 1 udp 2130706431 198.18.0.1 21000 typ host\r\n"));
+        let udp = "a=candidate:1 1 udp 2130706431 198.18.0.1 21000 typ host\r\n";
+        let tcp = "a=candidate:2 1 tcp 1518280447 198.18.0.1 21000 typ host tcptype passive\r\n";
+        assert!(text.contains(&format!("{udp}{tcp}a=end-of-candidates\r\n")));
         assert!(text.contains("a=sendrecv\r\na=mid:a\r\na=ice-ufrag:ours\r\n"));
         assert!(text.ends_with("m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n"));
         assert!(!text.contains("a=rtcp:"));

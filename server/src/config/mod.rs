@@ -77,7 +77,12 @@ types::settings! {
         advertise: String = String::new() => restart,
         /// Ports for RTP: the first is even, the last is odd.
         ports: String = "20000-20999".to_owned() => restart,
-        /// One UDP port for the media of all browsers, outside of `media.ports`; empty: browsers are refused. When it is not
+        /// The first of the UDP ports that phones share, even and outside of `media.ports`: for each shard this many and the one
+        /// above it. A phone that can be told from all others by its address is sent there, others get a pair of
+        /// `media.ports`, which each leg reserves either way. 0: each has its own pair.
+        shared_port: u16 = 0 => restart,
+        /// One UDP port for the media of all browsers, outside of `media.ports`, and the same for TCP, for browsers whose network
+        /// lets no datagrams through; empty: browsers are refused. When it is not
         /// set, it is on `media.address`, and another port where this one is taken.
         webrtc: String = "udp://127.0.0.1:21000".to_owned() => restart,
     }

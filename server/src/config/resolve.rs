@@ -79,6 +79,8 @@ pub struct Resolved {
     pub media_advertised: IpAddr,
     /// RTP ports.
     pub ports: RangeInclusive<u16>,
+    /// The first port that phones share.
+    pub shared_port: Option<u16>,
     /// The port of browsers.
     pub webrtc: Option<Webrtc>,
     /// The HTTP listener.
@@ -159,6 +161,7 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
         media,
         media_advertised,
         webrtc: webrtc(tree, places, (media, media_advertised), &rtp)?,
+        shared_port: shared_port(tree, places, &rtp)?,
         ports: rtp,
         http,
         ladder: octets(&tree.ladder.memory)
@@ -335,6 +338,31 @@ fn media(tree: &Tree, places: &Places<'_>) -> Result<(IpAddr, IpAddr), Fault> {
         .parse()
         .map_err(|_| places.fault("media.advertise", "wants an address"))?;
     Ok((bound, shown))
+}
+
+/// The first of the ports that phones share.
+fn shared_port(
+    tree: &Tree,
+    places: &Places<'_>,
+    rtp: &RangeInclusive<u16>,
+) -> Result<Option<u16>, Fault> {
+    let (first, shards) = (tree.media.shared_port, tree.sip.shards);
+    if first == 0 {
+        return Ok(None);
+    }
+    let fault = |why: &str| places.fault("media.shared_port", &format!("{first} {why}"));
+    let last = first.checked_add(2 * shards - 1).ok_or_else(|| fault("leaves no room"))?;
+    if first % 2 == 1 {
+        return Err(fault("is odd: choose an even port"));
+    }
+    let webrtc = listener(&tree.media.webrtc).map(|(_, bind)| bind.port());
+    if first <= *rtp.end() && *rtp.start() <= last {
+        return Err(fault("or one above it is one of `media.ports`: each shard takes two"));
+    }
+    if webrtc.is_ok_and(|port| (first..=last).contains(&port)) {
+        return Err(fault("or one above it is that of `media.webrtc`: each shard takes two"));
+    }
+    Ok(Some(first))
 }
 
 /// The port of browsers. One that nobody chose is where media is, and gives way to RTP.

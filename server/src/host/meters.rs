@@ -130,6 +130,13 @@ pub fn damage(log: usize, blobs: u64) -> String {
     )
 }
 
+/// Datagrams on the ports that phones share that were of no leg.
+pub fn strangers(count: u64) -> String {
+    format!(
+        "# TYPE carillon_media_strangers_total counter\ncarillon_media_strangers_total {count}\n"
+    )
+}
+
 /// The same as `/readyz` says; what nobody asked for is not told.
 fn write_parts(text: &mut String, parts: &[(String, Part)]) {
     let _ = writeln!(text, "# TYPE carillon_up_component gauge");

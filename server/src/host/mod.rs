@@ -134,6 +134,16 @@ pub enum Fault {
         /// Why.
         source: std::io::Error,
     },
+    /// A port that phones share.
+    #[error(
+        "cannot bind {address} or the port above it for phones: choose another `media.shared_port`"
+    )]
+    SharedPort {
+        /// Which one.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The media pump.
     #[error("cannot start the media pump")]
     Pump(#[source] media_io::Fault),
@@ -252,8 +262,11 @@ impl Host {
         for _ in 0..shards {
             boxes.push(Door::new().map_err(Fault::System)?);
         }
-        let (door, browsers) = browsers(resolved.webrtc.as_ref())?.unzip();
-        let pump = Arc::new(pump(resolved.media, browsers, &boxes)?);
+        let (door, doors) = browsers(resolved.webrtc.as_ref())?.unzip();
+        let mut doors = doors.unwrap_or_default();
+        doors.shared = shared_ports(resolved)?;
+        let pump = Arc::new(pump(resolved.media, doors, &boxes)?);
+        let counted = Arc::clone(&pump);
         let engine = Box::new(sounds::Engine(Arc::clone(&pump)));
         let clips = Clips::start(kept.sounds.clone(), engine).map_err(Fault::System)?;
         let resolver =
@@ -310,10 +323,12 @@ impl Host {
             },
             metrics: {
                 let (meters, streams) = (meters.clone(), streams.clone());
+                let pump = Arc::clone(&counted);
                 let (log, blobs, sounds) = (kept.damage, kept.blobs.clone(), kept.sounds.clone());
                 Arc::new(move || {
                     let damage = meters::damage(log, blobs.damaged() + sounds.damaged());
-                    meters.text(&parts.list()) + &flows::count(&streams) + &damage
+                    let strangers = meters::strangers(pump.strangers());
+                    meters.text(&parts.list()) + &flows::count(&streams) + &damage + &strangers
                 })
             },
             dev: stand_ins.as_ref().map(|services| {
@@ -340,6 +355,7 @@ impl Host {
             digest: resolved.digest.clone(),
             media_address: resolved.media_advertised,
             media_ports: resolved.ports.clone(),
+            shared_port: resolved.shared_port,
             door,
             public: public.clone(),
             push_wait: tree.rooms.push.wait.into(),
@@ -564,7 +580,7 @@ fn idle_sockets() -> usize {
 }
 
 /// What descriptions carry of the port of browsers, and what the pump gets of it.
-type Browsers = (switchboard::Door, (media_io::Door, media::Identity));
+type Browsers = (switchboard::Door, media_io::Doors);
 
 /// The port of browsers and our certificate to them, which is as old as this process.
 fn browsers(wanted: Option<&crate::config::Webrtc>) -> Result<Option<Browsers>, Fault> {
@@ -585,19 +601,33 @@ fn browsers(wanted: Option<&crate::config::Webrtc>) -> Result<Option<Browsers>, 
         certificate: made.cert.der().to_vec(),
         key: made.signing_key.serialize_der(),
     };
+    // Few need it, so a port that another program has for TCP is no reason not to start.
+    let at = SocketAddr::new(wanted.bind.ip(), port);
+    let streams = std::net::TcpListener::bind(at)
+        .inspect_err(|fault| tracing::warn!(address = %at, error = %fault, "webrtc_tcp_port_taken"))
+        .ok();
     let told = switchboard::Door {
         address: SocketAddr::new(wanted.advertised, port),
         fingerprint: identity.fingerprint(),
+        streams: streams.is_some(),
     };
-    Ok(Some((told, (door, identity))))
+    let browsers = Some((door, identity));
+    Ok(Some((told, media_io::Doors { browsers, streams, ..media_io::Doors::default() })))
+}
+
+/// The ports that phones share, two for each shard.
+fn shared_ports(resolved: &Resolved) -> Result<Vec<[media_io::Door; 2]>, Fault> {
+    let first = resolved.shared_port.into_iter();
+    let ports = first.flat_map(|first| (0..resolved.shards).map(move |shard| first + 2 * shard));
+    let bind = |port: u16| {
+        let address = SocketAddr::new(resolved.media, port);
+        media_io::Door::bind_pair(address).map_err(|source| Fault::SharedPort { address, source })
+    };
+    ports.map(bind).collect()
 }
 
 /// The pump, whose words go to the shard that hosts the bridge.
-fn pump(
-    address: std::net::IpAddr,
-    browsers: Option<(media_io::Door, media::Identity)>,
-    boxes: &[Door],
-) -> Result<Pump, Fault> {
+fn pump(address: std::net::IpAddr, doors: media_io::Doors, boxes: &[Door]) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
     let tell = move |event: media::Event| {
         // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
@@ -609,7 +639,7 @@ fn pump(
             door.tell(Post::Media(event));
         }
     };
-    Pump::start(address, idle_sockets(), browsers, tell).map_err(Fault::Pump)
+    Pump::start(address, idle_sockets(), doors, tell).map_err(Fault::Pump)
 }
 
 /// `None`: the port is not known before the listener is bound.

@@ -538,6 +538,7 @@ impl Loop {
                     | media::Command::Move { .. }
                     | media::Command::Open { .. }
                     | media::Command::Play { .. }
+                    | media::Command::Share { .. }
                     | media::Command::Shield { .. }
                     | media::Command::Stop { .. }
                     | media::Command::Take { .. }

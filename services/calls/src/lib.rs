@@ -270,6 +270,9 @@ impl Room {
         if offer.is_none() && effects.is_browser(leg) {
             pair.expect_browser(Side::A, effects);
         }
+        if rings_at_hand(&decision, effects) {
+            pair.expect_direct(Side::B);
+        }
         let towards_b = match offer.map(|sdp| pair.offer(Side::A, sdp, effects)) {
             Some(Ok(sdp)) => Some(sdp),
             Some(Err(refusal)) => {
@@ -667,6 +670,18 @@ pub(crate) fn gate(
             Some((Line::User(name.clone()), allowance))
         }
     }
+}
+
+/// Whether all who will ring are phones that send from where their signalling comes from: those of one user, none of which
+/// sleeps.
+fn rings_at_hand(decision: &Decision, effects: &Effects<'_>) -> bool {
+    let [stage] = decision.stages.as_slice() else { return false };
+    stage.aims.iter().all(|aim| match &aim.target {
+        route::Target::User { name, .. } => {
+            effects.directory().devices(name).is_empty() && effects.is_direct(name)
+        }
+        route::Target::Trunk { .. } => false,
+    })
 }
 
 /// The offer in an INVITE.

@@ -460,3 +460,52 @@ fn how_a_call_came_through_is_told() {
     assert_eq!((quality[0].packets, quality[1].lost), (1_000, 100));
     assert!(quality[1].opinion() < Some(310) && quality[0].opinion() == Some(441));
 }
+
+/// The legs that share a port, by the ports that name them, and what they share.
+fn shares(rig: &Rig) -> Vec<(u16, u16)> {
+    let shares = rig.others.iter().filter_map(|output| match output {
+        Output::Media(media::Command::Share { port, by }) => Some((*port, *by)),
+        _ => None,
+    });
+    shares.collect()
+}
+
+#[test]
+fn phones_that_can_be_told_apart_share_a_port_also_after_a_kill() {
+    let mut rig = Rig::sharing();
+    let (ok, at_bob) = talk(&mut rig);
+    for description in [&ok, &at_bob] {
+        assert!(description.contains("m=audio 20200 "), "{description}");
+    }
+    let named = shares(&rig);
+    assert!(matches!(named[..], [(a, 20_200), (b, 20_200)] if a != b), "{named:?}");
+    let mut next = Rig::sharing();
+    next.handle(Input::Adopt(kept(&rig).remove(0)));
+    next.handle(Input::Begin);
+    assert_eq!(shares(&next), named);
+    // Alice's phone has another port than it had: it shares still.
+    let side = driver::text::Side {
+        who: ALICE,
+        target: header(&ok, "Contact"),
+        from: header(&ok, "From"),
+        to: header(&ok, "To"),
+        call_id: "c1",
+    };
+    let again =
+        |port: u16, cseq: u32| side.request("INVITE", cseq, &format!("i{cseq}"), "", &sdp(port));
+    rig.forget();
+    rig.from(ALICE, &again(4_100, 3));
+    let at_bob = rig.one(BOB, "INVITE");
+    assert!(at_bob.contains("m=audio 20200 "), "{at_bob}");
+    rig.from(BOB, &answer(&at_bob, "200 OK", &sdp(5_000)));
+    assert!(rig.one(ALICE, "SIP/2.0 200").contains("m=audio 20200 "));
+    assert_eq!(shares(&rig), []);
+    // What is Bob's cannot be hers: she hears of a port of her own.
+    rig.from(ALICE, &in_dialog("ACK", &ok, 3, "k3"));
+    rig.from(ALICE, &again(5_000, 4));
+    let at_bob = rig.one(BOB, "INVITE");
+    rig.from(BOB, &answer(&at_bob, "200 OK", &sdp(5_000)));
+    let told = rig.one(ALICE, "SIP/2.0 200");
+    assert!(told.contains("m=audio 20") && !told.contains("m=audio 20200"), "{told}");
+    assert_eq!(shares(&rig), [(named[0].0, 0)]);
+}

@@ -2,7 +2,8 @@
 //!
 //! Picture     switchboard --Command--> queue + eventfd --> pump thread --Event--> callback
 //!             pump thread: { epoll, sockets, Engine }
-//!             one more socket for all browsers, whose packets the engine opens and seals
+//!             one more socket for all browsers, whose packets the engine opens and seals; those who cannot send datagrams come there by TCP
+//!             pairs of sockets that many phones share
 //!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
 //!             clips that are lent, taps: sink(frame) on the pump's thread, or a bounded queue to another
 //! Rules       A pump never waits for a shard, nor for whoever taps it. Commands are obeyed in the order they were sent;
@@ -11,18 +12,20 @@
 //!             Sockets outlive their bridge: a port that comes again costs no bind.
 //! Limits      [`COMMANDS_MAX`] waiting (beyond: `send` says no), [`COMMANDS_PER_TURN`],
 //!             [`IDLE_MAX`] sockets without a stream (beyond: the longest idle is closed),
-//!             [`DATAGRAM_MAX`] (longer: dropped), [`BATCH`] per call.
+//!             [`DATAGRAM_MAX`] (longer: dropped), [`BATCH`] per call. From [`GATHER_FROM`] packets a second on a pump
+//!             lets them gather for [`GATHER`] between two looks.
 //! Not here    Which packet passes (media), which port a stream gets (media::Ports, on the shard).
 //! Spec        RFC 4594 §4.1 (Expedited Forwarding for telephony).
 #![deny(missing_docs, unsafe_code)]
 
 mod pump;
 mod sockets;
+mod streams;
 mod sys;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -30,7 +33,9 @@ use thiserror::Error;
 
 use media::{Clip, ClipId, Command, Event, FeedId, Identity, Sink, Taken, TapId};
 
+pub use pump::{GATHER, GATHER_FROM};
 pub use sockets::{DOOR_BUFFER, Door, IDLE_MAX, RECEIVE_BUFFER};
+pub use streams::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SILENCE_MAX, WAITING_MAX};
 pub use sys::{BATCH, DATAGRAM_MAX};
 
 /// Commands that may wait for a pump.
@@ -73,11 +78,23 @@ pub fn waiting(count: usize, lost: impl Fn() + Send + 'static) -> (Sink, Receive
     (Box::new(sink), receiver)
 }
 
+/// Ports that are open for as long as a pump.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// The port that all browsers come by, and who we are to them.
+    pub browsers: Option<(Door, Identity)>,
+    /// Where browsers come that cannot send datagrams: the same port, for TCP.
+    pub streams: Option<TcpListener>,
+    /// Ports that many phones share: an even one for RTP, the one above it for RTCP.
+    pub shared: Vec<[Door; 2]>,
+}
+
 /// A running pump. Dropping it stops the thread and waits for its end.
 #[derive(Debug)]
 pub struct Pump {
     orders: SyncSender<Order>,
     doorbell: Arc<Doorbell>,
+    strangers: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -106,29 +123,33 @@ impl Doorbell {
 
 impl Pump {
     /// Starts a pump whose sockets are bound to `address`. At most `idle_max` of them, and never more than
-    /// [`IDLE_MAX`], stay open without a stream. `browsers`: their port, and who we are to them. `events` runs on the pump's thread and must not wait.
+    /// [`IDLE_MAX`], stay open without a stream. `doors`: ports that are open for as long as the pump. `events` runs on the
+    /// pump's thread and must not wait.
     ///
     /// Errors: [`Fault`], when the kernel has no descriptor or thread left.
     pub fn start(
         address: IpAddr,
         idle_max: usize,
-        browsers: Option<(Door, Identity)>,
+        doors: Doors,
         events: impl Fn(Event) + Send + 'static,
     ) -> Result<Self, Fault> {
         let wake = sys::Wake::new().map_err(Fault::Poll)?;
         let (rung, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         let doorbell = Arc::new(Doorbell { wake, rung, stop });
         let (orders, queue) = sync_channel(COMMANDS_MAX);
-        let mut turn = pump::Turn::new(address, idle_max, queue, Arc::clone(&doorbell), events)
-            .map_err(Fault::Poll)?;
-        if let Some((door, identity)) = browsers {
-            turn.serve_browsers(door, identity).map_err(Fault::Poll)?;
+        let strangers = Arc::<AtomicU64>::default();
+        let (bell, count) = (Arc::clone(&doorbell), Arc::clone(&strangers));
+        let mut turn =
+            pump::Turn::new(address, idle_max, queue, bell, count, events).map_err(Fault::Poll)?;
+        if let Some(browsers) = doors.browsers {
+            turn.serve_browsers(browsers, doors.streams).map_err(Fault::Poll)?;
         }
+        turn.serve_many(doors.shared).map_err(Fault::Poll)?;
         let thread = std::thread::Builder::new()
             .name("pump".to_owned())
             .spawn(move || turn.run())
             .map_err(Fault::Thread)?;
-        Ok(Self { orders, doorbell, thread: Some(thread) })
+        Ok(Self { orders, doorbell, strangers, thread: Some(thread) })
     }
 
     /// Hands over one command; whether it was taken. Never waits. A command is refused only when
@@ -197,6 +218,11 @@ impl Pump {
     /// Wakes the pump for what was queued.
     pub fn wake(&self) {
         self.doorbell.ring();
+    }
+
+    /// Datagrams on shared ports so far that were of no leg.
+    pub fn strangers(&self) -> u64 {
+        self.strangers.load(Ordering::Relaxed)
     }
 
     /// Ends the thread and waits until it has ended. Commands that still wait are not obeyed.

@@ -1,26 +1,39 @@
 //! The thread: waits, obeys commands, moves packets, ticks the mixes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant as Clock};
 
 use types::Instant;
 
-use media::{Command, Engine, Event, Identity, Seat, Side, Sink, StreamKey, TapId};
+use media::{Command, Engine, Event, Identity, Seat, Side, Sink, StreamKey, TICK, TapId};
 
 use crate::sockets::{Door, Sockets};
-use crate::sys::{Inbox, Outbox, Ready};
+use crate::streams::Streams;
+use crate::sys::{BATCH, Inbox, Outbox, Ready};
 use crate::{COMMANDS_PER_TURN, Doorbell, Order};
+
+/// Batches that are read from one socket before others have their turn.
+const BATCHES: usize = 8;
+
+/// How long a pump lets packets gather when it is under load: what a packet may be late for it, beside the millisecond
+/// that a wait is rounded to.
+pub const GATHER: Duration = Duration::from_micros(500);
+
+/// Packets a second from which that is load.
+pub const GATHER_FROM: u128 = 2_000;
 
 /// Everything a pump thread owns.
 pub(crate) struct Turn<F> {
     engine: Engine,
     sockets: Sockets,
+    streams: Streams,
     queue: Receiver<Order>,
     doorbell: Arc<Doorbell>,
+    strangers: Arc<AtomicU64>,
     events: F,
     sinks: BTreeMap<TapId, Sink>,
     inbox: Inbox,
@@ -28,6 +41,10 @@ pub(crate) struct Turn<F> {
     /// Decisions about the datagrams of one inbox: which of them, by which port, where to.
     passed: Vec<(usize, u16, SocketAddr)>,
     started: Clock,
+    /// Since when packets are counted, and how many came.
+    window: (Instant, usize),
+    /// More than [`GATHER_FROM`] came in the last one.
+    busy: bool,
 }
 
 impl<F: Fn(Event)> Turn<F> {
@@ -36,28 +53,50 @@ impl<F: Fn(Event)> Turn<F> {
         idle_max: usize,
         queue: Receiver<Order>,
         doorbell: Arc<Doorbell>,
+        strangers: Arc<AtomicU64>,
         events: F,
     ) -> std::io::Result<Self> {
         let sockets = Sockets::new(address, idle_max, doorbell.wake.fd())?;
         Ok(Self {
             engine: Engine::new(),
             sockets,
+            streams: Streams::default(),
             queue,
             doorbell,
+            strangers,
             events,
             sinks: BTreeMap::new(),
             inbox: Inbox::new(),
             outbox: Outbox::new(),
             passed: Vec::new(),
             started: Clock::now(),
+            window: (Instant(0), 0),
+            busy: false,
         })
     }
 
-    /// Takes the port of browsers in.
-    pub(crate) fn serve_browsers(&mut self, door: Door, identity: Identity) -> std::io::Result<()> {
+    /// Takes in ports that many legs share, RTP and RTCP of each.
+    pub(crate) fn serve_many(&mut self, pairs: Vec<[Door; 2]>) -> std::io::Result<()> {
+        for [rtp, rtcp] in pairs {
+            self.sockets.keep(rtcp.0)?;
+            let port = self.sockets.keep(rtp.0)?;
+            self.engine.serve_many(port);
+        }
+        Ok(())
+    }
+
+    /// Takes the port of browsers in, and where those come who cannot send datagrams.
+    pub(crate) fn serve_browsers(
+        &mut self,
+        (door, identity): (Door, Identity),
+        listener: Option<TcpListener>,
+    ) -> std::io::Result<()> {
         let port = self.sockets.keep(door.0)?;
         self.engine.serve_browsers(port, identity, self.started);
-        Ok(())
+        match listener {
+            Some(listener) => self.streams.listen(listener, self.sockets.epoll()),
+            None => Ok(()),
+        }
     }
 
     /// Until the doorbell says stop.
@@ -83,14 +122,33 @@ impl<F: Fn(Event)> Turn<F> {
                 self.doorbell.answer();
                 more = self.obey(now);
             }
+            let mut came = 0;
             for port in ready.ports() {
-                self.forward(port, now);
+                came += self.forward(port, now);
             }
+            came += self.serve_streams(&ready, now);
             self.tick();
             self.engine.watch(self.now());
+            self.strangers.store(self.engine.strangers(), Ordering::Relaxed);
             self.outgoing();
             self.taken();
             self.report();
+            self.gather(came, now);
+        }
+    }
+
+    /// Under load, lets some packets come before the next look: a wait, a read and a send for each costs more than the
+    /// packets themselves.
+    fn gather(&mut self, came: usize, now: Instant) {
+        let (since, count) = &mut self.window;
+        *count += came;
+        let passed = now.since(*since);
+        if passed >= TICK {
+            self.busy = *count as u128 * 1_000_000 > GATHER_FROM * passed.as_micros();
+            (*since, *count) = (now, 0);
+        }
+        if self.busy && came > 0 {
+            std::thread::sleep(GATHER);
         }
     }
 
@@ -113,11 +171,30 @@ impl<F: Fn(Event)> Turn<F> {
         }
     }
 
+    /// What browsers say over TCP: how many frames.
+    fn serve_streams(&mut self, ready: &Ready, now: Instant) -> usize {
+        let Self { engine, sockets, streams, .. } = self;
+        if ready.contains_listener() {
+            streams.accept(sockets.epoll(), now);
+        }
+        let mut came = 0;
+        for number in ready.streams() {
+            streams.read(number, now, |from, bytes| {
+                came += 1;
+                engine.frame(number, from, bytes, now);
+            });
+        }
+        streams.sweep(now);
+        came
+    }
+
     /// What the engine made itself, or sealed and opened.
     fn outgoing(&mut self) {
-        let Self { engine, sockets, .. } = self;
+        let Self { engine, sockets, streams, .. } = self;
         engine.outgoing(|port, to, bytes| {
-            if let Some(socket) = sockets.get(port) {
+            if let Some(number) = media::connection(to) {
+                streams.send(number, bytes);
+            } else if let Some(socket) = sockets.get(port) {
                 Outbox::send_one(socket, bytes, sockets.written(to));
             }
         });
@@ -171,6 +248,15 @@ impl<F: Fn(Event)> Turn<F> {
                 self.engine.command(command, now);
                 self.release(port.as_slice());
             }
+            Command::Share { port, by: 0 } => {
+                let shared = self.engine.shares(port);
+                self.engine.command(command, now);
+                if let Some((stream, seat)) = self.engine.sits(port).filter(|_| shared)
+                    && let Some(failed) = self.bind(stream, seat, port)
+                {
+                    (self.events)(failed);
+                }
+            }
             Command::Untap { tap } => {
                 self.engine.command(command, now);
                 self.sinks.remove(&tap);
@@ -179,6 +265,7 @@ impl<F: Fn(Event)> Turn<F> {
             | Command::Listen { .. }
             | Command::Move { .. }
             | Command::Play { .. }
+            | Command::Share { .. }
             | Command::Shield { .. }
             | Command::Stop { .. }
             | Command::Take { .. }
@@ -215,7 +302,7 @@ impl<F: Fn(Event)> Turn<F> {
 
     /// Binds the two ports of one leg; what failed. A port that no pair can begin with is refused by the engine.
     fn bind(&mut self, stream: StreamKey, seat: Seat, rtp: u16) -> Option<Event> {
-        if rtp == 0 || rtp % 2 == 1 {
+        if rtp == 0 || rtp % 2 == 1 || self.engine.shares(rtp) {
             return None;
         }
         let mut failed = None;
@@ -238,14 +325,26 @@ impl<F: Fn(Event)> Turn<F> {
         }
     }
 
-    /// One batch of one socket. What is left wakes the pump again at once.
-    fn forward(&mut self, port: u16, now: Instant) {
+    /// What came to one socket, [`BATCHES`] batches at most: how many. What is left wakes the pump again at once.
+    fn forward(&mut self, port: u16, now: Instant) -> usize {
+        let mut all = 0;
+        for _ in 0..BATCHES {
+            let count = self.forward_batch(port, now);
+            all += count;
+            if count < BATCH {
+                break;
+            }
+        }
+        all
+    }
+
+    fn forward_batch(&mut self, port: u16, now: Instant) -> usize {
         self.sockets.dress(port);
-        let Some(socket) = self.sockets.get(port) else { return };
+        let Some(socket) = self.sockets.get(port) else { return 0 };
         let count = match self.inbox.receive(socket) {
             Ok(count) => count,
             // Nothing there after all, or an error of an earlier send: the next packet tells.
-            Err(_) => return,
+            Err(_) => return 0,
         };
         self.passed.clear();
         for place in 0..count {
@@ -264,6 +363,7 @@ impl<F: Fn(Event)> Turn<F> {
             });
             self.outbox.send(socket, datagrams);
         }
+        count
     }
 
     fn report(&mut self) {

@@ -19,7 +19,7 @@ pub const IDLE_MAX: usize = 65_536;
 /// pictures.
 pub const RECEIVE_BUFFER: usize = 128 * 1024;
 
-/// The same for the port of all browsers, which has the packets of many.
+/// The same for ports that have the packets of many.
 pub const DOOR_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Expedited Forwarding, as the traffic class octet has it.
@@ -57,6 +57,10 @@ impl Sockets {
     /// Waits for datagrams or the doorbell, or until `patience` ends.
     pub(crate) fn wait(&self, ready: &mut Ready, patience: Option<Duration>) -> io::Result<()> {
         self.epoll.wait(ready, patience)
+    }
+
+    pub(crate) const fn epoll(&self) -> &Epoll {
+        &self.epoll
     }
 
     pub(crate) fn get(&self, port: u16) -> Option<BorrowedFd<'_>> {
@@ -154,7 +158,7 @@ impl Sockets {
     }
 }
 
-/// The port that all browsers come by, bound before the pump starts.
+/// A port that many come by, bound before the pump starts.
 #[derive(Debug)]
 pub struct Door(pub(crate) Socket);
 
@@ -164,6 +168,15 @@ impl Door {
     /// Errors: what the kernel says.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         open(address, DOOR_BUFFER).map(Self)
+    }
+
+    /// Binds a pair that many phones share: this even port, and the one above it.
+    ///
+    /// Errors: what the kernel says, of either.
+    pub fn bind_pair(rtp: SocketAddr) -> io::Result<[Self; 2]> {
+        let above = rtp.port().checked_add(1).filter(|above| above % 2 == 1);
+        let above = above.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok([Self::bind(rtp)?, Self::bind(SocketAddr::new(rtp.ip(), above))?])
     }
 
     /// Where it is.

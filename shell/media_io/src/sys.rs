@@ -24,6 +24,12 @@ const READY_MAX: usize = 512;
 /// The token of the doorbell; ports are below.
 const WAKE: u64 = 1 << 16;
 
+/// The token of the listener for streams.
+const LISTENER: u64 = WAKE + 1;
+
+/// Tokens of streams: their numbers stand in the lower half.
+const STREAM: u64 = 1 << 32;
+
 /// Takes over a descriptor that the kernel has just made.
 fn own(fd: libc::c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
@@ -80,7 +86,15 @@ impl Ready {
     }
 
     pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
-        self.tokens().filter(|token| *token != WAKE).map(|token| token as u16)
+        self.tokens().filter(|token| *token < WAKE).map(|token| token as u16)
+    }
+
+    pub(crate) fn contains_listener(&self) -> bool {
+        self.tokens().any(|token| token == LISTENER)
+    }
+
+    pub(crate) fn streams(&self) -> impl Iterator<Item = u32> {
+        self.tokens().filter(|token| *token >= STREAM).map(|token| token as u32)
     }
 }
 
@@ -99,6 +113,14 @@ impl Epoll {
 
     pub(crate) fn add_wake(&self, wake: BorrowedFd<'_>) -> io::Result<()> {
         self.register(wake, WAKE)
+    }
+
+    pub(crate) fn add_listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
+        self.register(listener, LISTENER)
+    }
+
+    pub(crate) fn add_stream(&self, stream: BorrowedFd<'_>, number: u32) -> io::Result<()> {
+        self.register(stream, STREAM | u64::from(number))
     }
 
     fn register(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {

@@ -307,3 +307,100 @@ fn hostile_datagrams_at_the_door_never_panic() {
         }
     }
 }
+
+/// Who hears frames over TCP.
+struct Framed(std::net::TcpStream);
+
+impl Framed {
+    fn say(&mut self, datagram: &[u8]) {
+        use std::io::Write as _;
+        let mut frame = (datagram.len() as u16).to_be_bytes().to_vec();
+        frame.extend_from_slice(datagram);
+        // In two parts, as networks may bring it.
+        let (first, second) = frame.split_at(frame.len() / 2);
+        self.0.write_all(first).unwrap();
+        self.0.write_all(second).unwrap();
+    }
+
+    fn hear(&mut self) -> Vec<u8> {
+        use std::io::Read as _;
+        let mut length = [0; 2];
+        self.0.read_exact(&mut length).unwrap();
+        let mut frame = vec![0; usize::from(u16::from_be_bytes(length))];
+        self.0.read_exact(&mut frame).unwrap();
+        frame
+    }
+}
+
+#[test]
+fn a_browser_that_cannot_send_datagrams_is_heard_over_tcp() {
+    use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let patience = Some(Duration::from_secs(10));
+    let listener = TcpListener::bind((HERE, 0)).unwrap();
+    let way = listener.local_addr().unwrap();
+    let door = media_io::Door::bind((HERE, 0).into()).unwrap();
+    let shared = loop {
+        let port = UdpSocket::bind((HERE, 0)).unwrap().local_addr().unwrap().port() & !1;
+        if let Ok(pair) = media_io::Door::bind_pair((HERE, port).into()) {
+            break pair;
+        }
+    };
+    let many = shared[0].address().unwrap().port();
+    let browsers = Some((door, identity()));
+    let doors = media_io::Doors { browsers, streams: Some(listener), shared: vec![shared] };
+    let pump = media_io::Pump::start(HERE, 8, doors, |_| ()).unwrap();
+    let phone = UdpSocket::bind((HERE, 0)).unwrap();
+    phone.set_read_timeout(patience).unwrap();
+    let rtp_of_phone = phone.local_addr().unwrap();
+    // Ports that only name the legs.
+    for port in [100, 200] {
+        pump.send(Command::Share { port, by: many });
+    }
+    pump.send(Command::Open { stream: STREAM, ports: [100, 200] });
+    for (seat, rtp) in [(Seat::A, at("0.0.0.0:9")), (Seat::B, rtp_of_phone)] {
+        pump.send(Command::Aim { stream: STREAM, seat, rtp, rtcp: rtp, receives: true });
+    }
+    let shield = web(identity().fingerprint(), false);
+    pump.send(Command::Shield { stream: STREAM, seat: Seat::A, shield, chance: Some(7) });
+    // Who breaks the framing is put out, and hurts nobody.
+    let mut rude = TcpStream::connect(way).unwrap();
+    rude.set_read_timeout(patience).unwrap();
+    std::io::Write::write_all(&mut rude, &[0xff; 100]).unwrap();
+    assert!(!matches!(std::io::Read::read(&mut rude, &mut [0; 8]), Ok(1..)));
+    let mut page = Page::new(true, Clock::now());
+    let mut line = Framed(TcpStream::connect(way).unwrap());
+    line.0.set_read_timeout(patience).unwrap();
+    line.say(&stun::check("ours", "theirs", "secret", true, [1; 12]));
+    assert_eq!(line.hear()[..2], [1, 1], "the check is answered");
+    let began = Clock::now();
+    for flight in page.hear(None, Instant(0)) {
+        line.say(&flight);
+    }
+    while page.keys.is_none() {
+        let came = line.hear();
+        let now = Instant(began.elapsed().as_micros() as u64);
+        for flight in page.hear(Some(&came), now) {
+            line.say(&flight);
+        }
+    }
+    let (seal, open) = page.keys.as_mut().unwrap();
+    let mut room = [0; 2048];
+    for number in 0..20 {
+        let mut wire = rtp(number);
+        seal.seal_rtp(&mut wire).unwrap();
+        line.say(&wire);
+        let length = phone.recv(&mut room).unwrap();
+        assert_eq!(room[..length], rtp(number));
+        phone.send_to(&rtp(number), (HERE, many)).unwrap();
+        // The rest of the handshake comes by the same way.
+        let mut wire = loop {
+            let came = line.hear();
+            if came.first().is_some_and(|first| first >> 6 == 2) {
+                break came;
+            }
+        };
+        let length = open.open_rtp(&mut wire).unwrap();
+        assert_eq!(wire[12..length], rtp(number)[12..]);
+    }
+}

@@ -12,7 +12,7 @@ use media::{
     Clip, ClipId, Command, Direction, Ending, Event, Play, Rate, Seat, Side, Sound, StreamKey,
     TapId, Voice,
 };
-use media_io::Pump;
+use media_io::{Doors, Pump};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -66,9 +66,10 @@ fn free_pairs<const N: usize>() -> [u16; N] {
 
 fn start() -> (Pump, Receiver<Event>) {
     let (sender, events) = channel();
-    let pump =
-        Pump::start(HERE, media_io::IDLE_MAX, None, move |event| sender.send(event).unwrap_or(()))
-            .unwrap();
+    let pump = Pump::start(HERE, media_io::IDLE_MAX, Doors::default(), move |event| {
+        sender.send(event).unwrap_or(())
+    })
+    .unwrap();
     (pump, events)
 }
 
@@ -196,9 +197,10 @@ fn a_dual_stack_pump_reaches_old_addresses() {
     let (sender, events) = channel();
     let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
     let Ok(_) = UdpSocket::bind((any, 0)) else { return }; // A machine without IPv6.
-    let pump =
-        Pump::start(any, media_io::IDLE_MAX, None, move |event| sender.send(event).unwrap_or(()))
-            .unwrap();
+    let pump = Pump::start(any, media_io::IDLE_MAX, Doors::default(), move |event| {
+        sender.send(event).unwrap_or(())
+    })
+    .unwrap();
     let [a, b] = open(&pump, &events);
     let (alice, bob) = (Peer::new(), Peer::new());
     pump.send(alice.aim(Side::A));
@@ -340,4 +342,72 @@ fn three_are_mixed_in_time_and_two_pass_again() {
         (header, heard) = sample(&alice.rtp);
     }
     assert_eq!(header.ssrc, ssrc);
+}
+
+/// Aims of a phone that sends and hears by one socket.
+fn aimed(stream: StreamKey, side: Side, phone: &UdpSocket) -> Command {
+    let rtp = phone.local_addr().unwrap();
+    Command::Aim { stream, seat: side.into(), rtp, rtcp: rtp, receives: true }
+}
+
+#[test]
+fn many_calls_share_one_port_and_no_stranger_gets_into_any() {
+    const CALLS: usize = 20;
+    let (sender, events) = channel();
+    let (many, shared) = loop {
+        let [port] = free_pairs();
+        if let Ok(pair) = media_io::Door::bind_pair(SocketAddr::new(HERE, port)) {
+            break (port, vec![pair]);
+        }
+    };
+    let doors = Doors { shared, ..Doors::default() };
+    let pump =
+        Pump::start(HERE, media_io::IDLE_MAX, doors, move |event| sender.send(event).unwrap_or(()))
+            .unwrap();
+    let phones: Vec<[UdpSocket; 2]> =
+        (0..CALLS).map(|_| [Peer::new().rtp, Peer::new().rtp]).collect();
+    for (call, phones) in phones.iter().enumerate() {
+        let stream = StreamKey { bridge: BridgeId(call as u128 + 1), index: 0 };
+        // Names, at which nothing listens: another program may have them.
+        let ports = [100 + 4 * call as u16, 102 + 4 * call as u16];
+        for port in ports {
+            assert!(pump.send(Command::Share { port, by: many }));
+        }
+        assert!(pump.send(Command::Open { stream, ports }));
+        for (side, phone) in Side::BOTH.into_iter().zip(phones) {
+            assert!(pump.send(aimed(stream, side, phone)));
+        }
+    }
+    obeyed(&pump, &events);
+    let stranger = Peer::new();
+    for round in 0..20u16 {
+        stranger.rtp.send_to(&rtp(round), (HERE, many)).unwrap();
+        stranger.rtcp.send_to(&RTCP, (HERE, many + 1)).unwrap();
+        for (call, [a, b]) in phones.iter().enumerate() {
+            passes(a, many, &rtp(1000 * round + call as u16), b, many);
+            passes(b, many, &rtp(1000 * round + call as u16), a, many);
+        }
+    }
+    // All at once: whatever comes in one batch goes to whom it is for.
+    for (call, [a, _]) in phones.iter().enumerate() {
+        a.send_to(&rtp(call as u16), (HERE, many)).unwrap();
+    }
+    let mut room = [0; 2048];
+    for (call, [_, b]) in phones.iter().enumerate() {
+        let length = b.recv(&mut room).unwrap();
+        assert_eq!(room[..length], rtp(call as u16));
+    }
+    for (call, [a, b]) in phones.iter().enumerate() {
+        let bridge = BridgeId(call as u128 + 1);
+        assert!(pump.send(Command::Close { bridge }));
+        let Event::Closed { counts, .. } = events.recv_timeout(PATIENCE).unwrap() else {
+            panic!("somebody was latched")
+        };
+        assert_eq!((counts[0].1[0].dropped, counts[0].1[1].dropped), (0, 0));
+        for phone in [a, b] {
+            phone.set_nonblocking(true).unwrap();
+            assert!(phone.recv(&mut room).is_err(), "somebody heard too much");
+        }
+    }
+    assert!(pump.strangers() >= 40, "{}", pump.strangers());
 }

@@ -1,6 +1,8 @@
 //! What a room asks about legs and their media.
 
-use types::{BridgeId, Flow, LegId, Seconds, SessionId, Slot};
+use std::net::SocketAddr;
+
+use types::{BridgeId, Flow, LegId, Seconds, SessionId, Slot, Transport};
 
 use super::Effects;
 use crate::input::{Mail, Output, Ticket};
@@ -136,9 +138,44 @@ impl Effects<'_> {
         Some(port)
     }
 
+    /// A leg would go by the port that many share: which one, where it can be told from all others there. `port` names the
+    /// leg. `at`: where its phone says it is; `None`: it said nothing yet, and is where its signalling is.
+    pub fn share(&mut self, port: u16, at: Option<SocketAddr>) -> Option<u16> {
+        let by = self.core.config.shared_port?.checked_add(2 * self.core.config.index as u16)?;
+        let ours = self.core.config.media_address;
+        // A call that comes back to us would be told from its own other half by nothing.
+        let loops = at.is_some_and(|at| at.ip() == ours && self.is_shared(at.port() & !1));
+        let shares = !loops && self.core.shared.claim(port, at, ours);
+        if !shares {
+            self.core.shared.release(port);
+        }
+        shares.then_some(by)
+    }
+
+    /// Whether this is a port of this node that many share.
+    pub fn is_shared(&self, port: u16) -> bool {
+        let config = &self.core.config;
+        let above = config.shared_port.and_then(|first| port.checked_sub(first));
+        above.is_some_and(|above| above % 2 == 0 && usize::from(above / 2) < config.shards)
+    }
+
+    /// Whether each phone of a user is where its packets come from, as far as its registration shows. False also where
+    /// another shard keeps his phones.
+    pub fn is_direct(&self, user: &str) -> bool {
+        let known = self.core.directory.bindings(user);
+        !known.is_empty()
+            && known.iter().all(|binding| {
+                let contact = sip::Uri::decode(binding.contact.as_bytes()).ok();
+                let host = contact.and_then(|uri| std::str::from_utf8(uri.host).ok()?.parse().ok());
+                let web = matches!(binding.flow.transport, Transport::Ws | Transport::Wss);
+                !web && host == Some(binding.flow.remote.ip().to_canonical())
+            })
+    }
+
     /// Ports that are not used any more.
     pub fn give_back(&mut self, ports: &[u16]) {
         for port in ports {
+            self.core.shared.release(*port);
             self.core.ports_taken.remove(port);
             self.core.ports.give_back(*port, self.core.clock.now);
         }
@@ -147,6 +184,7 @@ impl Effects<'_> {
     /// Ports that another program holds.
     pub fn spoil(&mut self, ports: &[u16]) {
         for port in ports {
+            self.core.shared.release(*port);
             self.core.ports.spoil(*port, self.core.clock.now);
         }
     }

@@ -69,6 +69,29 @@ impl Pair {
         if self.ends_keys {
             writer.number(14, 1);
         }
+        for (tag, shares) in [(15, &self.shares[0]), (16, &self.shares[1])] {
+            if shares.iter().any(|by| *by != 0) {
+                for by in shares {
+                    writer.number(tag, (*by).into());
+                }
+            }
+        }
+    }
+
+    /// Who went by a port that many share does so again, where there is one yet.
+    fn share_again(&mut self, effects: &mut Effects<'_>) {
+        for side in Side::BOTH {
+            let places = self.shares[side.index()].iter_mut().zip(&self.ports);
+            for (place, (by, ports)) in places.enumerate() {
+                let aim = self.aims[side.index()].get(place).map(|aim| aim.rtp);
+                match ports {
+                    Some(ports) if *by != 0 && effects.is_shared(*by) => {
+                        effects.share(ports[side.index()], aim);
+                    }
+                    Some(_) | None => *by = 0,
+                }
+            }
+        }
     }
 
     /// What [`encode`](Self::encode) wrote; claims its ports and opens its streams again.
@@ -97,11 +120,14 @@ impl Pair {
                 12 => pair.rings[0] = Ring::read(field.0, &key),
                 13 => pair.rings[1] = Ring::read(field.0, &key),
                 14 => pair.ends_keys = field.number().is_some_and(|ends| ends != 0),
+                15 => pair.shares[0].push(field.number().unwrap_or(0) as u16),
+                16 => pair.shares[1].push(field.number().unwrap_or(0) as u16),
                 _ => (),
             }
         }
         let ports: Vec<u16> = pair.ports.iter().flatten().flatten().copied().collect();
         effects.claim(session, pair.bridge, &ports);
+        pair.share_again(effects);
         pair.aim(effects);
         pair
     }

@@ -24,6 +24,7 @@ fn core(transports: &[Transport]) -> Core {
         media_address: [192, 0, 2, 1].into(),
         media_ports: 20_000..=20_999,
         door: None,
+        shared_port: None,
         public: String::new(),
         push_wait: std::time::Duration::from_secs(20),
         apps: crate::Apps::default(),

@@ -204,6 +204,7 @@ fn config() -> Config {
         digest: vec![sip::digest::Algorithm::Md5],
         media_address: [198, 51, 100, 1].into(),
         media_ports: 20_000..=20_099,
+        shared_port: None,
         door: None,
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,

@@ -151,8 +151,22 @@ impl Rig {
         Self::with(count, settings, None)
     }
 
+    /// With a port that many phones share.
+    pub fn sharing() -> Self {
+        Self::built(1, calls::Config::default(), None, Some(20_200))
+    }
+
     /// The same with a group.
     pub fn with(count: usize, settings: calls::Config, group: Option<Group>) -> Self {
+        Self::built(count, settings, group, None)
+    }
+
+    fn built(
+        count: usize,
+        settings: calls::Config,
+        group: Option<Group>,
+        shared_port: Option<u16>,
+    ) -> Self {
         let us = "127.0.0.1:5060";
         let config = Config {
             domain: "localhost".into(),
@@ -162,6 +176,7 @@ impl Rig {
             digest: vec![sip::digest::Algorithm::Md5],
             media_address: [127, 0, 0, 1].into(),
             public: "http://127.0.0.1:8088".into(),
+            shared_port,
             ..driver::config()
         };
         let open = move || -> Vec<Box<dyn Service>> {

@@ -43,9 +43,11 @@ pub fn config() -> Config {
         digest: vec![Algorithm::Sha256, Algorithm::Md5],
         media_address: [198, 51, 100, 1].into(),
         media_ports: 20_000..=20_099,
+        shared_port: None,
         door: Some(switchboard::Door {
             address: ([192, 0, 2, 1], 21_000).into(),
             fingerprint: [0xab; 32],
+            streams: true,
         }),
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,
