@@ -18,6 +18,8 @@ export interface Who {
   user: string | null;
   admin: boolean;
   expires: string | null;
+  /** What a browser subscribes to pushes with; none: calls wake no page here. */
+  push_key: string | null;
 }
 
 export interface LiveCall {
@@ -51,7 +53,9 @@ async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
 
 export const api = {
   get: <T>(path: string) => ask<T>(path),
-  remove: (path: string) => ask<void>(path, { method: "DELETE" }),
+  put: (path: string, body: unknown) => ask<void>(path, { method: "PUT", body: JSON.stringify(body) }),
+  remove: (path: string, body?: unknown) =>
+    ask<void>(path, { method: "DELETE", ...(body === undefined ? {} : { body: JSON.stringify(body) }) }),
 };
 
 /** The user of an address, or the address itself. */

@@ -8,6 +8,7 @@ import "./ladder.js";
 import "./phone.js";
 import { Refused, api, type Who } from "./api.js";
 import { shared } from "./styles.js";
+import { Waker } from "./waking.js";
 import { words } from "./words.js";
 
 type Page = "home" | "phone" | "calls";
@@ -17,11 +18,17 @@ class CarillonConsole extends LitElement {
   private asked = false;
   private problem = "";
   private incoming = "";
+  private unwoken = "";
+  private readonly waker = new Waker(() => this.requestUpdate());
 
   override connectedCallback(): void {
     super.connectedCallback();
     void this.ask();
     window.addEventListener("hashchange", this.turn);
+    // A notification was clicked while this page was open.
+    navigator.serviceWorker?.addEventListener("message", (event: MessageEvent<{ place?: string }>) => {
+      if (event.data.place !== undefined) location.hash = event.data.place;
+    });
   }
 
   override disconnectedCallback(): void {
@@ -41,15 +48,30 @@ class CarillonConsole extends LitElement {
       this.who = undefined;
       this.problem = error instanceof Refused ? error.problem.title : String(error);
     }
+    const key = this.who?.push_key ?? null;
+    await this.waker.look(typeof this.who?.user === "string", key);
     this.asked = true;
+    this.requestUpdate();
+    await this.wake(this.waker.keep(key));
+  }
+
+  /** Shows why calls do not wake this browser. */
+  private async wake(work: Promise<void>): Promise<void> {
+    this.unwoken = "";
+    try {
+      await work;
+    } catch (error) {
+      const why = error instanceof Refused ? [error.problem.title, error.problem.fix].join(" ") : error instanceof Error ? error.message : String(error);
+      this.unwoken = `${words.waking.failed} ${why}`;
+    }
     this.requestUpdate();
   }
 
-  private get place(): { page: Page; more: string } {
-    const [, page = "", more = ""] = location.hash.split("/");
+  private get place(): { page: Page; more: string; act: string } {
+    const [, page = "", more = "", act = ""] = location.hash.split("/");
     const open: Page[] = this.who?.admin === true ? ["home", "phone", "calls"] : ["phone"];
     const known = open.find((one) => one === page);
-    return { page: known ?? open[0] ?? "phone", more };
+    return { page: known ?? open[0] ?? "phone", more, act };
   }
 
   private called(event: CustomEvent<{ standing: string; peer: string }>): void {
@@ -61,6 +83,7 @@ class CarillonConsole extends LitElement {
   }
 
   private async signOut(): Promise<void> {
+    await this.waker.end().catch(() => undefined);
     await api.remove("/v1/session").catch(() => undefined);
     location.hash = "";
     await this.ask();
@@ -69,7 +92,7 @@ class CarillonConsole extends LitElement {
   override render() {
     if (!this.asked) return nothing;
     if (this.who === undefined) return this.outside();
-    const { page, more } = this.place;
+    const { page, more, act } = this.place;
     const pages: Page[] = this.who.admin ? ["home", "phone", "calls"] : ["phone"];
     return html`
       <a class="skip" href="#main" @click=${(event: Event) => { event.preventDefault(); this.renderRoot.querySelector<HTMLElement>("main")?.focus(); }}>${words.nav.skip}</a>
@@ -85,9 +108,24 @@ class CarillonConsole extends LitElement {
         ${page === "home" ? html`<carillon-home></carillon-home>` : nothing}
         ${page === "calls" ? html`<carillon-calls chosen=${more}></carillon-calls>` : nothing}
         ${this.who.user === null ? nothing : html`
-          <carillon-phone ?hidden=${page !== "phone"} @call=${this.called}></carillon-phone>`}
+          <div ?hidden=${page !== "phone"}>
+            <carillon-phone push=${this.waker.endpoint} answering=${page === "phone" && act === "answer" ? more : ""} @call=${this.called}></carillon-phone>
+            ${this.waking()}
+          </div>`}
       </main>
     `;
+  }
+
+  /** Whether calls reach this browser when no page is open, and how that is changed. */
+  private waking() {
+    const say = words.waking;
+    const { state } = this.waker;
+    if (state === "unavailable") return nothing;
+    const key = this.who?.push_key ?? null;
+    const act = state === "on" ? () => this.wake(this.waker.turnOff()) : () => this.wake(this.waker.turnOn(key));
+    return html`<p class="waking" id="waking" role="status">${say[state]}
+      ${state === "denied" ? nothing : html`<button class="link" id="wake" @click=${() => void act()}>${state === "on" ? say.turnOff : say.turnOn}</button>`}
+      ${this.unwoken === "" ? nothing : html`<span role="alert">${this.unwoken}</span>`}</p>`;
   }
 
   private outside() {
@@ -119,6 +157,7 @@ class CarillonConsole extends LitElement {
     .outside svg { width: 3rem; height: 3rem; }
     h1 { font: 500 2.2rem/1.2 var(--serif); margin: 0.75rem 0; }
     pre { background: var(--paper); border: 1px solid var(--line); border-radius: 12px; padding: 0.8rem 1rem; font: 0.9rem var(--mono); overflow-x: auto; }
+    .waking { max-width: 23rem; margin: 1rem auto 0; padding: 0 0.5rem; color: var(--quiet); font-size: 0.88rem; text-align: center; }
     .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: 0.5rem; background: var(--paper); padding: 0.5rem; }
     [hidden] { display: none; }
   `];

@@ -27,12 +27,18 @@ export class CarillonPhone extends LitElement {
   static override properties = {
     server: { type: String },
     token: { type: String },
+    push: { type: String },
+    answering: { type: String },
     typed: { state: true },
     panel: { state: true },
   };
 
   declare server: string;
   declare token: string;
+  /** The endpoint of the page's push subscription: its device is woken there when it is closed. */
+  declare push: string;
+  /** A call that is to be taken as soon as it rings here: somebody has said so already. */
+  declare answering: string;
   declare typed: string;
   declare panel: "" | "keypad" | "transfer" | "sound";
   /** Gives a fresh token each time the line begins; instead of `token`. */
@@ -57,6 +63,8 @@ export class CarillonPhone extends LitElement {
     super();
     this.server = "";
     this.token = "";
+    this.push = "";
+    this.answering = "";
     this.typed = "";
     this.panel = "";
   }
@@ -106,9 +114,26 @@ export class CarillonPhone extends LitElement {
       // The phone of before is gone, and with it its calls.
       for (const call of [...this.calls]) this.over(call, "unreachable", "");
       this.standing = "registering";
-      await this.tried(this.line?.say({ do: "register" }));
+      await this.register();
     }
     this.requestUpdate();
+  }
+
+  private async register(): Promise<void> {
+    await this.tried(this.line?.say({ do: "register", ...(this.push === "" ? {} : { push: this.push }) }));
+  }
+
+  protected override updated(changed: Map<string, unknown>): void {
+    // Before it is welcomed, the phone says so with its first registration.
+    if (changed.get("push") !== undefined && this.user !== "" && this.line?.state === "open") void this.register();
+    const waiting = this.calls.find((call) => call.id === this.answering && call.standing === "incoming");
+    if (changed.has("answering") && waiting !== undefined) void this.take(waiting);
+  }
+
+  /** Takes a call that somebody has answered before it rang here. */
+  private async take(call: Call): Promise<void> {
+    this.answering = "";
+    await this.answer(call);
   }
 
   /** Shows why something did not work. */
@@ -171,6 +196,7 @@ export class CarillonPhone extends LitElement {
     this.calls = [...this.calls, call];
     if (this.current === undefined || this.current.standing === "ended") this.current = call;
     this.tell(call);
+    if (call.id === this.answering) void this.take(call);
   }
 
   /** A picture's address: ours by its path, so that no page asks anybody else. */

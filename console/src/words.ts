@@ -4,6 +4,14 @@ export const words = {
   title: "Carillon",
   nav: { home: "Home", phone: "Phone", calls: "Calls", help: "Help", skip: "Skip to content" },
   signOut: "Sign out",
+  waking: {
+    off: "A call rings here only while this page is open.",
+    on: "Calls ring here even when this page is closed.",
+    denied: "This browser shows no notifications of this page, so a call rings here only while it is open. The address bar lets you change that.",
+    turnOn: "Ring when closed",
+    turnOff: "Only when open",
+    failed: "That did not work:",
+  },
   signedOut: {
     title: "Nobody is signed in here.",
     text: "Open a sign-in link. Whoever may read the server's .env.carillon makes one:",

@@ -436,7 +436,7 @@ impl Ring {
         phrase: &str,
         effects: &mut Effects<'_>,
     ) -> Outcome {
-        let mut way = None;
+        let (mut way, mut asleep) = (None, None);
         if let Some(branch) = self.branches.get_mut(place) {
             branch.live = false;
             self.tried.push((branch.contact.clone(), format!("{status} {phrase}")));
@@ -447,11 +447,15 @@ impl Ring {
             if fork::is_of_the_way(status, branch.rang) && self.state == State::Trying {
                 let mut spares = std::mem::take(&mut branch.spares).into_iter();
                 way = spares.next().map(|way| (way, branch.prid.clone(), spares.collect()));
+                asleep = branch.prid.clone().filter(|_| way.is_none());
             }
         }
         if let Some((way, prid, spares)) = way {
             self.invite(&way, prid, spares, effects);
             return self.verdict(effects);
+        }
+        if let Some(prid) = asleep {
+            self.fall_back(&prid, effects);
         }
         let best = better(self.best, status);
         if best != self.best {

@@ -82,6 +82,13 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "firefox-esr",
+        why: "a browser that takes pushes from a push service of ours",
+        check: Check::Program("firefox-esr"),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "fiu-utils",
         why: "libfiu: calls of the system that fail, as on a broken disk",
         check: Check::Program("fiu-run"),

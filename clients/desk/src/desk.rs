@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sip::write::{Writer, response_to};
+use sip::write::{Writer, escape_param, response_to};
 use sip::{Framing, Message, Method, Name};
 use types::{Instant, Rng, Seconds, Secret};
 
@@ -23,6 +23,8 @@ pub const REGISTRATION: Seconds = Seconds(120);
 pub const REFRESH: Duration = Duration::from_secs(60);
 /// How long after a registration failed it is tried again.
 pub const RETRY: Duration = Duration::from_secs(5);
+/// Octets of the endpoint of a push subscription; a longer one is refused.
+pub const ENDPOINT_MAX: usize = 2_048;
 
 /// Whose desk it is.
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub struct Desk {
     pub(crate) requests: Vec<Request>,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) closing: bool,
+    away: bool,
     registration: Registration,
 }
 
@@ -55,6 +58,8 @@ struct Registration {
     tag: Vec<u8>,
     cseq: u32,
     wanted: bool,
+    /// The endpoint by which the page can be woken.
+    push: Option<String>,
     /// What the page heard last.
     told: bool,
     again: Option<Instant>,
@@ -70,6 +75,7 @@ impl Desk {
             tag: wire::tag(&mut rng),
             cseq: 0,
             wanted: false,
+            push: None,
             told: false,
             again: None,
         };
@@ -81,6 +87,7 @@ impl Desk {
             requests: Vec::new(),
             actions: VecDeque::new(),
             closing: false,
+            away: false,
             registration,
         }
     }
@@ -88,6 +95,8 @@ impl Desk {
     /// Applies one event. `now` never goes backwards. Drain [`poll`](Self::poll) after each call.
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
+            Event::Away => self.away = true,
+            Event::Back => self.back(now),
             Event::Close => self.close(now),
             Event::Command { id, command } => {
                 let said = match self.command(command, now) {
@@ -137,7 +146,14 @@ impl Desk {
             Command::Decline { call } => self.decline(&call)?,
             Command::Hangup { call } => self.hang_up(&call, now)?,
             Command::Keys { call, keys } => self.press(&call, &keys, now)?,
-            Command::Register => {
+            Command::Register { push } => {
+                let fits = |push: &String| {
+                    push.len() <= ENDPOINT_MAX && push.bytes().all(|octet| octet.is_ascii_graphic())
+                };
+                if !push.as_ref().is_none_or(fits) {
+                    return Err(No::NotAnEndpoint);
+                }
+                self.registration.push = push.filter(|push| !push.is_empty());
                 (self.registration.wanted, self.registration.told) = (true, false);
                 self.register(now);
             }
@@ -147,6 +163,19 @@ impl Desk {
             Command::Unregister => self.unregister(now),
         }
         Ok(None)
+    }
+
+    /// A page that slept says that it is here: a call may wait for that.
+    fn back(&mut self, now: Instant) {
+        self.away = false;
+        if self.registration.wanted && self.registration.push.is_some() {
+            self.register(now);
+        }
+    }
+
+    /// Whether a call reaches the page by a push rather than here.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.away && self.registration.push.is_some()
     }
 
     fn close(&mut self, now: Instant) {
@@ -265,7 +294,8 @@ impl Desk {
             branch: &branch,
         };
         let instance = &self.registration.instance;
-        let contact = format!("{};+sip.instance=\"<urn:uuid:{instance}>\"", self.contact());
+        let contact = self.contact_with(&pushed(self.registration.push.as_deref()));
+        let contact = format!("{contact};+sip.instance=\"<urn:uuid:{instance}>\"");
         let mut out = Vec::new();
         let mut writer = self.begin(&outline, &mut out);
         writer
@@ -319,4 +349,13 @@ impl Desk {
     pub(crate) fn keep(&mut self, id: String, talk: Box<crate::call::Talk>) {
         self.calls.push(Call { id, stage: Stage::Talking(talk) });
     }
+}
+
+/// What a Contact says about waking its page.
+///
+/// Spec: RFC 8599 §4.1
+fn pushed(endpoint: Option<&str>) -> String {
+    endpoint.map_or_else(String::new, |endpoint| {
+        format!(";pn-provider=webpush;pn-prid={}", escape_param(endpoint.as_bytes()))
+    })
 }

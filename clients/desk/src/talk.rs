@@ -387,6 +387,8 @@ impl Desk {
         let required = request.values(Name::Require).next();
         let status = match () {
             () if self.closing => 480,
+            // Spec: RFC 5626 §7 (nobody is behind this flow; the page is reached another way)
+            () if self.sleeps() => 430,
             () if required.is_some() => 420,
             () if self.calls.iter().any(|call| call.id == id) => 482,
             () if self.calls.len() >= CALLS_MAX => 486,

@@ -116,6 +116,49 @@ impl House {
     }
 }
 
+const TYPED: &str = "Content-Type: application/sdp\r\n";
+
+/// A page that can be woken says so as a telephone would; while it is away, calls go by its push service.
+#[test]
+fn a_page_that_is_away_is_woken_and_not_rung() {
+    let mut house = House::new();
+    house.wants(r#"{"do":"register","push":"https://push.example/a;b=c"}"#);
+    let register = house.one();
+    let push = ";pn-provider=webpush;pn-prid=https://push.example/a%3Bb%3Dc>";
+    assert!(register.contains(push), "{register}");
+    house.answer(&register, 200, "");
+    house.heard();
+    house.feed(Event::Away);
+    house.ask("INVITE", "in-1", 1, "", TYPED, SDP);
+    assert!(house.one().starts_with("SIP/2.0 430 "), "nobody is behind this flow");
+    assert_eq!(house.heard(), []);
+    house.feed(Event::Back);
+    let again = house.one();
+    assert!(again.starts_with("REGISTER ") && again.contains(push), "{again}");
+    house.answer(&again, 200, "");
+    assert_eq!(house.heard(), [], "it was registered all the time");
+    house.ask("INVITE", "in-1", 1, "", TYPED, SDP);
+    assert!(house.one().starts_with("SIP/2.0 180 "));
+    assert!(matches!(&house.heard()[..], [Said::Incoming { call, .. }] if call == "in-1"));
+}
+
+#[test]
+fn a_page_without_pushes_rings_when_it_comes_back() {
+    let mut house = House::new();
+    house.wants(r#"{"do":"register"}"#);
+    let register = house.one();
+    assert!(!register.contains("pn-"), "{register}");
+    house.answer(&register, 200, "");
+    house.feed(Event::Away);
+    house.ask("INVITE", "in-1", 1, "", TYPED, SDP);
+    assert!(house.one().starts_with("SIP/2.0 180 "));
+    house.feed(Event::Back);
+    assert!(house.sent.is_empty(), "{:#?}", house.sent);
+    house.heard();
+    house.wants(&format!(r#"{{"do":"register","push":"{}"}}"#, "x".repeat(ENDPOINT_MAX + 1)));
+    assert_eq!(house.heard(), [Said::Unwilling { id: 2, no: No::NotAnEndpoint }]);
+}
+
 #[test]
 fn it_registers_with_a_pass_and_refreshes() {
     let mut house = House::new();

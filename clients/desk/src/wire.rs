@@ -92,11 +92,16 @@ impl Desk {
     }
 
     pub(crate) fn contact(&self) -> String {
+        self.contact_with("")
+    }
+
+    /// The same with further parameters of its URI.
+    pub(crate) fn contact_with(&self, params: &str) -> String {
         let at = self.config.contact;
         let host = write::host(at.ip());
         let user = Some(self.config.user.as_bytes());
         let uri = write::uri(user, host.as_bytes(), Some(at.port()));
-        format!("<{uri};transport={}>", Transport::Ws.param())
+        format!("<{uri};transport={}{params}>", Transport::Ws.param())
     }
 
     /// The proof that stands in every request.

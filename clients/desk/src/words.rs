@@ -9,6 +9,10 @@ pub const SDP_MAX: usize = 32 * 1024;
 /// What happens to a desk.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// The page cannot be heard for the moment: it may come back, or be woken.
+    Away,
+    /// The page is back.
+    Back,
     /// The page is gone for good: all calls end, the registration is taken back.
     Close,
     /// What the page wants; `id` is its own number for the answer.
@@ -76,7 +80,11 @@ pub enum Command {
         keys: String,
     },
     /// Be reachable.
-    Register,
+    Register {
+        /// Where a push service takes what wakes the page when it is closed: the endpoint of its subscription.
+        #[serde(default)]
+        push: Option<String>,
+    },
     /// Gives the other side to somebody else.
     Transfer {
         /// Which call.
@@ -235,6 +243,8 @@ pub enum No {
     NotAnAddress,
     /// The description is empty or too long.
     NotADescription,
+    /// No push service is there.
+    NotAnEndpoint,
     /// As many calls or requests as one desk has.
     TooMany,
     /// The call is not in a state for it.

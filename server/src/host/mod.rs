@@ -255,6 +255,7 @@ impl Host {
             [push_config.apns.is_some(), push_config.fcm.is_some(), push_config.webpush.is_some()];
         parts.say("push", if has_push.contains(&true) { Part::Ready } else { Part::Unused });
         let health = Arc::new(Health::new(parts.clone(), kept.store.clone()));
+        let push_key = push_config.webpush.as_ref().map(push_io::Vapid::public_key);
         let sender = Arc::new(Sender::new(push_config).map_err(Fault::Push)?);
         let public_only = tree.guard.http_targets != "any";
         let client = Arc::new(web::client::Client::new(public_only).map_err(Fault::Client)?);
@@ -336,6 +337,7 @@ impl Host {
             }),
             chance: Arc::new(random),
             phones: Some(Arc::new(move |page| phones.take(page))),
+            push_key,
             console: web::embedded(),
         };
         let web = Web::start(resolved.http, web_config).map_err(Fault::Web)?;

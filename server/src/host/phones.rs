@@ -4,7 +4,7 @@
 //!             shard --Output::Send on a flow of ours--> Phones::send --Post--> the task --numbered events--> socket
 //! Rules       A desk outlives its socket by GRACE: the page comes back with its session and hears what it missed. One
 //!             page at a time: a second one takes over. To the switchboard a desk is a device that speaks WebSocket.
-//! Limits      PHONES_MAX, PHONES_OF_USER_MAX, POSTS_MAX, GRACE, FAREWELL, PASS_LIFE, HAND_OVER_WAIT.
+//! Limits      PHONES_MAX, PHONES_OF_USER_MAX, POSTS_MAX, GRACE, FAREWELL, LEFT_GRACE, PASS_LIFE, HAND_OVER_WAIT.
 //! Not here    What commands mean (clients/desk), who somebody is (shell/web).
 //! Spec        docs/phone.md
 
@@ -37,6 +37,8 @@ pub const PHONES_OF_USER_MAX: usize = 16;
 pub const POSTS_MAX: usize = 1_024;
 /// How long a phone is kept whose page is away.
 pub const GRACE: Duration = Duration::from_secs(60);
+/// How long a phone is kept whose page was closed: not every browser lets a page end its calls as it goes.
+const LEFT_GRACE: Duration = Duration::from_secs(3);
 /// How long a phone may take to end its calls.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a pass holds; it is renewed at half of it.
@@ -257,7 +259,7 @@ impl Task {
         self.welcome(page, false);
         let mut renew = Instant::now() + PASS_LIFE / 2;
         let mut alone_until = Instant::now() + GRACE;
-        let mut leaving = false;
+        let (mut leaving, mut grace) = (false, GRACE);
         loop {
             let deadline = self.until_deadline();
             let woke = tokio::select! {
@@ -282,10 +284,12 @@ impl Task {
                     renew = Instant::now() + PASS_LIFE / 2;
                     self.feed(Event::Pass(self.place.phones.pass(&self.user)));
                 }
+                Woke::Said(Some(text)) if text == web::LEFT => grace = LEFT_GRACE,
                 Woke::Said(Some(text)) => self.command(&text),
                 Woke::Said(None) => {
                     self.page = None;
-                    alone_until = Instant::now() + GRACE;
+                    alone_until = Instant::now() + std::mem::replace(&mut grace, GRACE);
+                    self.feed(Event::Away);
                 }
             }
             if self.act().await.is_break() {
@@ -328,6 +332,9 @@ impl Task {
         self.tell(welcome.to_string());
         for text in missed {
             self.tell(text);
+        }
+        if resumed {
+            self.feed(Event::Back);
         }
     }
 
@@ -389,6 +396,9 @@ fn refused(no: No) -> Value {
         No::NoSuchCall => Refusal::NoSuchPhoneCall,
         No::NotADescription => Refusal::NotADescription,
         No::NotAnAddress => Refusal::NotAnAddress,
+        No::NotAnEndpoint => {
+            Refusal::BadCommand { why: "`push` is no address of a push service".into() }
+        }
         No::TooMany => Refusal::TooManyCalls,
         No::WrongMoment => Refusal::WrongMoment,
     })

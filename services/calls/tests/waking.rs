@@ -133,6 +133,31 @@ fn a_caller_who_gives_up_stops_the_pushes() {
     assert_eq!((rig.gauge("sessions"), rig.gauge("legs"), rig.gauge("ports_left")), (0, 0, 50));
 }
 
+/// An open socket has a page behind it, so no push is lost on it; where nobody is behind it after all, the push goes out.
+#[test]
+fn an_open_page_rings_by_itself_and_is_woken_when_its_way_fails() {
+    let mut rig = Rig::new();
+    rig.binds_browser("dave", &format!("{BOB}+dave-one"));
+    rig.from(ALICE, &invite("dave"));
+    let tokens = |rig: &mut Rig| -> Vec<serde_json::Value> {
+        rig.heard("wake").into_iter().map(|wake| wake["prid"].clone()).collect()
+    };
+    assert_eq!(tokens(&mut rig), ["dave-two"], "the phone sleeps, the page does not");
+    let at_page = rig.seen(BOB).remove(0);
+    assert!(at_page.starts_with("INVITE"), "{at_page}");
+    rig.from(BOB, &answer(&at_page, "430 Flow Failed", ""));
+    assert_eq!(tokens(&mut rig), ["dave-one"]);
+    assert!(rig.seen(ALICE).iter().all(|text| text.starts_with("SIP/2.0 1")), "it goes on ringing");
+    // The page is back, by the same contact.
+    rig.seen(BOB);
+    rig.binds_browser("dave", &format!("{BOB}+dave-one"));
+    let again = rig.seen(BOB).remove(0);
+    assert_eq!(header(&again, "Call-ID"), header(&at_page, "Call-ID"), "one call");
+    rig.from(BOB, &answer(&again, "603 Decline", ""));
+    assert!(rig.seen(ALICE)[0].starts_with("SIP/2.0 603"));
+    assert_eq!(rig.heard("over"), [json!("Cancelled")]);
+}
+
 #[test]
 fn dead_tokens_are_480_at_once() {
     let mut rig = Rig::new();

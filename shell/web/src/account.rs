@@ -35,6 +35,9 @@ impl Edge {
             (["v1", "session"], &Method::DELETE) => self.sign_out(parts),
             (["v1", "session"], &Method::GET) => self.who(parts),
             (["v1", "session"], _) => refuse("GET, POST, DELETE"),
+            (["v1", "session", "push"], &Method::PUT) => self.subscribe(parts, body).await,
+            (["v1", "session", "push"], &Method::DELETE) => self.unsubscribe(parts, body).await,
+            (["v1", "session", "push"], _) => refuse("DELETE, PUT"),
             (["v1", "links"], &Method::POST) => self.make_link(parts, body, from).await,
             (["v1", "tokens"], &Method::POST) => self.make_token(parts, body, from).await,
             (["v1", "links" | "tokens"], _) => refuse("POST"),
@@ -76,9 +79,10 @@ impl Edge {
                 "user": session.user,
                 "admin": session.admin,
                 "expires": session.until.to_string(),
+                "push_key": self.push_key,
             }),
             // A page asks this first: nobody is an answer, not a fault.
-            None => json!({"user": null, "admin": false, "expires": null}),
+            None => json!({"user": null, "admin": false, "expires": null, "push_key": null}),
         };
         Ok(json_answer(StatusCode::OK, &body))
     }

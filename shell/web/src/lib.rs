@@ -27,6 +27,7 @@ mod rooms;
 mod routes;
 mod sessions;
 mod socket;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -46,9 +47,10 @@ pub use guard::{ADDRESSES_MAX, FAILURES_MAX};
 pub use media::{Kept, LIST_MAX, Sounds, UPLOAD_MAX, Uploaded};
 pub use sessions::{LINK_LIFE, LINKS_MAX, SESSION_LIFE, SIGNED_OUT_MAX, TOKEN_LIFE};
 pub use socket::{
-    HELLO_WAIT, MESSAGE_MAX, PING_EVERY, PROTOCOL, PhoneSocket, Phones, QUEUE_MAX, SILENCE_MAX,
-    SOCKETS_MAX, problem,
+    HELLO_WAIT, LEFT, MESSAGE_MAX, PING_EVERY, PROTOCOL, PhoneSocket, Phones, QUEUE_MAX,
+    SILENCE_MAX, SOCKETS_MAX, problem,
 };
+pub use subscription::SUBSCRIPTION_MAX;
 
 /// Longest time from a request to its answer; then `web.timed_out`.
 pub const API_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -143,6 +145,8 @@ pub struct WebConfig {
     pub chance: Chance,
     /// Who takes browser phones; without it there are none.
     pub phones: Option<Phones>,
+    /// What pages subscribe to pushes with, in base64url; without it they cannot be woken.
+    pub push_key: Option<String>,
     /// The console's files; empty: a plain page stands in for it.
     pub console: &'static [Asset],
 }

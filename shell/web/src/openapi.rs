@@ -188,6 +188,7 @@ fn own_paths() -> Map<String, Value> {
         ("/v1/media/{hash}", forget()),
         ("/v1/phone", phone()),
         ("/v1/session", session()),
+        ("/v1/session/push", subscription()),
         (
             "/v1/tokens",
             made(
@@ -221,7 +222,7 @@ fn session() -> Value {
     let refusal = json!({"$ref": "#/components/responses/Problem"});
     let (key, who) = (
         json!({"key": "…"}),
-        json!({"user": "1001", "admin": true, "expires": "2026-11-22T22:00:00.000Z"}),
+        json!({"user": "1001", "admin": true, "expires": "2026-11-22T22:00:00.000Z", "push_key": "B…"}),
     );
     let operation = |verb: &str, summary: &str| {
         json!({
@@ -242,6 +243,25 @@ fn session() -> Value {
     let mut delete = operation("delete", "Signs out.");
     delete["responses"]["204"] = json!({"description": "Signed out."});
     json!({"get": get, "post": post, "delete": delete})
+}
+
+/// Web Push of the page that somebody is signed in at.
+fn subscription() -> Value {
+    let body = json!({"endpoint": "https://push.example/…", "keys": {"p256dh": "…", "auth": "…"}});
+    let operation = |verb: &str, summary: &str| {
+        json!({
+            "operationId": format!("{verb}_session_push"),
+            "tags": ["edge"],
+            "summary": summary,
+            "security": [],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": schema(&body), "example": body}}},
+            "responses": {"204": {"description": "Done."}, "default": {"$ref": "#/components/responses/Problem"}},
+        })
+    };
+    json!({
+        "put": operation("put", "Calls of whoever is signed in wake this browser: a subscription as `PushSubscription.toJSON()` gives it, made with the `push_key` of the session."),
+        "delete": operation("delete", "They wake it no more; `keys` may be left out."),
+    })
 }
 
 /// A clip or a recording by its lasting address.

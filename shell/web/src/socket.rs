@@ -40,6 +40,11 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(40);
 /// The subprotocol.
 pub const PROTOCOL: &str = "carillon.phone.1";
 
+/// What a phone hears last of a page that was closed, as against one whose socket was lost.
+pub const LEFT: &str = r#"{"left":true}"#;
+/// Spec: RFC 6455 §7.4.1 (what browsers say when a page goes away)
+const GOING_AWAY: u16 = 1_001;
+
 /// A page that has said who it is.
 #[derive(Debug)]
 pub struct PhoneSocket {
@@ -199,7 +204,14 @@ async fn pass(
                         continue;
                     }
                     Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(Message::Close(frame))) => {
+                        if frame.is_some_and(|frame| frame.code == GOING_AWAY) {
+                            // A phone that has no room for it takes the socket for lost.
+                            let _ = incoming.try_send(LEFT.to_owned());
+                        }
+                        return;
+                    }
+                    Some(Err(_)) | None => return,
                 }
             }
             text = outgoing.recv() => match text {

@@ -61,6 +61,21 @@ static ROOM: Manifest = Manifest {
             body_max: 1_000_000,
             ..PLAIN
         },
+        Endpoint {
+            method: "PUT",
+            path: "/v1/users/{name}/devices/{device}",
+            scope: Scope::User(0),
+            body_max: 4_096,
+            request: "{}",
+            ..PLAIN
+        },
+        Endpoint {
+            method: "DELETE",
+            path: "/v1/users/{name}/devices/{device}",
+            scope: Scope::User(0),
+            response: "",
+            ..PLAIN
+        },
     ],
     ..Manifest::EMPTY
 };
@@ -137,6 +152,7 @@ fn house_with(
         dev: Some(dev),
         chance: Arc::new(|| [7; 32]),
         phones: None,
+        push_key: Some("BKey".into()),
         console: &[],
     };
     let web = Web::start_with("127.0.0.1:0".parse().unwrap(), config, limits).unwrap();
@@ -605,8 +621,8 @@ fn the_description_is_whole() {
                 assert_eq!(named, expected, "{path}");
             }
         }
-        // Events, images, links, the phone, tokens, three verbs of the session, and four of the library.
-        assert_eq!(operations, ROOM.endpoints.len() + 12);
+        // Events, images, links, the phone, tokens, three verbs of the session, two of its pushes, and four of the library.
+        assert_eq!(operations, ROOM.endpoints.len() + 14);
         for endpoint in ROOM.endpoints {
             let operation = &document["paths"][endpoint.path][endpoint.method.to_lowercase()];
             assert_eq!(operation["summary"], endpoint.doc);
@@ -683,6 +699,7 @@ fn starts_that_must_fail() {
                 dev: None,
                 chance: Arc::new(|| [7; 32]),
                 phones: None,
+                push_key: None,
                 console: &[],
             };
             Web::start(listen.parse().unwrap(), config)

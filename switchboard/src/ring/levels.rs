@@ -1,6 +1,8 @@
 //! One preference after the other, and calls to a single device.
 
-use crate::directory::{Device, Known, Located};
+use types::Transport;
+
+use crate::directory::{Binding, Device, Known, Located};
 use crate::effects::Effects;
 use crate::gruu::Gruu;
 use crate::leg::LegCommand;
@@ -36,12 +38,18 @@ impl Ring {
             Some(_) | None => self.ring_until,
         };
         for mut ways in level {
-            match ways.iter().find_map(|way| way.push.as_ref()) {
-                None => {
+            let target = ways.iter().find_map(|way| way.push.clone());
+            match (target, ways.iter().position(|way| is_awake(way))) {
+                (None, _) => {
                     let first = ways.remove(0);
                     self.invite(&first, None, ways, effects);
                 }
-                Some(target) => {
+                (Some(target), Some(awake)) => {
+                    let first = ways.remove(awake);
+                    ways.retain(|way| !way.is_cut());
+                    self.invite(&first, Some(target.prid), ways, effects);
+                }
+                (Some(target), None) => {
                     // The API may know more of the same device: keys of Web Push, a second token.
                     let known = self.devices.iter().find(|device| {
                         device.target.provider == target.provider
@@ -50,13 +58,22 @@ impl Ring {
                     let device = known.cloned().unwrap_or_else(|| Device {
                         name: String::new(),
                         kind: "phone".into(),
-                        target: (**target).clone(),
+                        target: *target,
                     });
                     self.wake(device, effects);
                 }
             }
         }
         true
+    }
+
+    /// The device of this push is woken after all: the way by which it seemed to be awake led nowhere.
+    pub(super) fn fall_back(&mut self, prid: &str, effects: &mut Effects<'_>) {
+        let device = self.devices.iter().find(|device| device.target.prid == prid).cloned();
+        if let Some(device) = device {
+            self.wake(device, effects);
+            self.arm(effects);
+        }
     }
 
     /// The time of this preference is over: what rings stops ringing. Devices that were pushed may still come.
@@ -70,6 +87,12 @@ impl Ring {
         }
         self.best = better(self.best, 480);
     }
+}
+
+/// Whether a device that can be woken needs no push. A page's socket ends with its page, so an open one has a page
+/// behind it; a phone's connection outlives the phone's sleep.
+fn is_awake(binding: &Binding) -> bool {
+    matches!(binding.flow.transport, Transport::Ws | Transport::Wss) && !binding.is_cut()
 }
 
 /// Whether a device that the API knows has registered as well.

@@ -79,7 +79,13 @@ impl Service for Seed {
             // The test's way to say: this token registered.
             let user = name.split(['-', '@']).next().unwrap_or_default().to_owned();
             match name.split_once('@') {
-                Some((user, address)) => effects.bind(user, page(user, address)),
+                Some((user, address)) => match address.split_once('+') {
+                    Some((address, token)) => {
+                        let push = Some(Box::new(target(token)));
+                        effects.bind(user, Binding { push, ..page(user, address) });
+                    }
+                    None => effects.bind(user, page(user, address)),
+                },
                 None => effects.bind(&user, woken(name)),
             };
         }
@@ -197,7 +203,7 @@ impl Rig {
         self.handle(Input::Mail(Mail::Notice(notice)));
     }
 
-    /// A page of this user registers.
+    /// A page of this user registers; behind `+` the token by which it can be woken.
     pub fn binds_browser(&mut self, user: &str, address: &str) {
         let notice = Notice::UserGone { name: format!("{user}@{address}") };
         self.handle(Input::Mail(Mail::Notice(notice)));

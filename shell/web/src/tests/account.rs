@@ -110,3 +110,58 @@ fn requests_that_cannot_be_read_are_refused() {
         assert_eq!(status, 404, "there are no phones without somebody who takes them");
     });
 }
+
+/// Signs somebody in; the headers of a request of our own page.
+async fn signed_in(house: &House, user: Option<&str>) -> [(String, String); 2] {
+    let link = house.web.link(user.map(str::to_owned), true, "http://x");
+    let key = serde_json::json!({ "key": link.split_once("#k=").unwrap().1 }).to_string();
+    let (_, cookie, _) = ask(house, Method::POST, "/v1/session", &[], &key).await;
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    [("cookie".into(), cookie), ("origin".into(), format!("http://{}", house.web.address()))]
+}
+
+#[test]
+fn a_subscription_of_our_page_is_a_device_of_who_is_signed_in() {
+    const BODY: &str = r#"{"endpoint":"https://push.example/a","expirationTime":null,"keys":{"p256dh":"P","auth":"A"}}"#;
+    run(|| async {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let house = house(move |_, request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let mut seen = seen.lock().unwrap();
+            seen.push((request.path.clone(), body));
+            // The third one has as many devices as it may; what is gone already is gone.
+            let statuses = [201, 404, 409];
+            let status = statuses[(seen.len() - 1).min(2)];
+            Some(ApiResponse::json(status, &json!({ "code": "toy" })))
+        });
+        let headers = signed_in(&house, Some("1002")).await;
+        let own = headers.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+        let path = "/v1/session/push";
+        let (_, _, who) = ask(&house, Method::GET, "/v1/session", &own, "").await;
+        assert_eq!(who["push_key"], "BKey");
+        for (method, expected) in [(Method::PUT, 204), (Method::DELETE, 204), (Method::PUT, 409)] {
+            let (status, ..) = ask(&house, method, path, &own, BODY).await;
+            assert_eq!(status, expected);
+        }
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        let [(first, device), (second, _), _] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(first, second, "one endpoint is one device");
+        assert_eq!(first[0], "1002");
+        let push = json!({"provider": "webpush", "param": "", "prid": "https://push.example/a", "p256dh": "P", "auth": "A"});
+        assert_eq!(device, &json!({"kind": "browser", "push": push}));
+
+        // Nobody else's page, nobody without a phone, nothing that is none.
+        let (status, ..) = ask(&house, Method::PUT, path, &own[..1], BODY).await;
+        assert_eq!(status, 401, "without an origin it may be anybody's page");
+        for body in ["", "[]", "{}", r#"{"endpoint":7}"#] {
+            assert_eq!(ask(&house, Method::PUT, path, &own, body).await.0, 400, "{body}");
+        }
+        let long = format!(r#"{{"endpoint":"{}"}}"#, "x".repeat(SUBSCRIPTION_MAX));
+        assert_eq!(ask(&house, Method::PUT, path, &own, &long).await.0, 413);
+        assert_eq!(ask(&house, Method::POST, path, &own, BODY).await.0, 405);
+        let headers = signed_in(&house, None).await;
+        let own = headers.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+        assert_eq!(ask(&house, Method::PUT, path, &own, BODY).await.0, 401);
+    });
+}
