@@ -1,4 +1,4 @@
-//! Hostile input on the real server, with the defaults it ships with: classes 1 to 72, each with the answer that it must
+//! Hostile input on the real server, with the defaults it ships with: classes 1 to 79, each with the answer that it must
 //! get. `rows.rs` says which test shows which class.
 //!
 //! Picture     strangers and people at 127.0.0.x --> the server at 127.0.0.1; nobody may reach the canary at 127.0.0.9
@@ -6,7 +6,7 @@
 //!             answered, the canary heard nothing, the descriptors are back, the class was counted, and the log has at
 //!             most one line about each source and second.
 //! Limits      STEP for what answers at once; PATIENCE for what ends by a timer of the server.
-//! Not here    Media (rows 73 and above), HTTP (shell/web), one shard by script (services/tests/hostile).
+//! Not here    HTTP (shell/web), one shard by script (services/tests/hostile).
 //! Spec        none
 
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
@@ -20,6 +20,7 @@ mod dialog;
 mod digest;
 mod flood;
 mod letter;
+mod media;
 mod memory;
 mod parser;
 mod rows;

@@ -1,4 +1,4 @@
-//! Which test shows which class: classes 1 to 72 of hostile input, and the answer that each must get.
+//! Which test shows which class: classes 1 to 79 of hostile input, and the answer that each must get.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,7 @@ const DIGEST: &str = "server/tests/hostile/digest.rs";
 const FLOOD: &str = "server/tests/hostile/flood.rs";
 const SLOW: &str = "server/tests/hostile/slow.rs";
 const MEMORY: &str = "server/tests/hostile/memory.rs";
+const MEDIA: &str = "server/tests/hostile/media.rs";
 const STRANGERS: &str = "services/tests/hostile/strangers.rs";
 const CALLS: &str = "services/tests/hostile/calls.rs";
 
@@ -30,8 +31,11 @@ const CHALLENGED: (&str, &str) =
 const PROOFS: (&str, &str) = (DIGEST, "rows_50_to_53_proofs_that_are_none");
 const NAMES: (&str, &str) = (DIGEST, "rows_54_to_56_nobody_speaks_for_another");
 
+const CALL: (&str, &str) = (MEDIA, "rows_73_to_76_what_comes_to_the_ports_of_a_call");
+const FILES: (&str, &str) = (MEDIA, "rows_77_to_79_files_that_lie_and_uploads_that_never_end");
+
 #[rustfmt::skip]
-const ROWS: [Row; 72] = [
+const ROWS: [Row; 79] = [
     (1, "a CSeq method of 300 to 20000 characters", "400", &[NUMBERS]),
     (2, "a CSeq number that is none, or beyond 2^31", "400", &[NUMBERS]),
     (3, "tags, branches and Call-IDs of 5000 characters", "400, above 1024", &[NUMBERS]),
@@ -141,6 +145,13 @@ const ROWS: [Row; 72] = [
     (70, "50 at once, octet by octet, line breaks without end", "answered in order; closed above 40 in 10 seconds", &[(SLOW, "row_70_streams_in_pieces_and_in_heaps")]),
     (71, "TLS below 1.2, keys by RSA, a second handshake", "an alert", &[(SLOW, "row_71_old_ways_of_tls_are_refused")]),
     (72, "more calls than there is room for", "503 with Retry-After at once; what runs goes on", &[(FLOOD, "row_72_a_full_house_refuses_at_once_and_lets_calls_end")]),
+    (73, "RTP, RTCP, STUN and DTLS of a phone, broken in thousands of ways", "dropped where it is none; the call goes on", &[CALL]),
+    (74, "media of a third address, right in all but its source", "heard by nobody, answered by nothing", &[CALL]),
+    (75, "more datagrams than a leg takes", "4000 a second are looked at; the call goes on", &[CALL]),
+    (76, "noise, forged checks and handshakes at the port of browsers", "never more octets than came", &[CALL]),
+    (77, "clips that lie about their length", "as long as they are, or 4xx", &[FILES]),
+    (78, "clips that are no sound, or too much of it", "4xx with a code", &[FILES]),
+    (79, "uploads that stop in the middle", "others are served; ended after 20 seconds", &[FILES]),
 ];
 
 #[test]
