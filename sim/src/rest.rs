@@ -54,6 +54,8 @@ impl Rest {
             Scope::Any => Some(Slot(0)),
             Scope::Every => None,
             Scope::Id(place) => slot_of_id(value(place)),
+            // No story asks as an app does.
+            Scope::Named(_) => Some(Slot(0)),
             Scope::User(place) => Some(keys.slot(value(place).as_bytes())),
             Scope::UserQuery(name) => query
                 .iter()

@@ -464,6 +464,27 @@ impl Effects<'_> {
         away
     }
 
+    /// Sends a request of the API on to a slot; false when that is here.
+    pub fn send_on(&mut self, request: &ApiRequest, slot: Slot) -> bool {
+        let away = !self.core.hosts(slot);
+        if away {
+            self.core.mail(slot, Mail::Api(request.clone()));
+        }
+        away
+    }
+
+    /// Sends a request of the API on to the shard after this one; false: this is the last. What each of them knows is
+    /// gathered so, in the body.
+    pub fn next_shard(&mut self, request: &ApiRequest) -> bool {
+        let shard = self.core.config.index + 1;
+        let more = shard < self.core.config.shards;
+        if more {
+            let (mail, after) = (Mail::Api(request.clone()), self.core.after);
+            self.core.out.list.push(Output::Mail { shard, mail, after });
+        }
+        more
+    }
+
     /// Ends a session: `record` is what SQL gets. Legs that are left are ended.
     pub fn end(&mut self, session: SessionId, record: Option<Vec<u8>>) {
         self.core.abandon_subscription(session);

@@ -4,7 +4,7 @@ use sip::Message;
 use types::{CallId, Flow, LegId, SessionId, Setting};
 
 use crate::effects::Effects;
-use crate::input::{ApiRequest, Reply, Ticket};
+use crate::input::{ApiRequest, ApiResponse, Reply, Ticket};
 use crate::leg::LegEvent;
 use crate::notice::Notice;
 use crate::store::{Entry, Migration, Statement};
@@ -194,6 +194,8 @@ pub struct Manifest {
     pub refusals: &'static [RefusalRow],
     /// The rows that one finished keeper entry becomes, if it is this room's.
     pub project: Option<fn(&Entry) -> Vec<Statement>>,
+    /// How a problem document is put to those who ask for paths of [`Access::Account`], by the parts of the path.
+    pub reword: Option<fn(&[String], ApiResponse) -> ApiResponse>,
 }
 
 impl Manifest {
@@ -207,6 +209,7 @@ impl Manifest {
         endpoints: &[],
         refusals: &[],
         project: None,
+        reword: None,
     };
 }
 
@@ -215,7 +218,7 @@ impl Manifest {
 pub struct Endpoint {
     /// `GET`, `PUT`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// `/v1/users/{name}`.
+    /// `/v1/users/{name}`. A last part `{name..}` is all parts from there on, one at least; the room takes them apart.
     pub path: &'static str,
     /// What it does, for the description.
     pub doc: &'static str,
@@ -248,6 +251,9 @@ impl Endpoint {
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// An app that shows the account of apps by HTTP Basic. Such paths are no part of the native API: they stand outside
+    /// of `/v1` and of its description.
+    Account,
     /// Whoever holds the administrator's token.
     Admin,
     /// The room itself checks the bearer token of the request.
@@ -265,6 +271,9 @@ pub enum Scope {
     Every,
     /// The slot of the id in this path value.
     Id(usize),
+    /// The slot in the first two hexadecimal digits behind two letters of this path value: the name that apps give a
+    /// session. Other values are anybody's.
+    Named(usize),
     /// The home slot of the user in this path value.
     User(usize),
     /// The home slot of the user in this query parameter; without it as [`Scope::Every`].

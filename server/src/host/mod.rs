@@ -311,6 +311,7 @@ impl Host {
         let public = public(&tree.http.public, resolved.http);
         let web_config = WebConfig {
             token: credentials.token.clone(),
+            apps: credentials.apps.clone(),
             public: public.clone().unwrap_or_default(),
             keys,
             manifests: rooms::manifests(),

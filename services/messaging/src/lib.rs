@@ -97,6 +97,7 @@ static MANIFEST: Manifest = Manifest {
     endpoints: ENDPOINTS,
     refusals: REFUSALS,
     project: Some(store::project),
+    ..Manifest::EMPTY
 };
 
 /// See the head of this file.

@@ -150,7 +150,7 @@ static MANIFEST: Manifest = Manifest {
     tables: store::TABLES,
     endpoints: ENDPOINTS,
     refusals: REFUSALS,
-    project: None,
+    ..Manifest::EMPTY
 };
 
 /// A refusal with what was tried.

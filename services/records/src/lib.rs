@@ -52,6 +52,7 @@ static MANIFEST: Manifest = Manifest {
     endpoints: ENDPOINTS,
     refusals: REFUSALS,
     project: Some(store::project),
+    ..Manifest::EMPTY
 };
 
 /// A refusal with what was tried.

@@ -64,7 +64,7 @@ static MANIFEST: Manifest = Manifest {
     tables: &[],
     endpoints: ENDPOINTS,
     refusals: REFUSALS,
-    project: None,
+    ..Manifest::EMPTY
 };
 
 /// See the head of this file. The bindings themselves live in the switchboard's directory.

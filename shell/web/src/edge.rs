@@ -16,6 +16,8 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
@@ -51,6 +53,8 @@ pub struct Edge {
     pub rooms: Rooms,
     pub events: Events,
     pub guard: Guard,
+    /// Of the account of apps; `None`: there is none.
+    apps: Option<Guard>,
     pub sessions: Sessions,
     pub sockets: Sockets,
     pub phones: Option<Phones>,
@@ -85,7 +89,8 @@ impl Edge {
         limits: Limits,
         stopped: watch::Receiver<Option<Duration>>,
     ) -> Result<Self, Fault> {
-        let WebConfig { token, public, keys, manifests, .. } = config;
+        let WebConfig { token, apps, public, keys, manifests, .. } = config;
+        let account = format!("{}:{}", apps.sid, apps.token.reveal());
         Ok(Self {
             limits,
             rooms: Rooms::new(keys, config.shards, config.submit, limits.in_flight),
@@ -97,6 +102,7 @@ impl Edge {
             console: config.console,
             routes: Routes::new(&manifests)?,
             guard: Guard::new(keys.links, token.reveal()),
+            apps: (!apps.token.reveal().is_empty()).then(|| Guard::new(keys.links, &account)),
             keys,
             description: openapi::describe(&manifests, &public).to_string().into(),
             pages: Pages::new(&manifests, &public),
@@ -274,6 +280,39 @@ impl Edge {
         body: Body,
         from: SocketAddr,
     ) -> Result<Response, Refusal> {
+        let asked = self.ask(parts, segments, body, from).await;
+        let Some(reword) = self.routes.reword(segments) else { return carry(asked?) };
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(refusal) => {
+                *self
+                    .counts
+                    .refusals()
+                    .entry(types::Refuse::verdict(&refusal).code)
+                    .or_default() += 1;
+                ApiResponse::refusal(&refusal, &serde_json::Value::Null)
+            }
+        };
+        let answer = match answer.content_type.as_str() {
+            "application/problem+json" => reword(segments, answer),
+            _ => answer,
+        };
+        let mut response = carry(answer)?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let realm = HeaderValue::from_static("Basic realm=\"carillon\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+        }
+        Ok(response)
+    }
+
+    /// What a room says, or the edge before it.
+    async fn ask(
+        &self,
+        parts: &Parts,
+        segments: &[String],
+        body: Body,
+        from: SocketAddr,
+    ) -> Result<ApiResponse, Refusal> {
         let deadline = Instant::now() + self.limits.api_wait;
         let (route, path) = match self.admit(parts, segments, from) {
             Ok(found) => found,
@@ -286,7 +325,8 @@ impl Edge {
         let (body, _held) = self.body(&parts.headers, body, endpoint.body_max).await?;
         let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
         let token = match endpoint.access {
-            Access::Admin => "", // Proved already; it shall not be recorded.
+            // Proved already; it shall not be recorded.
+            Access::Account | Access::Admin => "",
             Access::Token => bearer(&parts.headers).unwrap_or(""),
         };
         let request = ApiRequest {
@@ -299,7 +339,7 @@ impl Edge {
             bearer: token.into(),
             body,
         };
-        carry(self.rooms.ask(endpoint.scope, request, deadline).await?)
+        self.rooms.ask(endpoint.scope, request, deadline).await
     }
 
     fn admit(
@@ -314,8 +354,14 @@ impl Edge {
             Found::Nothing => return Err(Refusal::NotFound),
             Found::OtherMethods(allow) => return Err(Refusal::MethodNotAllowed { allow }),
         };
-        if route.endpoint.access == Access::Admin {
-            self.administrator(parts, from)?;
+        match route.endpoint.access {
+            Access::Account => {
+                let shown = basic(&parts.headers);
+                let guard = self.apps.as_ref().ok_or(Refusal::Unauthorized)?;
+                guard.admit(from.ip(), shown.as_deref(), std::time::Instant::now())?;
+            }
+            Access::Admin => self.administrator(parts, from)?,
+            Access::Token => (),
         }
         Ok((route, path))
     }
@@ -452,6 +498,16 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let token = token.trim();
     let fits = scheme.eq_ignore_ascii_case("bearer") && (1..=TOKEN_MAX).contains(&token.len());
     fits.then_some(token)
+}
+
+/// Name and password of HTTP Basic, with the colon between them.
+///
+/// Spec: RFC 7617 §2
+fn basic(headers: &HeaderMap) -> Option<String> {
+    let (scheme, shown) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let fits = scheme.eq_ignore_ascii_case("basic") && shown.len() <= TOKEN_MAX;
+    let octets = fits.then(|| STANDARD.decode(shown.trim()).ok()).flatten()?;
+    String::from_utf8(octets).ok()
 }
 
 /// A room's answer as it is, but for what belongs to the connection.

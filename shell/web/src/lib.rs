@@ -121,6 +121,8 @@ pub fn openapi(manifests: &[&'static Manifest], public: &str) -> serde_json::Val
 pub struct WebConfig {
     /// The administrator's bearer token; never empty.
     pub token: Secret<String>,
+    /// The account of apps; with an empty key nobody has it.
+    pub apps: switchboard::Apps,
     /// Base of the addresses that we hand out; empty: none known.
     pub public: String,
     /// Of slots and signed links.

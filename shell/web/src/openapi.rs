@@ -12,7 +12,9 @@ pub fn describe(manifests: &[&'static Manifest], public: &str) -> Value {
         vec![json!({"name": "edge", "description": "What the HTTP edge answers itself."})];
     for manifest in manifests.iter().filter(|manifest| !manifest.endpoints.is_empty()) {
         tags.push(json!({"name": manifest.name, "description": manifest.purpose}));
-        for endpoint in manifest.endpoints {
+        // What apps of a known cloud ask for is described by that cloud.
+        let own = |endpoint: &&Endpoint| endpoint.access != Access::Account;
+        for endpoint in manifest.endpoints.iter().filter(own) {
             let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
             path[endpoint.method.to_lowercase()] = operation(manifest.name, endpoint);
         }
@@ -51,7 +53,7 @@ fn operation(room: &str, endpoint: &Endpoint) -> Value {
         "tags": [room],
         "summary": endpoint.doc,
         "security": [match endpoint.access {
-            Access::Admin => json!({"administrator": []}),
+            Access::Account | Access::Admin => json!({"administrator": []}),
             Access::Token => json!({"token": []}),
         }],
         "parameters": parameters(endpoint),

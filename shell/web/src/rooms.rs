@@ -90,6 +90,7 @@ impl Rooms {
             // Texts that are no ids go to any shard: its room says that there is no such thing.
             Scope::CallId(n) => first_octet(request.arg(n)).unwrap_or_default(),
             Scope::Id(n) => id_slot(request.arg(n)).unwrap_or_default(),
+            Scope::Named(n) => named_slot(request.arg(n)).unwrap_or_default(),
             Scope::User(n) => home(request.arg(n)),
             Scope::UserQuery(name) => home(request.query(name)?),
             Scope::Any => Slot(0),
@@ -123,6 +124,12 @@ fn id_slot(text: &str) -> Option<Slot> {
 fn first_octet(text: &str) -> Option<Slot> {
     let digits = text.get(..2).filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
     u8::from_str_radix(digits, 16).ok().map(Slot)
+}
+
+/// The slot of a session by the name that apps give it: two letters, then its id in hexadecimal digits.
+fn named_slot(text: &str) -> Option<Slot> {
+    text.get(..2).filter(|two| two.bytes().all(|letter| letter.is_ascii_uppercase()))?;
+    first_octet(text.get(2..)?)
 }
 
 /// One answer out of those of all shards, in their order: the first "no" as it is, else the lists in one.
@@ -175,7 +182,9 @@ mod tests {
         assert_eq!(first_octet("fe6b0f00-0000-4000-8000-000000000000"), Some(Slot(0xfe)));
         for nonsense in ["", "f", "+1aa", "é1", "zz"] {
             assert_eq!(first_octet(nonsense), None, "{nonsense}");
+            assert_eq!(named_slot(nonsense), None, "{nonsense}");
         }
+        assert_eq!(named_slot("CAfe6b.json"), Some(Slot(0xfe)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Paths: taking them apart safely, and finding the endpoint that they mean.
 
-use switchboard::{Endpoint, Manifest};
+use switchboard::{Access, ApiResponse, Endpoint, Manifest};
 
 use crate::Fault;
 use crate::refusal::Refusal;
@@ -24,13 +24,19 @@ pub struct Route {
     pub index: u16,
     pub endpoint: &'static Endpoint,
     segments: Vec<Segment>,
+    reword: Option<Reword>,
 }
+
+/// How a room puts problems to those who ask for its paths.
+pub type Reword = fn(&[String], ApiResponse) -> ApiResponse;
 
 /// Literals come first: they beat values.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment {
     Literal(&'static str),
     Value,
+    /// All parts that are left.
+    Tail,
 }
 
 pub enum Found<'a> {
@@ -51,6 +57,7 @@ impl Routes {
                     index,
                     endpoint,
                     segments: endpoint.path.split('/').skip(1).map(Segment::new).collect(),
+                    reword: manifest.reword.filter(|_| endpoint.access == Access::Account),
                 };
                 if let Some(why) = wrong(&route, &list) {
                     let (method, path) = (endpoint.method, endpoint.path);
@@ -61,6 +68,11 @@ impl Routes {
         }
         list.sort_by(|a, b| a.segments.cmp(&b.segments));
         Ok(Self { list })
+    }
+
+    /// How problems of this path are put; `None`: as they are.
+    pub fn reword(&self, path: &[String]) -> Option<Reword> {
+        self.list.iter().find(|route| route.matches(path))?.reword
     }
 
     pub fn find(&self, method: &str, path: &[String]) -> Found<'_> {
@@ -85,17 +97,26 @@ impl Routes {
 
 impl Segment {
     fn new(text: &'static str) -> Self {
-        if text.starts_with('{') { Self::Value } else { Self::Literal(text) }
+        match (text.starts_with('{'), text.ends_with("..}")) {
+            (true, true) => Self::Tail,
+            (true, false) => Self::Value,
+            (false, _) => Self::Literal(text),
+        }
     }
 }
 
 impl Route {
     fn matches(&self, path: &[String]) -> bool {
-        self.segments.len() == path.len()
-            && self.segments.iter().zip(path).all(|(segment, given)| match segment {
-                Segment::Literal(text) => text == given,
-                Segment::Value => !given.is_empty(),
-            })
+        let open = self.segments.last() == Some(&Segment::Tail);
+        let long = if open {
+            path.len() >= self.segments.len()
+        } else {
+            path.len() == self.segments.len()
+        };
+        long && self.segments.iter().zip(path).all(|(segment, given)| match segment {
+            Segment::Literal(text) => text == given,
+            Segment::Tail | Segment::Value => !given.is_empty(),
+        })
     }
 
     fn values(&self, path: &[String]) -> Vec<String> {
@@ -103,7 +124,13 @@ impl Route {
         pairs
             .filter(|(segment, _)| **segment == Segment::Value)
             .map(|(_, given)| given.clone())
+            .chain(self.tail(path).iter().cloned())
             .collect()
+    }
+
+    fn tail<'a>(&self, path: &'a [String]) -> &'a [String] {
+        let open = self.segments.last() == Some(&Segment::Tail);
+        path.get(self.segments.len() - 1..).filter(|_| open).unwrap_or_default()
     }
 }
 
@@ -113,8 +140,14 @@ fn wrong(route: &Route, others: &[Route]) -> Option<&'static str> {
     if !METHODS.contains(&method) {
         return Some("has a method that the API does not use");
     }
-    if !path.starts_with("/v1/") || OWN.iter().any(|own| path.starts_with(own)) {
+    if (path.starts_with("/v1/") == (route.endpoint.access == Access::Account))
+        || OWN.iter().any(|own| path.starts_with(own))
+    {
         return Some("is outside of what rooms may answer");
+    }
+    let last = route.segments.len().saturating_sub(1);
+    if route.segments.iter().take(last).any(|segment| *segment == Segment::Tail) {
+        return Some("goes on behind what takes all the rest");
     }
     if route.segments.len() > SEGMENTS_MAX {
         return Some("has too many parts");

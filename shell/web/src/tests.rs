@@ -6,12 +6,13 @@ use std::sync::mpsc;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
-use switchboard::{Access, Endpoint, Scope, link};
+use switchboard::{Access, Apps, Endpoint, Scope, link};
 use types::UnixTime;
 
 use super::*;
 
 mod account;
+mod apps;
 mod events;
 mod media;
 
@@ -134,9 +135,10 @@ fn house_with(
         axum::Router::new().route("/v1/dev/pushes", axum::routing::get(|| async { "pushes" }));
     let config = WebConfig {
         token: Secret::new(TOKEN.into()),
+        apps: Apps { sid: "AC1".into(), token: Secret::new("key".into()) },
         public: "http://edge.test".into(),
         keys,
-        manifests: vec![&ROOM],
+        manifests: vec![&ROOM, &apps::CLOUD],
         shards: 3,
         submit,
         blobs: Arc::new(move |hash| {
@@ -687,6 +689,7 @@ fn starts_that_must_fail() {
         let start = |token: &str, manifests: Vec<&'static Manifest>, listen: &str| {
             let config = WebConfig {
                 token: Secret::new(token.into()),
+                apps: Apps::default(),
                 public: String::new(),
                 keys: Keys::new([0; 32]),
                 manifests,
