@@ -271,7 +271,9 @@ impl Call {
         let recording = self.recording.map(|(ticket, _)| ticket);
         let timer = self.timer.map(|(_, ticket)| ticket);
         let dialling = self.dialling.iter().flat_map(Dialling::tickets);
-        [asking, making, recording, timer].into_iter().flatten().chain(dialling).collect()
+        let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
+        let single = [asking, making, recording, timer, self.limit].into_iter().flatten();
+        single.chain(dialling).chain(outgoing).collect()
     }
 }
 

@@ -6,7 +6,14 @@ use types::{CallId, SessionId};
 
 use crate::{Refusal, Room};
 
-pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    STATE,
+    crate::rest::row("GET", 0),
+    crate::rest::row("POST", crate::rest::FORM_MAX),
+    crate::rest::row("DELETE", 0),
+];
+
+const STATE: Endpoint = Endpoint {
     method: "GET",
     path: "/v1/calls/{id}/state",
     doc: "What the program of a call does, and how much it keeps; not what callers pressed or apps keep.",
@@ -15,10 +22,14 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[Endpoint {
     body_max: 0,
     request: "",
     response: r#"{"id":"call_…","doing":"gathering","document":"https://app.example/menu","verb":1,"digits":2,"cookies":1}"#,
-}];
+};
 
 impl Room {
     pub(crate) fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) {
+        let row = ENDPOINTS.get(usize::from(request.endpoint));
+        if let Some(row) = row.filter(|row| row.access == Access::Account) {
+            return self.rest(request, row.method, effects);
+        }
         let id = CallId::parse(request.arg(0));
         let call = id.and_then(|id| self.calls.get(&SessionId(id.0)));
         let response = match call {

@@ -15,9 +15,11 @@ use crate::cookies::Jar;
 use crate::dial::Dialling;
 use crate::hook::{Answer, Asking, Question};
 use crate::program::{Ask, Program, Saved};
+use crate::rest::outgoing::Outgoing;
+use crate::rest::progress::Progress;
 
 /// The version of the documents and of what apps are told.
-const VERSION: &str = "2010-04-01";
+pub(crate) const VERSION: &str = "2010-04-01";
 /// Header fields of the caller's INVITE that apps are told.
 const HEADERS_TOLD: usize = 20;
 
@@ -45,6 +47,12 @@ pub struct Call {
     pub playing: Playing,
     pub recording: Option<(Ticket, TapId)>,
     pub dialling: Option<Dialling>,
+    /// What is told of it, and for how long it may last.
+    pub progress: Progress,
+    /// Nobody has answered yet; an app made it.
+    pub outgoing: Option<Box<Outgoing>>,
+    /// The timer that ends it.
+    pub limit: Option<Ticket>,
 }
 
 /// What the caller hears of us.
@@ -187,6 +195,7 @@ impl Call {
     /// How the call stands, for apps.
     pub fn status(&self) -> &'static str {
         match (&self.facts.answered, &self.facts.ended) {
+            (None, None) if self.progress.made && !self.progress.rang => "queued",
             (None, None) => "ringing",
             (Some(_), None) => "in-progress",
             (Some(_), Some(_)) => "completed",
@@ -194,6 +203,7 @@ impl Call {
                 "busy" => "busy",
                 "cancelled" => "canceled",
                 "refused" => "failed",
+                "failed" if self.progress.made => "failed",
                 _ => "no-answer",
             },
         }
@@ -202,7 +212,9 @@ impl Call {
     /// A question as it goes out.
     pub fn question(&self, ask: &Ask) -> Question {
         let mut parameters = self.said.clone();
-        parameters.push(("CallStatus".to_owned(), self.status().to_owned()));
+        // Apps that are called hear another word for it than those that ask.
+        let status = if self.status() == "queued" { "initiated" } else { self.status() };
+        parameters.push(("CallStatus".to_owned(), status.to_owned()));
         parameters.extend(ask.more.iter().cloned());
         Question { url: ask.url.clone(), method: ask.method, parameters }
     }
@@ -240,6 +252,14 @@ impl Call {
         if let Some(dialling) = &self.dialling {
             writer.nested(11, |writer| dialling.encode(writer));
         }
+        writer.nested(12, |writer| self.progress.encode(writer));
+        writer.finish()
+    }
+
+    /// What is kept of it when it is over: for records, and for what apps ask.
+    pub fn record(&self) -> Vec<u8> {
+        let mut writer = tagged::Writer::onto(self.facts.encode());
+        writer.nested(crate::store::ROW, |writer| self.row().encode(writer));
         writer.finish()
     }
 }
@@ -256,6 +276,7 @@ pub struct Kept {
     pub said: Vec<(String, String)>,
     pub jar: Jar,
     pub dialling: Option<Vec<u8>>,
+    pub progress: Progress,
 }
 
 impl Kept {
@@ -272,6 +293,7 @@ impl Kept {
             said: Vec::new(),
             jar: Jar::default(),
             dialling: None,
+            progress: Progress::default(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -286,6 +308,7 @@ impl Kept {
                 9 => kept.said.push(read_pair(field.0)),
                 10 => kept.jar = Jar::decode(field.0),
                 11 => kept.dialling = Some(field.0.to_vec()),
+                12 => kept.progress = Progress::decode(field.0),
                 _ => (), // A field of a newer version.
             }
         }

@@ -122,6 +122,9 @@ impl Room {
         tell: impl FnOnce(&mut Hunt, &mut Effects<'_>) -> Outcome,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.outgoing.is_some() {
+            return self.reaching(session, effects, tell);
+        }
         let Some(hunt) = call.dialling.as_mut().and_then(|dialling| dialling.hunt()) else {
             return;
         };
@@ -251,6 +254,9 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.outgoing.is_some() {
+            return self.reaching_leg(session, leg, event, effects);
+        }
         if leg == call.leg {
             return self.caller(session, event, effects);
         }

@@ -23,7 +23,9 @@ mod events;
 pub mod hook;
 pub mod program;
 mod refusal;
+pub mod rest;
 pub mod sign;
+pub mod store;
 mod told;
 
 use media::StreamKey;
@@ -55,15 +57,20 @@ pub struct Room {
     late: Map<Ticket, Box<Late>>,
     /// Questions that outlive their calls.
     telling: Map<Ticket, Box<Telling>>,
+    /// What apps ask of the API.
+    pub(crate) rest: rest::Rest,
 }
 
 static MANIFEST: Manifest = Manifest {
     name: "voice",
     purpose: "Call programs: apps that say by HTTP what happens to a call.",
     settings: Config::REFERENCE,
+    migrations: store::MIGRATIONS,
+    tables: store::TABLES,
     endpoints: api::ENDPOINTS,
     refusals: REFUSALS,
-    ..Manifest::EMPTY
+    project: Some(store::project),
+    reword: Some(rest::say::reword),
 };
 
 impl Room {
@@ -76,6 +83,7 @@ impl Room {
             tickets: Map::with_hasher(key),
             late: Map::with_hasher(key),
             telling: Map::with_hasher(key),
+            rest: rest::Rest::default(),
         }
     }
 }
@@ -137,6 +145,7 @@ impl Service for Room {
             }
             return;
         }
+        let Some(reply) = self.rest_reply(ticket, reply, effects) else { return };
         let Some(session) = self.tickets.remove(&ticket) else { return };
         if let Reply::Located(located) = reply {
             self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
@@ -153,6 +162,9 @@ impl Service for Room {
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
         let Some(session) = self.tickets.remove(&ticket) else { return };
+        if self.calls.get(&session).is_some_and(|call| call.limit == Some(ticket)) {
+            return self.finish(session, (480, "failed", "server"), effects);
+        }
         let woke = self.calls.get_mut(&session).is_some_and(|call| {
             let due = call.timer.is_some_and(|(_, timer)| timer == ticket);
             if due {
@@ -202,8 +214,12 @@ impl Service for Room {
             playing: Playing::Nothing,
             recording: None,
             dialling,
+            progress: kept.progress,
+            outgoing: None,
+            limit: None,
         };
         self.calls.insert(session, Box::new(call));
+        self.limit(session, effects);
         if answered {
             self.carry(session, effects);
         } else {
@@ -283,6 +299,9 @@ impl Room {
             playing: Playing::Nothing,
             recording: None,
             dialling: None,
+            progress: rest::progress::Progress::default(),
+            outgoing: None,
+            limit: None,
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -322,6 +341,12 @@ impl Room {
             effects.finish_recording(tap);
             effects.media(media::Command::Untap { tap });
         }
+        if let Some(limit) = call.limit {
+            effects.cancel_timer(limit);
+        }
+        if let Some(outgoing) = &mut call.outgoing {
+            outgoing.close(effects);
+        }
         if let Some(mut dialling) = call.dialling.take() {
             dialling.close(effects);
         }
@@ -332,8 +357,9 @@ impl Room {
         let outcome = if call.facts.answered.is_some() { "answered" } else { outcome };
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = by.to_owned();
-        self.tell_end(&call, effects);
-        effects.end(session, Some(call.facts.encode()));
+        self.tell_end(&mut call, effects);
+        self.remember(call.row());
+        effects.end(session, Some(call.record()));
         effects.publish(Notice::CallEnded(call.facts.clone().into()));
         if let (Some((ticket, _)), Some((action, status))) = (recording, recorders) {
             self.late.insert(ticket, Box::new(Late { call, action, status }));

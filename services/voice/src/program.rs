@@ -11,6 +11,7 @@
 //! Spec        programmable-voice §1, §5
 
 mod dial;
+mod divert;
 mod gather;
 mod read;
 mod record;

@@ -16,6 +16,7 @@ use crate::cookies::Jar;
 use crate::events::kept;
 use crate::hook::{Asking, Failure, Signer, Turn};
 use crate::program::{Ask, Recorded};
+use crate::rest::progress::Stage;
 
 /// Something that is being told.
 #[derive(Debug)]
@@ -35,18 +36,45 @@ pub struct Late {
 
 impl Room {
     /// Tells whoever wants to know that a call is over.
-    pub(crate) fn tell_end(&mut self, call: &Call, effects: &mut Effects<'_>) {
-        let Some(hook) = &call.hooks.status else { return };
+    pub(crate) fn tell_end(&mut self, call: &mut Call, effects: &mut Effects<'_>) {
         let (began, ended) = (call.facts.answered, call.facts.ended.unwrap_or_default());
         let seconds = began.map_or(0, |began| ended.since(began).as_secs());
-        let more = [
-            ("Timestamp", date(effects.unix())),
-            ("CallbackSource", "call-progress-events".to_owned()),
-            ("SequenceNumber", "0".to_owned()),
+        let more = pairs([
             ("CallDuration", seconds.to_string()),
             ("SipResponseCode", call.facts.status.to_string()),
-        ];
-        self.tell_hook(call, hook, pairs(more), effects);
+        ]);
+        self.tell_progress(call, Stage::Completed, more, effects);
+    }
+
+    /// Tells whoever wants to know how far a call is.
+    pub(crate) fn tell_stage(
+        &mut self,
+        session: SessionId,
+        stage: Stage,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(mut call) = self.calls.remove(&session) else { return };
+        self.tell_progress(&mut call, stage, Vec::new(), effects);
+        self.calls.insert(session, call);
+    }
+
+    fn tell_progress(
+        &mut self,
+        call: &mut Call,
+        stage: Stage,
+        more: Vec<(String, String)>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(hook) = call.hooks.status.clone().filter(|_| call.progress.tells(stage)) else {
+            return;
+        };
+        let mut said = pairs([
+            ("Timestamp", date(effects.unix())),
+            ("CallbackSource", "call-progress-events".to_owned()),
+            ("SequenceNumber", call.progress.number()),
+        ]);
+        said.extend(more);
+        self.tell_hook(call, &hook, said, effects);
     }
 
     /// Tells whoever wants to know that a recording of a call that goes on is ready.

@@ -1,0 +1,242 @@
+//! The API that apps of a known cloud ask: `/2010-04-01/…`, in that cloud's words.
+//!
+//! Picture     path, form --[`Ask`]--> a resource --facts here | the store | the next shard--> JSON or XML
+//! Rules       What lives answers from its session, on its shard; what is over from the store. A list of calls asks
+//!             every shard in turn, then the store. Whoever asks for something that is not offered is told so with a number.
+//! Limits      `say::PAGE_MAX` rows a page, `ask::PARAMETERS_MAX`; [`RECENT_MAX`], [`WAITING_MAX`].
+//! Not here    Who may ask (shell: the account by HTTP Basic), running programs (the room).
+//! Spec        programmable-voice §6
+
+pub mod ask;
+mod calls;
+pub mod outgoing;
+mod plain;
+pub mod progress;
+pub mod row;
+pub mod say;
+mod update;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use switchboard::store::{Row as Cells, StoreFault};
+use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Reply, Scope, Ticket};
+use types::SessionId;
+
+use crate::Room;
+use ask::{Ask, Form};
+use row::Row;
+use say::{No, Page};
+
+/// Calls that ended lately and are remembered until the store surely has them.
+pub const RECENT_MAX: usize = 1_024;
+/// Requests of one shard that wait for the store; more get 20429.
+pub const WAITING_MAX: usize = 1_024;
+/// Octets of a form.
+pub const FORM_MAX: usize = 256 << 10;
+
+const PATH: &str = "/2010-04-01/{rest..}";
+const DOC: &str =
+    "The API of a known cloud, in its own words: docs/apps.md says which resources are there.";
+
+/// A row of the manifest.
+pub(crate) const fn row(method: &'static str, body_max: usize) -> Endpoint {
+    let (access, scope) = (Access::Account, Scope::Named(3));
+    Endpoint { method, path: PATH, doc: DOC, access, scope, body_max, request: "", response: "" }
+}
+
+/// What a request came to.
+pub(crate) enum Done {
+    /// The answer follows, or came from elsewhere.
+    Later,
+    /// The answer.
+    Now(ApiResponse),
+}
+
+/// What this part of the room knows.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// Newest last.
+    recent: VecDeque<Row>,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A call that is over.
+    Call(Ask),
+    /// Calls that are over, beside those that are known.
+    Calls { ask: Ask, page: Page, known: Vec<Row> },
+    /// A change, and what is answered when it was made.
+    Change { ask: Ask, answer: ApiResponse },
+    /// Whether a call is over, or never was.
+    Ended(Ask),
+    /// A call that is to be forgotten.
+    Forget(Ask),
+}
+
+impl Waiting {
+    fn ask(&self) -> &Ask {
+        match self {
+            Self::Call(ask)
+            | Self::Calls { ask, .. }
+            | Self::Change { ask, .. }
+            | Self::Ended(ask)
+            | Self::Forget(ask) => ask,
+        }
+    }
+}
+
+impl Room {
+    /// A request of an app.
+    pub(crate) fn rest(
+        &mut self,
+        request: &ApiRequest,
+        method: &'static str,
+        effects: &mut Effects<'_>,
+    ) {
+        let ask = Ask::read(request, method);
+        let form = ask.form;
+        match self.resource(&ask, request, effects) {
+            Ok(Done::Later) => (),
+            Ok(Done::Now(answer)) => effects.answer(request.id, answer),
+            Err(no) => effects.answer(request.id, no.answer(form)),
+        }
+    }
+
+    /// The resource that a path names.
+    ///
+    /// Spec: programmable-voice §6.2
+    fn resource(
+        &mut self,
+        ask: &Ask,
+        request: &ApiRequest,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let path: Vec<&str> = ask.path.iter().map(String::as_str).collect();
+        let ["Accounts", rest @ ..] = path.as_slice() else {
+            return Err(No::missing(&say::base(ask)));
+        };
+        let (account, rest) = match rest {
+            [] => return plain::accounts(ask, effects),
+            [account, rest @ ..] => (*account, rest),
+        };
+        if account != effects.apps().sid {
+            return Err(No::missing(&say::base(ask)));
+        }
+        match (ask.method, rest) {
+            ("GET", []) => plain::account(ask, effects),
+            ("GET", ["Calls"]) => self.list_calls(ask, request, effects),
+            ("POST", ["Calls"]) => self.make_call(ask, request, effects),
+            ("GET", ["Calls", sid]) => self.fetch_call(ask, sid, effects),
+            ("POST", ["Calls", sid]) => self.update_call(ask, sid, effects),
+            ("DELETE", ["Calls", sid]) => self.delete_call(ask, sid, effects),
+            (_, [] | ["Calls"] | ["Calls", _]) => Err(method_not_allowed(ask)),
+            (_, [name, ..]) => plain::other(ask, name, effects),
+        }
+    }
+
+    /// An answer of the store.
+    pub(crate) fn rest_reply(
+        &mut self,
+        ticket: Ticket,
+        reply: Reply,
+        effects: &mut Effects<'_>,
+    ) -> Option<Reply> {
+        let Some(waiting) = self.rest.waiting.remove(&ticket) else { return Some(reply) };
+        let (id, form) = (waiting.ask().id, waiting.ask().form);
+        let done = match reply {
+            Reply::Rows(rows) => {
+                rows.map_err(fault).and_then(|rows| self.rows(waiting, &rows, effects))
+            }
+            Reply::Written(written) => match (written, waiting) {
+                (Ok(()), Waiting::Change { answer, .. }) => Ok(Done::Now(answer)),
+                (Err(why), _) => Err(fault(why)),
+                // Only changes are written.
+                (Ok(()), _) => return None,
+            },
+            // The store says nothing else.
+            other => return Some(other),
+        };
+        match done {
+            Ok(Done::Later) => (),
+            Ok(Done::Now(answer)) => effects.answer(id, answer),
+            Err(no) => effects.answer(id, no.answer(form)),
+        }
+        None
+    }
+
+    fn rows(
+        &mut self,
+        waiting: Waiting,
+        rows: &[Cells],
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        match waiting {
+            Waiting::Call(ask) => calls::found(&ask, rows, effects),
+            Waiting::Calls { ask, page, known } => {
+                Ok(calls::listed(&ask, &page, known, rows, effects))
+            }
+            Waiting::Ended(ask) if rows.is_empty() => Err(No::missing(&say::base(&ask))),
+            Waiting::Ended(_) => Err(update::ended()),
+            Waiting::Forget(ask) => self.forget_call(&ask, rows, effects),
+            // Only changes are written, and nothing is read for them.
+            Waiting::Change { answer, .. } => Ok(Done::Now(answer)),
+        }
+    }
+
+    /// Waits for the store, if not too many do.
+    fn wait(
+        &mut self,
+        waiting: Waiting,
+        ask: impl FnOnce(&mut Effects<'_>) -> Ticket,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        if self.rest.waiting.len() >= WAITING_MAX {
+            return Err(No::new(
+                429,
+                20429,
+                "Too many requests wait for the store: ask again in a moment",
+            ));
+        }
+        let ticket = ask(effects);
+        self.rest.waiting.insert(ticket, waiting);
+        Ok(Done::Later)
+    }
+}
+
+fn fault(why: StoreFault) -> No {
+    match why {
+        StoreFault::Mismatch { .. } => {
+            No::new(404, 20404, "The requested resource is not there any more")
+        }
+        StoreFault::Conflict => No::new(409, 20409, "Something of this name is there already"),
+        StoreFault::Unreachable => {
+            No::new(503, 20503, "The store does not answer: ask again in a moment")
+        }
+        StoreFault::Broken => {
+            No::new(500, 20500, "The store refused the request: the log of the server says why")
+        }
+    }
+}
+
+fn method_not_allowed(ask: &Ask) -> No {
+    No::new(405, 20004, format!("{} is not what this resource takes", ask.method))
+}
+
+/// An answer with one resource.
+fn shown(status: u16, name: &str, value: &serde_json::Value, form: Form) -> Done {
+    Done::Now(say::one(status, name, value, form))
+}
+
+/// How apps name one of our numbers; `None`: it is none in international form.
+pub fn number_sid(number: &str) -> Option<String> {
+    let digits = number.strip_prefix('+').filter(|digits| (1..=15).contains(&digits.len()))?;
+    digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| format!("PN{digits:0>32}"))
+}
+
+/// The session that apps name so.
+fn session_of(sid: &str, prefix: &str) -> Option<SessionId> {
+    let digits = sid.strip_prefix(prefix).filter(|digits| digits.len() == 32)?;
+    u128::from_str_radix(digits, 16).ok().map(SessionId)
+}
