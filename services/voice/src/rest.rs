@@ -145,18 +145,13 @@ impl Room {
     ) -> Option<Reply> {
         let Some(waiting) = self.rest.waiting.remove(&ticket) else { return Some(reply) };
         let (id, form) = (waiting.ask().id, waiting.ask().form);
-        let done = match reply {
-            Reply::Rows(rows) => {
-                rows.map_err(fault).and_then(|rows| self.rows(waiting, &rows, effects))
-            }
-            Reply::Written(written) => match (written, waiting) {
-                (Ok(()), Waiting::Change { answer, .. }) => Ok(Done::Now(answer)),
-                (Err(why), _) => Err(fault(why)),
-                // Only changes are written.
-                (Ok(()), _) => return None,
-            },
-            // The store says nothing else.
-            other => return Some(other),
+        let done = if let Reply::Rows(rows) = reply {
+            rows.map_err(fault).and_then(|rows| self.rows(waiting, &rows, effects))
+        } else if let (Reply::Written(written), Waiting::Change { answer, .. }) = (&reply, waiting)
+        {
+            written.clone().map_err(fault).map(|()| Done::Now(answer))
+        } else {
+            return Some(reply); // The store says nothing else.
         };
         match done {
             Ok(Done::Later) => (),
