@@ -8,15 +8,13 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use cluster::rows;
+use crowd::sound::{Ear, Sound};
 use crowd::{Crowd, Manner, State};
 use drill::{DOMAIN, Drill, OPEN, PASSWORD, until_drains};
 use nix::sys::signal::Signal;
-use support::namespace::Namespace;
 use support::raw::{Ask, Raw};
 use support::{STEP, until, whole_machine};
 use types::Rng;
@@ -44,74 +42,6 @@ const PROBE: Duration = Duration::from_millis(100);
 
 /// Where the phones are; the server and its media ports are on 127.0.0.1.
 const PHONES: &str = "127.0.0.2";
-
-/// The end of a call where sound comes and goes.
-struct Ear {
-    socket: UdpSocket,
-    end: usize,
-    heard: usize,
-}
-
-impl Ear {
-    fn new(host: &Namespace) -> Self {
-        let socket = host.enter(|| UdpSocket::bind((PHONES, 0))).expect("a free port");
-        socket.set_nonblocking(true).expect("a socket of ours");
-        Self { socket, end: usize::MAX, heard: 0 }
-    }
-
-    fn port(&self) -> u16 {
-        self.socket.local_addr().expect("a bound socket").port()
-    }
-}
-
-/// Both ends of every call with sound.
-struct Sound {
-    ears: Vec<Ear>,
-    sequence: u16,
-}
-
-impl Sound {
-    /// One packet from each, and what has come.
-    fn turn(&mut self, server: IpAddr, crowd: &Crowd) {
-        self.sequence += 1;
-        for ear in &mut self.ears {
-            let Some(port) = crowd.ends[ear.end].media else { continue };
-            let mut packet = vec![0x80, 0];
-            packet.extend_from_slice(&self.sequence.to_be_bytes());
-            packet.extend_from_slice(&(u32::from(self.sequence) * 160).to_be_bytes());
-            packet.extend_from_slice(&(ear.end as u32 + 1).to_be_bytes());
-            packet.resize(172, 0xff);
-            // While the server is away nobody takes it.
-            let _ = ear.socket.send_to(&packet, SocketAddr::new(server, port));
-        }
-        for ear in &mut self.ears {
-            let mut octets = [0; 2_048];
-            loop {
-                match ear.socket.recv_from(&mut octets) {
-                    Ok(_) => ear.heard += 1,
-                    Err(why) if why.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => (), // Refused: said once for what was sent while nobody listened.
-                }
-            }
-        }
-    }
-
-    /// Sends until every ear has heard something new; how long that took.
-    #[track_caller]
-    fn until_all_hear(&mut self, server: IpAddr, crowd: &mut Crowd) -> Duration {
-        let began = Instant::now();
-        self.ears.iter_mut().for_each(|ear| ear.heard = 0);
-        loop {
-            self.turn(server, crowd);
-            let deaf = self.ears.iter().filter(|ear| ear.heard == 0).count();
-            if deaf == 0 {
-                return began.elapsed();
-            }
-            assert!(began.elapsed() < STEP, "{deaf} of {} hear nothing", self.ears.len());
-            crowd.go_on(Duration::from_millis(20));
-        }
-    }
-}
 
 /// Whoever asks whether the server is there: how long it took.
 fn until_options(phone: &mut Raw) -> Duration {
@@ -204,11 +134,11 @@ fn ten_thousand_calls_survive_a_kill() {
     took("messages");
 
     // Both ends of the first calls have ears.
-    let mut sound = Sound { ears: Vec::new(), sequence: 0 };
+    let mut sound = Sound::new();
     let topics: Vec<_> = (0..CALLS).map(|number| format!("t{number}")).collect();
     let mut ports = BTreeMap::new();
     for topic in &topics[..CALLS_WITH_SOUND] {
-        let [caller, callee] = [Ear::new(&drill.host), Ear::new(&drill.host)];
+        let [caller, callee] = [(); 2].map(|()| Ear::new(&drill.host, PHONES));
         ports.insert(topic.clone(), caller.port());
         crowd.ports.insert(topic.clone(), callee.port());
         sound.ears.extend([caller, callee]);

@@ -5,17 +5,22 @@
 //! process of its own can be killed.
 
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod crowd;
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs};
 
+use crowd::sound::{Ear, Sound};
+use crowd::{Crowd, State};
 use server::config::{self, Base};
 use server::host::{Host, How};
 use support::namespace::Namespace;
 use support::program::Launch;
 use support::raw::{Ask, Heard, Raw};
-use support::server::Server;
+use support::server::{DOMAIN, PASSWORD, Server};
 use support::{STEP, turn, until};
 use switchboard::{Effects, Keys, Manifest, Service, Session};
 
@@ -23,6 +28,12 @@ use switchboard::{Effects, Keys, Manifest, Service, Session};
 const PLAYS: &str = "CARILLON_TEST_PLAYS_SERVER";
 
 const SHARDS: usize = 2;
+
+/// Where the phones of a crowd are.
+const PHONES: &str = "127.0.0.2";
+/// How often each side must hear something new, and how long an answer that must not come is waited for.
+const ROUNDS: usize = 10;
+const PROBE: Duration = Duration::from_millis(100);
 
 /// No test by itself: the server, when this program is started as one.
 #[test]
@@ -114,8 +125,12 @@ fn two_callers_on_two_shards_meet_and_the_meeting_survives_a_kill() {
     server.assert_alive();
 }
 
-/// Breaks over whoever calls it.
+/// Breaks over whoever calls `glass`, and stands still when somebody calls `sand`.
 struct Fragile;
+
+/// Files in the folder of the server: one that the room makes as it begins to stand still, one that ends it.
+const STANDS: &str = "stands";
+const GO_ON: &str = "go-on";
 
 static FRAGILE: Manifest = Manifest { name: "fragile", ..Manifest::EMPTY };
 
@@ -127,6 +142,9 @@ impl Service for Fragile {
     fn offer(&mut self, session: &Session<'_>, _: &mut Effects<'_>) -> bool {
         if let Session::Invite { target, .. } = session {
             assert_ne!(*target, "glass", "on purpose");
+            if *target == "sand" {
+                stand_still();
+            }
         }
         false
     }
@@ -182,6 +200,79 @@ fn a_room_that_panics_leaves_a_file_that_can_be_shown() {
         body: "",
     });
     assert_eq!(answer.status(), 200, "{}", answer.text);
+    server.assert_alive();
+}
+
+/// Holds the thread of this shard until the test says go on.
+fn stand_still() {
+    let file = env::var_os(PLAYS).expect("this is the server");
+    let folder = Path::new(&file).parent().expect("a folder");
+    fs::write(folder.join(STANDS), "").expect("a file");
+    until(STEP, "a word to go on", || folder.join(GO_ON).exists().then_some(()));
+}
+
+#[test]
+fn sound_goes_on_while_a_shard_stands_still_and_when_a_room_breaks() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let own = env::current_exe().expect("this program has a path");
+    let sip = "require_auth = false\nshards = 1";
+    let mut server = Server::serve_by(&host, "127.0.0.1", sip, "", |file| {
+        Launch::built(&own.to_string_lossy())
+            .words(["--exact", "play_the_server", "--nocapture", "--test-threads=1"])
+            .environment(PLAYS, file)
+    });
+    server.make_user("2001");
+    let mut crowd = Crowd::new(&host, PHONES, server.sip);
+    crowd.register(DOMAIN, PASSWORD, &[("2001".to_owned(), "desk".to_owned())]);
+    let [mut caller, mut callee] = [(); 2].map(|()| Ear::new(&host, PHONES));
+    crowd.ports.insert("talk".to_owned(), callee.port());
+    caller.end = crowd.call("2001", DOMAIN, "talk", caller.port());
+    crowd.until(STEP, "the call is up", |crowd| crowd.ends[caller.end].state == State::Up);
+    callee.end = crowd.callee(caller.end).expect("he was called");
+    let mut sound = Sound::new();
+    sound.ears.extend([caller, callee]);
+    let address = server.sip.ip();
+    sound.until_all_hear(address, &mut crowd);
+
+    // The only shard stands still: SIP waits, sound does not.
+    let stuck = crowd.call("sand", DOMAIN, "sand", 0);
+    let folder = server.folder().to_owned();
+    until(STEP, "it stands", || folder.join(STANDS).exists().then_some(()));
+    let mut probe = Raw::new(&host, PHONES, server.sip);
+    let options = |probe: &mut Raw, call_id: &str| {
+        let text = probe.text(&Ask {
+            method: "OPTIONS",
+            uri: "sip:example.com",
+            from: "<sip:guest@example.com>;tag=guest",
+            to: "<sip:example.com>",
+            call_id,
+            more: "",
+            body: "",
+        });
+        probe.send(text);
+    };
+    options(&mut probe, "while-it-stands");
+    for _ in 0..ROUNDS {
+        sound.until_all_hear(address, &mut crowd);
+    }
+    let early = probe.hear_within(PROBE, |heard| heard.status() > 0);
+    assert!(early.is_none(), "the shard did not stand still: {early:?}");
+    assert_eq!(crowd.ends[stuck].state, State::Trying);
+    fs::write(folder.join(GO_ON), "").expect("a file");
+    assert_eq!(probe.response("OPTIONS").status(), 200);
+
+    // A room breaks, and begins anew.
+    let broken = crowd.call("glass", DOMAIN, "glass", 0);
+    crowd.until(STEP, "it breaks", |crowd| crowd.ends[broken].state == State::Refused(500));
+    for _ in 0..ROUNDS {
+        sound.until_all_hear(address, &mut crowd);
+    }
+    // The call is there still, and ends as any.
+    let end = sound.ears[0].end;
+    crowd.bye(end);
+    crowd.until(STEP, "it is over", |crowd| crowd.ends[end].state == State::Over);
+    assert_eq!(crowd.ends[end].last, 200);
     server.assert_alive();
 }
 

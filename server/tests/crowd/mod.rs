@@ -4,8 +4,10 @@
 //! Picture     ask --(repeated by RFC 3261's timers)--> server --> answered, or done with 408 of our own
 //! Rules       A request of ours stays until its final answer; a request of the server's is answered each time it comes.
 //! Limits      WINDOW requests at once; GIVE_UP for each.
-//! Not here    Sound: the test has sockets for that.
+//! Not here    Sound (`sound`).
 //! Spec        RFC 3261 §12 (dialogs), §13.3.1.4 (200 until its ACK), §17.1 (timers).
+
+pub mod sound;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
