@@ -4,8 +4,8 @@
 //!             leg, which may latch it; else --> a stranger
 //!             leg --by the port that it shares--> phone
 //! Rules       A leg keeps the port that names it, on which nothing listens. It claims the addresses of its description, and
-//!             the source that it latched. What two claim passes for neither of them, so that nobody hears others by naming
-//!             their address. Only a source at the signalled host is ever latched here, as everybody knows this port; and
+//!             the source that it latched. What two claim is of the one that was heard from there first, and of neither while
+//!             none was: nobody hears others, or silences them, by naming their address. Only a source at the signalled host is ever latched here, as everybody knows this port; and
 //!             never one that a leg had within [`QUARANTINE`], whose phone may not know yet that its call is over.
 //! Limits      [`RESTING_MAX`] sources that rest: the oldest is forgotten.
 //! Not here    Which legs share a port (switchboard), whether a packet passes (source).
@@ -52,51 +52,49 @@ struct Held {
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
     latched: Option<SocketAddr>,
+    /// Something came from `rtp` that was its.
+    heard: bool,
 }
 
 /// Whose an address is, by the ports that name legs.
-#[derive(Debug)]
-enum Claim {
-    One(u16),
-    /// Of several, so of nobody.
-    Contested(Vec<u16>),
+#[derive(Debug, Default)]
+struct Claim {
+    /// The one that was heard from there while it was its alone.
+    proved: Option<u16>,
+    names: Vec<u16>,
 }
 
 impl Claim {
-    const fn owner(&self) -> Option<u16> {
-        match self {
-            Self::One(name) => Some(*name),
-            Self::Contested(_) => None,
+    fn owner(&self) -> Option<u16> {
+        match self.names.as_slice() {
+            [one] => Some(*one),
+            _ => self.proved,
         }
     }
 }
 
 /// Adds a claim.
 fn claim(claims: &mut BTreeMap<SocketAddr, Claim>, at: SocketAddr, name: u16) {
-    match claims.get_mut(&at) {
-        None => drop(claims.insert(at, Claim::One(name))),
-        Some(Claim::One(known)) if *known == name => (),
-        Some(Claim::Contested(names)) if names.contains(&name) => (),
-        Some(Claim::Contested(names)) => names.push(name),
-        Some(one @ Claim::One(_)) => {
-            let first = one.owner();
-            *one = Claim::Contested(first.into_iter().chain([name]).collect());
-        }
+    let claim = claims.entry(at).or_default();
+    if !claim.names.contains(&name) {
+        claim.names.push(name);
+    }
+}
+
+/// Something came from there that was its.
+fn prove(claims: &mut BTreeMap<SocketAddr, Claim>, at: SocketAddr, name: u16) {
+    if let Some(claim) = claims.get_mut(&at).filter(|claim| claim.owner() == Some(name)) {
+        claim.proved = Some(name);
     }
 }
 
 /// Takes it away again.
 fn release(claims: &mut BTreeMap<SocketAddr, Claim>, at: SocketAddr, name: u16) {
-    match claims.get_mut(&at) {
-        Some(Claim::One(known)) if *known == name => drop(claims.remove(&at)),
-        Some(Claim::Contested(names)) => {
-            names.retain(|known| *known != name);
-            if let [last] = names.as_slice() {
-                let last = *last;
-                claims.insert(at, Claim::One(last));
-            }
-        }
-        Some(Claim::One(_)) | None => (),
+    let Some(claim) = claims.get_mut(&at) else { return };
+    claim.names.retain(|known| *known != name);
+    claim.proved = claim.proved.filter(|proved| *proved != name);
+    if claim.names.is_empty() {
+        claims.remove(&at);
     }
 }
 
@@ -169,11 +167,24 @@ impl Shared {
     /// A leg is told where its phone is. `heard`: it has latched a source, which it keeps.
     pub(crate) fn aim(&mut self, name: u16, rtp: SocketAddr, rtcp: SocketAddr, heard: bool) {
         let Some(port) = self.port_of(name) else { return };
-        let [_, latched] = port.withdraw(name);
-        let latched = latched.filter(|_| heard);
-        let held = Held { rtp: place(rtp), rtcp: place(rtcp), latched };
+        // Where it was heard already it stays proved: a description that says the same again opens no gap.
+        let was = port.legs.get(&name).copied().unwrap_or_default();
+        let same = was.heard && was.rtp == place(rtp);
+        if !same {
+            port.withdraw(name);
+        } else if let Some(at) = was.rtcp {
+            release(&mut port.control, at, name);
+        }
+        let latched = was.latched.filter(|_| heard);
+        let held = Held { rtp: place(rtp), rtcp: place(rtcp), latched, heard: same };
+        if let Some(old) = was.latched.filter(|old| latched.is_none() && held.rtp != Some(*old)) {
+            release(&mut port.media, old, name);
+        }
         for at in [held.rtp, held.latched].into_iter().flatten() {
             claim(&mut port.media, at, name);
+        }
+        if let Some(at) = held.latched {
+            prove(&mut port.media, at, name);
         }
         if let Some(at) = held.rtcp {
             claim(&mut port.control, at, name);
@@ -187,20 +198,26 @@ impl Shared {
     /// A leg was heard from where it should be.
     pub(crate) fn heard(&mut self, name: u16) {
         let Some(port) = self.port_of(name) else { return };
-        if let Some(at) = port.legs.get(&name).and_then(|held| held.rtp) {
+        let Some(held) = port.legs.get_mut(&name) else { return };
+        if let Some(at) = held.rtp {
+            held.heard = true;
             port.waiting.remove(&(at.ip(), name));
+            prove(&mut port.media, at, name);
         }
     }
 
     /// A leg has latched this source.
     pub(crate) fn latched(&mut self, name: u16, from: SocketAddr) {
-        self.heard(name);
         let Some(port) = self.port_of(name) else { return };
         let Some(held) = port.legs.get_mut(&name) else { return };
+        if let Some(at) = held.rtp {
+            port.waiting.remove(&(at.ip(), name));
+        }
         if let Some(old) = held.latched.replace(from) {
             release(&mut port.media, old, name);
         }
         claim(&mut port.media, from, name);
+        prove(&mut port.media, from, name);
     }
 
     /// The leg is gone, or goes by a port of its own. `now`: it is gone, and its sources rest.

@@ -123,12 +123,34 @@ fn a_phone_whose_port_was_changed_on_its_way_is_learned_when_it_is_the_only_one(
 }
 
 #[test]
-fn what_two_legs_claim_is_of_neither() {
+fn what_two_legs_claim_is_of_whoever_was_heard_there_first() {
+    let mut engine = calls(1);
+    let now = Instant::millis(1);
+    let (victim, far) = (phone(0, Side::A), at(&phone(0, Side::B)));
+    call(&mut engine, 1, now);
+    let heard = |engine: &mut Engine, n| engine.packet(MANY, at(&victim), &mut rtp(n), now);
+    assert_eq!(heard(&mut engine, 1), Some((MANY, far)));
+    // Somebody names its address: he gets nothing, and it goes on. So it does when it is described to anew.
+    engine.command(aim(1, Side::B, &victim), now);
+    assert_eq!(heard(&mut engine, 2), Some((MANY, far)));
+    engine.command(aim(0, Side::A, &victim), now);
+    assert_eq!(heard(&mut engine, 3), Some((MANY, far)));
+    // It moves: what comes from there is of the one that says so now; and back, with what is its alone again.
+    engine.command(aim(0, Side::A, "192.168.0.4:4000"), now);
+    let other = at(&phone(1, Side::A));
+    assert_eq!(heard(&mut engine, 4), Some((MANY, other)));
+    engine.command(Command::Close { bridge: stream(1).bridge }, now);
+    assert_eq!(heard(&mut engine, 5), None);
+    engine.command(aim(0, Side::A, &victim), now);
+    assert_eq!(heard(&mut engine, 6), Some((MANY, far)));
+}
+
+#[test]
+fn what_two_legs_claim_is_of_neither_before_one_was_heard() {
     let mut engine = calls(1);
     let now = Instant::millis(1);
     let victim = phone(0, Side::A);
     call(&mut engine, 1, now);
-    assert!(engine.packet(MANY, at(&victim), &mut rtp(1), now).is_some());
     engine.command(aim(1, Side::B, &victim), now);
     assert_eq!(engine.packet(MANY, at(&victim), &mut rtp(2), now), None);
     engine.command(Command::Close { bridge: stream(1).bridge }, now);
