@@ -5,7 +5,8 @@
 //! Rules       The pump never waits: frames that find the queue full are lost, counted, and silence in the file. What a
 //!             shard says is never lost, and comes in its order among the frames. A recording is answered once, when it
 //!             is kept; its file is then on the disk. What the process could not end is mended when it is asked for.
-//! Limits      [`FRAMES_MAX`] frames wait for each of [`THREADS`]; [`RECORDINGS_MAX`]; [`NAME_MAX`]; [`KEPT_FOR`].
+//! Limits      [`FRAMES_MAX`] frames wait for each of [`THREADS`]; [`RECORDINGS_MAX`]; [`NAME_MAX`]; [`KEPT_FOR`],
+//!             [`UNCLAIMED_FOR`].
 //! Not here    Taps (media), one file (take), who may record (rooms).
 //! Spec        none.
 
@@ -33,6 +34,8 @@ pub const RECORDINGS_MAX: usize = 2_000;
 pub const NAME_MAX: usize = 64;
 /// How long it is known by its name what a recording became.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// How long a recording waits that its process did not end: whoever began it has so long to ask for it by its name.
+pub const UNCLAIMED_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// What is noted of a recording that is kept.
 const KEPT: &str = "kept";
 /// The folder of what goes on, beside the blobs.
@@ -374,12 +377,18 @@ impl Desk {
     }
 }
 
-/// Forgets what was noted of recordings whose rooms have had days to ask.
+/// Forgets what was noted of recordings whose rooms have had days to ask, and files that nobody asked for in weeks.
 fn sweep(folder: &Path) -> io::Result<()> {
     for noted in fs::read_dir(folder)? {
         let path = noted?.path();
         let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
-        if path.extension().is_some_and(|kind| kind == KEPT) && age > KEPT_FOR {
+        let most = match path.extension().and_then(|kind| kind.to_str()) {
+            Some(KEPT) => KEPT_FOR,
+            Some("ogg" | "wav") => UNCLAIMED_FOR,
+            Some(_) | None => continue,
+        };
+        if age > most {
+            tracing::info!(path = %path.display(), "recording_unclaimed");
             fs::remove_file(&path)?;
         }
     }

@@ -110,6 +110,28 @@ fn what_the_process_did_not_end_is_mended_by_the_next() {
 }
 
 #[test]
+fn what_nobody_asks_for_is_swept_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, _) = start(folder.path());
+    let home = clips.blobs().folder().unwrap().join(FOLDER);
+    let day = Duration::from_secs(86_400);
+    for (name, age, stays) in [
+        ("old.wav", UNCLAIMED_FOR + day, false),
+        ("old.ogg", UNCLAIMED_FOR + day, false),
+        ("old.kept", KEPT_FOR + day, false),
+        ("old.else", UNCLAIMED_FOR + day, true),
+        ("new.wav", UNCLAIMED_FOR - day, true),
+        ("new.kept", KEPT_FOR - day, true),
+    ] {
+        let path = home.join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        drop(start(folder.path()));
+        assert_eq!(path.exists(), stays, "{name}");
+    }
+}
+
+#[test]
 fn what_cannot_begin_is_refused_and_a_full_queue_loses_frames_only() {
     let folder = tempfile::tempdir().unwrap();
     let (_, recorder) = start(folder.path());
