@@ -5,18 +5,22 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::json;
 use support::namespace::Namespace;
 use support::phone::Phone;
+use support::program::find;
 use support::server::Server;
-use support::wave::{loudness, tone};
+use support::wave::{loudness, read as read_wave, tone};
 use support::{STEP, turn, until};
 
 /// What the app plays. Units: hertz.
 const PITCH: f64 = 600.0;
+/// What the phone says.
+const OWN_PITCH: f64 = 900.0;
 /// How long.
 const SECONDS: usize = 2;
 
@@ -122,9 +126,13 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
                 "text/xml",
                 b"<Response><Gather numDigits='1' action='got' timeout='60'/></Response>".to_vec(),
             ),
-            "/got" => {
-                ("text/xml", b"<Response><Play>sound.wav</Play><Hangup/></Response>".to_vec())
-            }
+            "/got" => (
+                "text/xml",
+                b"<Response><Play>sound.wav</Play>\
+                  <Record maxLength='2' playBeep='false' action='recorded'/></Response>"
+                    .to_vec(),
+            ),
+            "/recorded" => ("text/xml", b"<Response><Hangup/></Response>".to_vec()),
             "/sound.wav" => ("audio/wav", sound()),
             _ => ("text/plain", b"fine".to_vec()),
         };
@@ -179,6 +187,23 @@ fn sound() -> Vec<u8> {
     file.into_inner()
 }
 
+/// Seconds of a file of sound, as each of these programs says, and its amplitude at this pitch.
+#[track_caller]
+fn judged(file: &[u8], pitch: f64) -> ([f64; 2], f64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("recording.wav");
+    std::fs::write(&path, file).expect("the folder can be written");
+    let name = path.to_string_lossy();
+    let ask = ["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &name];
+    let seconds = [("ffprobe", &ask[..]), ("soxi", &["-D", &name])].map(|(program, words)| {
+        let output = Command::new(find(program)).args(words).output().expect("it starts");
+        let (said, complaint) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && complaint.is_empty(), "{program}: {complaint}");
+        String::from_utf8_lossy(said).trim().parse().expect("seconds")
+    });
+    (seconds, loudness(&read_wave(&path), pitch))
+}
+
 #[test]
 fn an_app_hears_a_key_and_is_heard() {
     let _turn = turn();
@@ -195,7 +220,8 @@ fn an_app_hears_a_key_and_is_heard() {
     let sip = server.sip.to_string();
     let env = server.env.to_string_lossy();
     let login = ["--server", &sip, "--env", &env, "--user", "1001"];
-    let mut phone = Phone::start(&host, &login, &["call", "+15550177", "--dtmf", "4"], &[]);
+    let action = ["call", "+15550177", "--dtmf", "4"];
+    let mut phone = Phone::start(&host, &login, &action, &tone(OWN_PITCH, 30));
     phone.event(STEP, "answered");
     phone.event(STEP, "ended");
     phone.ended();
@@ -214,6 +240,17 @@ fn an_app_hears_a_key_and_is_heard() {
     assert_eq!((&*second.says("Digits"), second.header("cookie")), ("4", "s=7"));
     assert_eq!(second.says("CallSid"), first.says("CallSid"));
     app.asked("/sound.wav");
+    // What he said then was recorded: as long as it says, and readable by others.
+    let third = app.asked("/recorded");
+    assert_eq!(third.says("RecordingDuration"), "2");
+    let url = third.says("RecordingUrl");
+    let path = url.strip_prefix(&format!("http://{}", server.door.address)).expect("of ours");
+    let file = server.door.ask("GET", path, None, "", b"");
+    assert_eq!(file.status, 200, "{url}");
+    let (seconds, own) = judged(&file.body, OWN_PITCH);
+    assert!(seconds.iter().all(|seconds| (seconds - 2.0).abs() < 0.1), "{seconds:?}");
+    let (_, other) = judged(&file.body, 1_100.0);
+    assert!(own > 10.0 * other, "{own} of what he said, {other} of another tone");
     let end = app.asked("/status");
     assert_eq!((&*end.says("CallStatus"), end.header("cookie")), ("completed", "s=7"));
 
