@@ -1,6 +1,6 @@
 //! The console in headless Chromium: two people sign in by links, call each other, hear each other's tones (measured in
-//! the pages), hold, press keys, and read what was said. And in Firefox, with a push service of the test: somebody whose page
-//! is closed is called by a notification.
+//! the pages), hold, press keys, put a call through to a telephone, and read what was said. And
+//! in Firefox, with a push service of the test: somebody whose page is closed is called by a notification.
 //!
 //! What the pages do stands in `console/`; their words tell how far they got. Pictures of them stay below the target
 //! folder.
@@ -13,13 +13,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use support::baresip::{Baresip, Login};
 use support::namespace::{Namespace, PHONES};
 use support::phone::Phone;
 use support::program::{Launch, Program};
 use support::server::Server;
-use support::wave::speech_like;
+use support::wave::{RATE, loudness, speech_like, tone};
 use support::{STEP, turn, until};
 
+/// What the telephone says. Units: hertz.
+const TELEPHONE: f64 = 1_000.0;
 /// Two browsers need their time to start; the pages' own waits are shorter.
 const PAGES: Duration = Duration::from_secs(90);
 
@@ -31,6 +34,17 @@ fn link(server: &Server, user: &str) -> String {
         door.ask("POST", "/v1/links", Some(&door.token), "application/json", body.as_bytes());
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.json()["url"].as_str().expect("an address").to_owned()
+}
+
+/// Shows what was said in every call when its test fails.
+struct Told<'a>(&'a Server);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.show_ladders();
+        }
+    }
 }
 
 #[track_caller]
@@ -54,6 +68,7 @@ fn two_people_sign_in_talk_and_read_the_ladder() {
     let _turn = turn();
     let host = Namespace::with_address();
     let server = Server::dev(&host, PHONES);
+    let _told = Told(&server);
     assert_built(&server);
     let folder = tempfile::tempdir().expect("a folder for the browsers");
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("console");
@@ -62,11 +77,15 @@ fn two_people_sign_in_talk_and_read_the_ladder() {
     let words = [script.as_path(), folder.path(), &pictures].map(|path| path.to_string_lossy());
     let mut pages = Launch::installed("node")
         .words(words.iter().map(|word| &**word).collect::<Vec<_>>())
-        .words([&*link(&server, "1001"), &*link(&server, "1002")])
+        .words([&*link(&server, "1001"), &*link(&server, "1002"), "1003", &TELEPHONE.to_string()])
         .environment("HOME", &folder.path().to_string_lossy())
         .folder(folder.path())
         .on(&host)
         .start();
+    let (sip, password) = (server.sip.to_string(), &server.written["SIP_PASSWORD"]);
+    let login = Login { user: "1003", password, server: &sip, transport: "udp", port: 5_030 };
+    let mut telephone = Baresip::start(&host, &login, &tone(TELEPHONE, 60));
+    server.bindings("1003", 1);
     for wanted in [
         "signed in /",
         "rings ☎ sip:1001@localhost",
@@ -76,11 +95,25 @@ fn two_people_sign_in_talk_and_read_the_ladder() {
         "both hear",
         "held and back",
         "keys",
-        "ladder true",
-        "fits true",
-        "complaints []",
-        "done",
     ] {
+        step(&mut pages, wanted);
+    }
+    telephone.event(STEP, "CALL_INCOMING");
+    telephone.answer();
+    let hears = |pitch: f64| {
+        until(STEP, "the tone of a page", || {
+            let (heard, rate) = telephone.heard_so_far()?;
+            let newest = heard.get(heard.len().checked_sub(rate / 2)?..)?;
+            (loudness(newest, pitch * RATE as f64 / rate as f64) > 2_000.0).then_some(())
+        });
+    };
+    step(&mut pages, "hears a telephone");
+    hears(600.0);
+    pages.tell("go on");
+    step(&mut pages, "put through");
+    hears(1_500.0);
+    pages.tell("go on");
+    for wanted in ["ladder true", "fits true", "complaints []", "done"] {
         step(&mut pages, wanted);
     }
 }
@@ -99,6 +132,7 @@ fn a_closed_page_rings_as_a_notification_that_opens_into_the_call() {
     let _turn = turn();
     let host = Namespace::with_address();
     let server = Server::dev(&host, PHONES);
+    let _told = Told(&server);
     assert_built(&server);
     server.door.put("/v1/users/1001/image", "image/png", &picture());
     let folder = tempfile::tempdir().expect("a folder for the browser");

@@ -1,10 +1,10 @@
 // Two people on the console's phone. Prints `step: WORDS` as they get on; the test reads them.
-// Words: folder for profiles, folder for pictures, two sign-in links.
+// Words: folder for profiles, folder for pictures, two sign-in links, a telephone, the pitch that it says.
 import { writeFileSync } from "node:fs";
 
 import { Browser } from "./chromium.mjs";
 
-const [, , profiles, pictures, first, second] = process.argv;
+const [, , profiles, pictures, first, second, telephone, pitch] = process.argv;
 const step = (words) => console.log(`step: ${words}`);
 const HOUSE = "document.querySelector('carillon-console')?.shadowRoot";
 const PHONE = `${HOUSE}?.querySelector('carillon-phone')`;
@@ -39,13 +39,13 @@ function microphone(browser, setting) {
   return browser.say("Browser.setPermission", { permission: { name: "microphone" }, setting });
 }
 
-/** In the page: resolves when what the first call hears has been this pitch, or silence, for half a second. */
+/** In the page: resolves when what the call that is shown hears has been this pitch, or silence, for half a second. */
 function hears(page, pitch) {
   return page.run(`(async () => {
     const phone = ${PHONE};
     const context = new AudioContext();
     const ear = new AnalyserNode(context, { fftSize: 8192 });
-    const call = phone.calls.find((call) => call.standing === "talking");
+    const call = phone.current;
     // On hold the stream has no track any more; what the connection receives is there all the same.
     const heard = new MediaStream([call.connection.getReceivers()[0].track]);
     context.createMediaStreamSource(heard).connect(ear);
@@ -91,6 +91,35 @@ async function talk(caller, callee) {
   step("keys");
   await callee.run(`${IN_PHONE("#hangup")}.click()`);
   await caller.until(`${PHONE}.calls[0]?.standing === 'ended'`, "the end of the talk");
+}
+
+/** The test has seen what it wanted to see. */
+function told() {
+  return new Promise((done) => process.stdin.once("data", done));
+}
+
+/** One call is put through to the other: whoever did it is out, the two talk. */
+async function putThrough(caller, callee) {
+  for (const page of [caller, callee]) await page.until(`${PHONE}.calls.length === 0`, "a phone without calls");
+  await caller.run(`${PHONE}.call('1002')`);
+  await callee.until(IN_PHONE("#answer"), "a call that rings");
+  await callee.run(`${IN_PHONE("#answer")}.click()`);
+  await caller.until(IN_PHONE("#hold"), "a call that was taken");
+  await caller.run(`${PHONE}.call('${telephone}')`);
+  await callee.until(`${PHONE}.calls[0].theyHold`, "waiting for the other call");
+  await caller.until(`${PHONE}.current.peer === '${telephone}' && ${PHONE}.current.standing === 'talking'`, "a telephone that answers");
+  await hears(caller, pitch);
+  step("hears a telephone");
+  await told();
+  await caller.run(`${IN_PHONE("#transfer")}.click()`);
+  await caller.until(IN_PHONE(".transfer button[type=button]"), "another call to connect with");
+  await caller.run(`${IN_PHONE(".transfer button[type=button]")}.click()`);
+  await caller.until(`${PHONE}.calls.every((call) => call.standing === 'ended')`, "being out");
+  await hears(callee, pitch);
+  step("put through");
+  await told();
+  await callee.run(`${IN_PHONE("#hangup")}.click()`);
+  await callee.until(`${PHONE}.calls.every((call) => call.standing === 'ended')`, "the end of it");
 }
 
 async function run() {
@@ -139,10 +168,11 @@ async function run() {
 
   await microphone(ben, "granted");
   await talk(caller, callee);
+  await putThrough(caller, callee);
 
   const calls = `${HOUSE}.querySelector('carillon-calls')?.shadowRoot`;
   await caller.run("location.hash = '#/calls'");
-  await caller.until(`${calls}.querySelectorAll('nav a').length === 3`, "all calls");
+  await caller.until(`${calls}.querySelectorAll('nav a').length >= 3`, "all calls");
   await caller.run(`[...${calls}.querySelectorAll('nav a')].at(-1).click()`);
   const ladder = `${calls}.querySelector('carillon-ladder')?.shadowRoot`;
   await caller.until(`${ladder}.querySelectorAll('li').length >= 8`, "a ladder");
@@ -165,6 +195,7 @@ async function run() {
 run()
   .catch((why) => step(`failed: ${why.message}`))
   .finally(() => {
+    process.stdin.destroy();
     ada.close();
     ben.close();
   });
