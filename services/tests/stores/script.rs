@@ -11,13 +11,14 @@ use crate::engine::{Behind, Panel, Place};
 use crate::rig::*;
 
 /// The texts of the rooms' statements stand in these.
-const STORES: [&str; 6] = [
+const STORES: [&str; 7] = [
     include_str!("../../groups/src/store.rs"),
     include_str!("../../messaging/src/store.rs"),
     include_str!("../../people/src/store.rs"),
     include_str!("../../records/src/store.rs"),
     include_str!("../../registrar/src/store.rs"),
     include_str!("../../trunks/src/store.rs"),
+    include_str!("../../voice/src/store.rs"),
 ];
 
 /// A house on a database, and what it answered.
@@ -320,6 +321,41 @@ impl Day {
         assert_eq!(kept["items"].as_array().map(Vec::len), Some(2), "{kept}");
     }
 
+    /// What apps of a known cloud ask.
+    fn apps(&mut self) {
+        const PATH: &str = "/2010-04-01/{rest..}";
+        let account = format!("AC{}", "0".repeat(32));
+        let mut app = |method: &str, path: &str, body: &str| {
+            let whole = format!("Accounts/{account}/{path}");
+            let parts: Vec<&str> = whole.split('/').collect();
+            let response = self.ask(&format!("{method} {PATH}"), &parts, &[], body.as_bytes());
+            let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            (response.status, value)
+        };
+        let named = "FriendlyName=D%C3%A4mmerung&VoiceUrl=http%3A%2F%2Fa.example%2F";
+        let (status, made) = app("POST", "Applications.json", named);
+        assert_eq!(status, 201, "{made}");
+        let one = format!("Applications/{}.json", made["sid"].as_str().unwrap());
+        assert_eq!(app("POST", &one, "VoiceMethod=GET").1["voice_method"], "GET");
+        assert_eq!(app("GET", &one, "").1["voice_url"], "http://a.example/");
+        let (_, list) = app("GET", "Applications.json", "");
+        assert_eq!(list["applications"].as_array().map(Vec::len), Some(1));
+        assert_eq!(app("DELETE", &one, "").0, 204);
+        assert_eq!(app("DELETE", &one, "").0, 404);
+        // Nobody can be reached: the call is over at once.
+        let call = "To=client%3Anobody&From=shop&Twiml=%3CResponse%2F%3E";
+        let (status, made) = app("POST", "Calls.json", call);
+        assert_eq!((status, &made["status"]), (201, &"queued".into()), "{made}");
+        let one = format!("Calls/{}.json", made["sid"].as_str().unwrap());
+        assert_eq!(app("GET", &one, "").1["status"], "failed");
+        let (_, list) = app("GET", "Calls.json", "");
+        assert_eq!(list["calls"].as_array().map(Vec::len), Some(1));
+        assert_eq!(app("DELETE", &one, "").0, 204);
+        assert_eq!(app("GET", &one, "").0, 404);
+        let (_, list) = app("GET", "Calls.json", "");
+        assert_eq!(list["calls"].as_array().map(Vec::len), Some(0));
+    }
+
     /// While the store is out of reach, what it alone holds is refused, and nothing of it happens.
     fn lost(&mut self) {
         let before = self.all();
@@ -385,6 +421,7 @@ fn day(place: Place) -> (Vec<String>, BTreeSet<String>) {
     let mut day = Day::begin(place);
     day.fill();
     day.live();
+    day.apps();
     day.lost();
     let before = day.all();
     let mut day = day.restart();

@@ -16,6 +16,7 @@ use crate::call::{Call, Playing};
 use crate::dial::{Dialler, Dialling, SEAT};
 use crate::hook::{Asking, Signer};
 use crate::program::{Act, Ask, Dialled, Event, Heard, Piece};
+use crate::rest::notes;
 use crate::{Refusal, Room, beep};
 
 impl Room {
@@ -64,6 +65,9 @@ impl Room {
                 }
                 let words = format!("{class} {code}: {sentence}");
                 effects.ladder(CallId(session.0), Lane::Note, &words);
+                if class != "hint" {
+                    notes::note(call, (class, code), &sentence, effects);
+                }
             }
             Act::Ring => {
                 let ring = LegCommand::Ring { status: 180, sdp: None, headers: Vec::new() };

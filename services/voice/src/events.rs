@@ -16,6 +16,7 @@ use crate::call::Playing;
 use crate::dial::{Reach, word};
 use crate::hook::Turn;
 use crate::program::{Event, Heard, Recorded};
+use crate::rest::notes;
 
 /// A recording whose loudest sample is below this has nobody on it.
 const LOUD_MIN: u16 = 300;
@@ -109,7 +110,11 @@ impl Room {
             let words = format!("no recording: {fault}");
             effects.ladder(CallId(session.0), Lane::Note, &words);
         }
+        let fact = recorded.as_ref().ok().cloned();
         let kept = kept(recorded.ok(), effects);
+        if let (Some(kept), Some(fact)) = (&kept, &fact) {
+            notes::recorded(call, (kept, fact), ("RecordVerb", 1), effects);
+        }
         self.tell_recorded(session, kept.as_ref(), effects);
         self.drive(session, Event::Recorded(kept), effects);
     }

@@ -9,11 +9,13 @@
 
 pub mod ask;
 mod calls;
+pub(crate) mod notes;
 pub mod outgoing;
 mod plain;
 pub mod progress;
 pub mod row;
 pub mod say;
+mod things;
 mod update;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,10 +24,11 @@ use switchboard::store::{Row as Cells, StoreFault};
 use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Reply, Scope, Ticket};
 use types::SessionId;
 
-use crate::Room;
+use crate::{Room, store};
 use ask::{Ask, Form};
 use row::Row;
 use say::{No, Page};
+use things::{APPLICATION, Kind, NOTIFICATION, RECORDING};
 
 /// Calls that ended lately and are remembered until the store surely has them.
 pub const RECENT_MAX: usize = 1_024;
@@ -71,6 +74,14 @@ pub(crate) enum Waiting {
     Change { ask: Ask, answer: ApiResponse },
     /// Whether a call is over, or never was.
     Ended(Ask),
+    /// An application, by which a call is made.
+    Apply { ask: Ask, request: Box<ApiRequest> },
+    /// A thing that is to be changed.
+    Merge { ask: Ask, kind: &'static Kind },
+    /// A thing.
+    Thing { ask: Ask, kind: &'static Kind },
+    /// Things.
+    Things { ask: Ask, page: Page, kind: &'static Kind },
     /// A call that is to be forgotten.
     Forget(Ask),
 }
@@ -82,6 +93,10 @@ impl Waiting {
             | Self::Calls { ask, .. }
             | Self::Change { ask, .. }
             | Self::Ended(ask)
+            | Self::Apply { ask, .. }
+            | Self::Merge { ask, .. }
+            | Self::Thing { ask, .. }
+            | Self::Things { ask, .. }
             | Self::Forget(ask) => ask,
         }
     }
@@ -132,6 +147,27 @@ impl Room {
             ("POST", ["Calls", sid]) => self.update_call(ask, sid, effects),
             ("DELETE", ["Calls", sid]) => self.delete_call(ask, sid, effects),
             (_, [] | ["Calls"] | ["Calls", _]) => Err(method_not_allowed(ask)),
+            (_, ["Applications"]) => self.things(&APPLICATION, ("", None), (ask, request), effects),
+            (_, ["Applications", sid]) => {
+                self.things(&APPLICATION, ("", Some(sid)), (ask, request), effects)
+            }
+            (_, ["Recordings"]) => self.things(&RECORDING, ("", None), (ask, request), effects),
+            (_, ["Recordings", sid] | ["Calls", _, "Recordings", sid]) => {
+                self.things(&RECORDING, ("", Some(sid)), (ask, request), effects)
+            }
+            (_, ["Calls", call, "Recordings"]) => {
+                self.things(&RECORDING, (call, None), (ask, request), effects)
+            }
+            (_, ["Notifications"]) => {
+                self.things(&NOTIFICATION, ("", None), (ask, request), effects)
+            }
+            (_, ["Notifications", sid] | ["Calls", _, "Notifications", sid]) => {
+                self.things(&NOTIFICATION, ("", Some(sid)), (ask, request), effects)
+            }
+            (_, ["Calls", call, "Notifications"]) => {
+                self.things(&NOTIFICATION, (call, None), (ask, request), effects)
+            }
+            (_, ["Calls", _, part, ..]) => Err(No::not_offered(part)),
             (_, [name, ..]) => plain::other(ask, name, effects),
         }
     }
@@ -171,6 +207,22 @@ impl Room {
             Waiting::Call(ask) => calls::found(&ask, rows, effects),
             Waiting::Calls { ask, page, known } => {
                 Ok(calls::listed(&ask, &page, known, rows, effects))
+            }
+            Waiting::Apply { ask, request } => {
+                let row = rows.first().and_then(|row| store::thing_of(APPLICATION.kind, row));
+                let found = row.ok_or_else(|| {
+                    No::invalid(21218, "ApplicationSid names no application of this account")
+                })?;
+                self.make_call_of(&ask, &request, &found, effects)
+            }
+            Waiting::Merge { ask, kind } => {
+                let row = rows.first().and_then(|row| store::thing_of(kind.kind, row));
+                let found = row.ok_or_else(|| No::missing(&say::base(&ask)))?;
+                self.put_thing(kind, &ask, found, 200, effects)
+            }
+            Waiting::Thing { ask, kind } => things::found(kind, &ask, rows, effects),
+            Waiting::Things { ask, page, kind } => {
+                Ok(things::listed(kind, (&ask, &page), rows, effects))
             }
             Waiting::Ended(ask) if rows.is_empty() => Err(No::missing(&say::base(&ask))),
             Waiting::Ended(_) => Err(update::ended()),

@@ -16,6 +16,7 @@ use crate::cookies::Jar;
 use crate::events::kept;
 use crate::hook::{Asking, Failure, Signer, Turn};
 use crate::program::{Ask, Recorded};
+use crate::rest::notes;
 use crate::rest::progress::Stage;
 
 /// Something that is being told.
@@ -99,7 +100,11 @@ impl Room {
         recorded: Result<RecordedFact, SoundFault>,
         effects: &mut Effects<'_>,
     ) {
+        let fact = recorded.as_ref().ok().cloned();
         let Some(recorded) = kept(recorded.ok(), effects) else { return };
+        if let Some(fact) = &fact {
+            notes::recorded(&late.call, (&recorded, fact), ("RecordVerb", 1), effects);
+        }
         if let Some(hook) = &late.status {
             self.tell_hook(&late.call, hook, ready(&recorded), effects);
         }

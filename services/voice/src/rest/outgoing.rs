@@ -23,7 +23,7 @@ use types::{LegId, SessionId, Slot};
 use super::ask::Ask;
 use super::progress::{Progress, Stage};
 use super::say::No;
-use super::{Done, shown};
+use super::{Done, Waiting, shown};
 use crate::Room;
 use crate::address::Address;
 use crate::call::{Call, Hooks, Playing, VERSION, call_sid};
@@ -31,6 +31,7 @@ use crate::cookies::Jar;
 use crate::dial::word;
 use crate::hook::Answer;
 use crate::program::{self, Program, RING_MORE};
+use crate::store::{self, Thing};
 
 /// How long phones ring at most.
 pub const TIMEOUT_MAX: u64 = 600;
@@ -108,7 +109,12 @@ impl Room {
         request: &ApiRequest,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
-        let wish = Wish::read(ask, effects)?;
+        if let Some(sid) = ask.text("ApplicationSid") {
+            let (ask, request) = (ask.clone(), Box::new(request.clone()));
+            let load = store::thing("application", sid);
+            let waiting = Waiting::Apply { ask, request };
+            return self.wait(waiting, |effects| effects.load(load), effects);
+        }
         let chosen = request.query(SLOT).and_then(|slot| slot.parse().ok().map(Slot));
         // Calls are spread over all shards.
         let slot = chosen.unwrap_or_else(|| Slot((effects.rng().next_u64() & 0xff) as u8));
@@ -117,6 +123,7 @@ impl Room {
         if effects.send_on(&onward, slot) {
             return Ok(Done::Later);
         }
+        let wish = Wish::read(ask, effects)?;
         let session = self.call_out(wish, slot, effects)?;
         let row = self.calls.get(&session).map(|call| call.row());
         // It may have failed at once: then it is remembered.
@@ -124,6 +131,40 @@ impl Room {
         let row =
             super::row::Row { status: "queued".to_owned(), answered: None, ended: None, ..row };
         Ok(shown(201, "Call", &row.json(&effects.apps().sid), ask.form))
+    }
+
+    /// The same with the addresses of an application in place of those of the request.
+    ///
+    /// Spec: programmable-voice §6.2 (ApplicationSid)
+    pub(super) fn make_call_of(
+        &mut self,
+        ask: &Ask,
+        request: &ApiRequest,
+        application: &Thing,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let body: serde_json::Value = serde_json::from_str(&application.body).unwrap_or_default();
+        let pairs = [
+            ("Url", "voice_url"),
+            ("Method", "voice_method"),
+            ("FallbackUrl", "voice_fallback_url"),
+            ("FallbackMethod", "voice_fallback_method"),
+            ("StatusCallback", "status_callback"),
+            ("StatusCallbackMethod", "status_callback_method"),
+        ];
+        let mut form = ask.parameters.clone();
+        let ignored = |name: &str| {
+            matches!(name, "ApplicationSid" | "Twiml") || pairs.iter().any(|(own, _)| *own == name)
+        };
+        form.retain(|(name, _)| !ignored(name));
+        let said = pairs.iter().filter_map(|(name, property)| {
+            Some(((*name).to_owned(), body[property].as_str()?.to_owned()))
+        });
+        form.extend(said);
+        let body = crate::address::form(&form).into_bytes();
+        let request = ApiRequest { query: Vec::new(), body, ..request.clone() };
+        let ask = Ask::read(&request, "POST");
+        self.make_call(&ask, &request, effects)
     }
 
     /// Calls somebody for an app, on a slot of this shard: the session of the call.

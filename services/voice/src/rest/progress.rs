@@ -43,6 +43,8 @@ pub struct Progress {
     pub stages: Vec<String>,
     /// How often something was told.
     pub told: u32,
+    /// Errors and warnings that were kept.
+    pub notes: u32,
     /// When the call ends at the latest.
     pub until: Option<UnixTime>,
 }

@@ -1,0 +1,349 @@
+//! Small things that last: made, fetched, listed, changed and deleted by one set of rules.
+//!
+//! Rules       A kind says what its properties are and where they come from; the rest is the same for all.
+//! Limits      [`BODY_MAX`] for what an app says of one.
+//! Spec        programmable-voice §6.2, §6.3
+
+use serde_json::{Map, Value, json};
+use switchboard::store::Row as Cells;
+use switchboard::{ApiRequest, ApiResponse, Effects};
+use types::UnixTime;
+
+use super::ask::Ask;
+use super::outgoing;
+use super::row::Row;
+use super::say::{self, Named, No, Page};
+use super::{Done, Waiting, shown};
+use crate::call::date;
+use crate::store::{self, Thing};
+use crate::{Room, rest};
+
+/// Octets of what is kept of one thing.
+pub const BODY_MAX: usize = 16 << 10;
+
+/// A sort of things.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// In the store.
+    pub kind: &'static str,
+    /// Letters before its names.
+    pub prefix: &'static str,
+    pub named: Named,
+    /// What apps may say of it.
+    pub fields: &'static [Field],
+    /// Apps make and change it; others are only looked at and deleted.
+    pub made: bool,
+    /// Its properties, beside those that all have.
+    pub show: fn(&Thing, &str) -> Value,
+}
+
+/// Something that apps may say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    pub parameter: &'static str,
+    pub property: &'static str,
+    pub usual: Usual,
+}
+
+/// What a property is when nothing was said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Usual {
+    No,
+    Null,
+    Post,
+}
+
+const fn field(parameter: &'static str, property: &'static str, usual: Usual) -> Field {
+    Field { parameter, property, usual }
+}
+
+/// What apps are for calls and messages.
+pub(crate) const APPLICATION: Kind = Kind {
+    kind: "application",
+    prefix: "AP",
+    named: Named { key: "applications", one: "Application" },
+    fields: &[
+        field("VoiceUrl", "voice_url", Usual::Null),
+        field("VoiceMethod", "voice_method", Usual::Post),
+        field("VoiceFallbackUrl", "voice_fallback_url", Usual::Null),
+        field("VoiceFallbackMethod", "voice_fallback_method", Usual::Post),
+        field("StatusCallback", "status_callback", Usual::Null),
+        field("StatusCallbackMethod", "status_callback_method", Usual::Post),
+        field("VoiceCallerIdLookup", "voice_caller_id_lookup", Usual::No),
+        field("SmsUrl", "sms_url", Usual::Null),
+        field("SmsMethod", "sms_method", Usual::Post),
+        field("SmsFallbackUrl", "sms_fallback_url", Usual::Null),
+        field("SmsFallbackMethod", "sms_fallback_method", Usual::Post),
+        field("SmsStatusCallback", "sms_status_callback", Usual::Null),
+        field("MessageStatusCallback", "message_status_callback", Usual::Null),
+        field("PublicApplicationConnectEnabled", "public_application_connect_enabled", Usual::No),
+    ],
+    made: true,
+    show: |thing, account| {
+        let mut value = plain(&APPLICATION, thing, account);
+        value["uri"] = json!(uri(account, "Applications", &thing.sid));
+        value
+    },
+};
+
+/// Recordings of calls.
+pub(crate) const RECORDING: Kind = Kind {
+    kind: "recording",
+    prefix: "RE",
+    named: Named { key: "recordings", one: "Recording" },
+    fields: &[],
+    made: false,
+    show: recording,
+};
+
+/// Errors and warnings of calls.
+pub(crate) const NOTIFICATION: Kind = Kind {
+    kind: "notification",
+    prefix: "NO",
+    named: Named { key: "notifications", one: "Notification" },
+    fields: &[],
+    made: false,
+    show: notification,
+};
+
+impl Room {
+    /// `/Applications`, `/Recordings`, … and one of them; `owner`: the call that a list is narrowed to.
+    pub(super) fn things(
+        &mut self,
+        kind: &'static Kind,
+        (owner, sid): (&str, Option<&str>),
+        (ask, request): (&Ask, &ApiRequest),
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        match (ask.method, sid) {
+            ("GET", None) => self.list_things(kind, owner, ask, effects),
+            ("POST", None) if kind.made => self.make_thing(kind, ask, effects),
+            ("GET", Some(sid)) => {
+                let waiting = Waiting::Thing { ask: ask.clone(), kind };
+                self.wait(waiting, |effects| effects.load(store::thing(kind.kind, sid)), effects)
+            }
+            ("POST", Some(sid)) if kind.made => {
+                let waiting = Waiting::Merge { ask: ask.clone(), kind };
+                self.wait(waiting, |effects| effects.load(store::thing(kind.kind, sid)), effects)
+            }
+            ("DELETE", Some(sid)) => {
+                let answer = ApiResponse::empty(204);
+                let waiting = Waiting::Change { ask: ask.clone(), answer };
+                let drop = store::drop_thing(kind.kind, sid);
+                self.wait(waiting, |effects| effects.write(drop), effects)
+            }
+            _ => {
+                let _ = request;
+                Err(rest::method_not_allowed(ask))
+            }
+        }
+    }
+
+    fn list_things(
+        &mut self,
+        kind: &'static Kind,
+        owner: &str,
+        ask: &Ask,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let page = Page::of(ask)?;
+        let before = Row::unmark(&page.after);
+        let before = before.ok_or_else(|| {
+            No::invalid(20001, "PageToken is none of ours: take next_page_uri as it is")
+        })?;
+        let owner = if owner.is_empty() { ask.text("CallSid").unwrap_or_default() } else { owner };
+        let name = ask.text("FriendlyName").unwrap_or_default();
+        let date = if kind.kind == "notification" { "MessageDate" } else { "DateCreated" };
+        let span = ask.span(date);
+        let query = store::things(kind.kind, (owner, name), span, &before, page.size + 1);
+        let waiting = Waiting::Things { ask: ask.clone(), page, kind };
+        self.wait(waiting, |effects| effects.load(query), effects)
+    }
+
+    fn make_thing(
+        &mut self,
+        kind: &'static Kind,
+        ask: &Ask,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let now = effects.unix();
+        let sid = fresh_sid(kind.prefix, effects);
+        let body = Value::Object(Map::new()).to_string();
+        let thing = Thing { kind: kind.kind, sid, body, made: now, ..Thing::default() };
+        self.put_thing(kind, ask, thing, 201, effects)
+    }
+
+    /// Adds what an app said to a thing, and keeps it.
+    pub(super) fn put_thing(
+        &mut self,
+        kind: &'static Kind,
+        ask: &Ask,
+        mut thing: Thing,
+        status: u16,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let mut body: Map<String, Value> = serde_json::from_str(&thing.body).unwrap_or_default();
+        for field in kind.fields {
+            let Some(text) = ask.given(field.parameter) else { continue };
+            match field.usual {
+                Usual::Post => {
+                    let method = outgoing::method(ask, field.parameter)?;
+                    let word = if method == twiml::Method::Get { "GET" } else { "POST" };
+                    body.insert(field.property.to_owned(), json!(word));
+                }
+                Usual::No => {
+                    let flag = text.eq_ignore_ascii_case("true");
+                    body.insert(field.property.to_owned(), json!(flag));
+                }
+                Usual::Null => {
+                    if !text.is_empty() {
+                        outgoing::hook(text, twiml::Method::Post)?;
+                    }
+                    body.insert(field.property.to_owned(), json!(text));
+                }
+            }
+        }
+        if let Some(name) = ask.given("FriendlyName") {
+            if name.chars().count() > 64 {
+                return Err(No::invalid(20002, "FriendlyName is longer than 64 letters"));
+            }
+            thing.name = name.to_owned();
+        }
+        thing.updated = effects.unix();
+        thing.body = Value::Object(body).to_string();
+        if thing.body.len() > BODY_MAX {
+            return Err(No::new(413, 20413, "This is more than is kept of one resource"));
+        }
+        let value = (kind.show)(&thing, &effects.apps().sid);
+        let answer = say::one(status, kind.named.one, &value, ask.form);
+        let waiting = Waiting::Change { ask: ask.clone(), answer };
+        self.wait(waiting, |effects| effects.write(store::put(&thing)), effects)
+    }
+}
+
+/// One thing of the store; a file of it leads to where it lies.
+pub(super) fn found(
+    kind: &'static Kind,
+    ask: &Ask,
+    rows: &[Cells],
+    effects: &Effects<'_>,
+) -> Result<Done, No> {
+    let thing = rows.first().and_then(|row| store::thing_of(kind.kind, row));
+    let thing = thing.ok_or_else(|| No::missing(&say::base(ask)))?;
+    if ask.file.is_empty() {
+        let mut value = (kind.show)(&thing, &effects.apps().sid);
+        if kind.kind == NOTIFICATION.kind {
+            // One alone has more to say than one of a list.
+            for name in ["request_variables", "response_headers", "response_body"] {
+                value[name] = Value::Null;
+            }
+        }
+        return Ok(shown(200, kind.named.one, &value, ask.form));
+    }
+    let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+    let address = body["address"].as_str().filter(|address| address.ends_with(ask.file));
+    let address = address.ok_or_else(|| {
+        No::new(404, 20404, format!("This recording is not kept as {}", ask.file))
+    })?;
+    let mut answer = ApiResponse::empty(302);
+    answer.headers.push(("Location".to_owned(), address.to_owned()));
+    Ok(Done::Now(answer))
+}
+
+/// A page of the store.
+pub(super) fn listed(
+    kind: &'static Kind,
+    (ask, page): (&Ask, &Page),
+    rows: &[Cells],
+    effects: &Effects<'_>,
+) -> Done {
+    let read = |row: &Cells| store::thing_of(kind.kind, row);
+    let mut things: Vec<Thing> = rows.iter().filter_map(read).collect();
+    let more = things.len() > page.size;
+    things.truncate(page.size);
+    let mark = things.last().filter(|_| more);
+    let mark = mark.map(|thing| format!("{}_{}", thing.made.0, thing.sid));
+    let account = &effects.apps().sid;
+    let shown = things.iter().map(|thing| (kind.show)(thing, account)).collect();
+    Done::Now(say::list(ask, kind.named, page, shown, mark.as_deref()))
+}
+
+/// A name that nothing else has.
+pub(crate) fn fresh_sid(prefix: &str, effects: &mut Effects<'_>) -> String {
+    format!("{prefix}{:016x}{:016x}", effects.rng().next_u64(), effects.rng().next_u64())
+}
+
+fn uri(account: &str, folder: &str, sid: &str) -> String {
+    format!("/2010-04-01/Accounts/{account}/{folder}/{sid}.json")
+}
+
+/// What all of them show, with what apps said.
+fn plain(kind: &Kind, thing: &Thing, account: &str) -> Value {
+    let body: Map<String, Value> = serde_json::from_str(&thing.body).unwrap_or_default();
+    let mut value = json!({
+        "account_sid": account,
+        "api_version": crate::call::VERSION,
+        "date_created": date(thing.made),
+        "date_updated": date(thing.updated),
+        "friendly_name": thing.name,
+        "sid": thing.sid,
+    });
+    for field in kind.fields {
+        let usual = match field.usual {
+            Usual::No => json!(false),
+            Usual::Null => Value::Null,
+            Usual::Post => json!("POST"),
+        };
+        value[field.property] = body.get(field.property).cloned().unwrap_or(usual);
+    }
+    value
+}
+
+/// Spec: programmable-voice §6.3 (Recording)
+fn recording(thing: &Thing, account: &str) -> Value {
+    let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+    let base = format!("/2010-04-01/Accounts/{account}/Recordings/{}", thing.sid);
+    json!({
+        "account_sid": account,
+        "api_version": crate::call::VERSION,
+        "call_sid": thing.owner,
+        "conference_sid": body["conference"].as_str(),
+        "date_created": date(thing.made),
+        "date_updated": date(thing.updated),
+        "start_time": body["start"].as_u64().map(|at| date(UnixTime(at))),
+        "duration": body["seconds"].as_u64().unwrap_or(0).to_string(),
+        "sid": thing.sid,
+        "price": null,
+        "price_unit": null,
+        "status": "completed",
+        "channels": body["channels"].as_u64().unwrap_or(1),
+        "source": body["source"].as_str().unwrap_or("RecordVerb"),
+        "error_code": null,
+        "uri": format!("{base}.json"),
+        "encryption_details": null,
+        "subresource_uris": {"transcriptions": format!("{base}/Transcriptions.json")},
+        "media_url": body["url"].as_str(),
+    })
+}
+
+/// Spec: programmable-voice §5, §6.3 (Notification)
+fn notification(thing: &Thing, account: &str) -> Value {
+    let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+    let code = body["code"].as_u64().unwrap_or(0);
+    json!({
+        "account_sid": account,
+        "api_version": crate::call::VERSION,
+        "call_sid": thing.owner,
+        "date_created": date(thing.made),
+        "date_updated": date(thing.updated),
+        "error_code": code.to_string(),
+        "log": if body["class"] == "error" { "0" } else { "1" },
+        "message_date": date(thing.made),
+        "message_text": body["sentence"].as_str(),
+        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
+        "request_method": null,
+        "request_url": body["url"].as_str(),
+        "sid": thing.sid,
+        "uri": uri(account, "Notifications", &thing.sid),
+    })
+}
