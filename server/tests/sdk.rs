@@ -1,0 +1,67 @@
+//! The official packages of a known cloud, for Python and Node, pointed at `carillon dev`: an app that answers a number
+//! and makes calls, its signatures, its pages, its errors.
+
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
+mod support;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::namespace::Namespace;
+use support::phone::Phone;
+use support::program::{Launch, python};
+use support::server::Server;
+use support::{STEP, turn};
+
+const NUMBER: &str = "+15550177";
+
+fn event(line: &str, kind: &str) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    (event["event"] == kind).then_some(event)
+}
+
+#[test]
+fn official_packages_work_as_they_are() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let server = Server::dev(&host, "127.0.0.1");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
+    assert!(
+        scripts.join("node_modules/twilio").exists(),
+        "the Node package is not installed: run `cargo xtask test`, which installs it"
+    );
+    let options = json!({
+        "server": server.written["CARILLON_URL"],
+        "account": server.written["TWILIO_ACCOUNT_SID"],
+        "token": server.written["TWILIO_AUTH_TOKEN"],
+        "number": NUMBER,
+    })
+    .to_string();
+    let script = scripts.join("app.py");
+    let mut app = Launch::built(&python().to_string_lossy())
+        .words([&*script.to_string_lossy()])
+        .on(&host)
+        .start();
+    app.tell(&options);
+    let url = app.line(STEP, "listens", |line| event(line, "listens"))["url"].clone();
+    let url = url.as_str().expect("an address");
+    let number = json!({
+        "voice_url": format!("{url}/voice"),
+        "status_callback": format!("{url}/told"),
+    });
+    let path = format!("/v1/numbers/{NUMBER}");
+    server.door.put(&path, "application/json", number.to_string().as_bytes());
+    let (sip, env) = (server.sip.to_string(), server.env.to_string_lossy().into_owned());
+    let login = ["--server", &sip, "--env", &env, "--user", "1001"];
+    let mut phone = Phone::start(&host, &login, &["call", NUMBER, "--dtmf", "4"], &[]);
+    phone.event(STEP, "answered");
+    phone.event(STEP, "ended");
+    app.line(STEP, "done", |line| event(line, "done"));
+    let script = scripts.join("app.js");
+    let mut app = Launch::installed("node")
+        .words([&*script.to_string_lossy(), &options])
+        .on(&host)
+        .start();
+    app.line(STEP, "done", |line| event(line, "done"));
+    assert!(app.wait(STEP).success());
+}
