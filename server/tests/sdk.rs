@@ -58,10 +58,8 @@ fn official_packages_work_as_they_are() {
     phone.event(STEP, "ended");
     app.line(STEP, "done", |line| event(line, "done"));
     let script = scripts.join("app.js");
-    let mut app = Launch::installed("node")
-        .words([&*script.to_string_lossy(), &options])
-        .on(&host)
-        .start();
+    let mut app =
+        Launch::installed("node").words([&*script.to_string_lossy(), &options]).on(&host).start();
     app.line(STEP, "done", |line| event(line, "done"));
     assert!(app.wait(STEP).success());
 }

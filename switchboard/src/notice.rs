@@ -139,6 +139,14 @@ pub enum Notice {
     },
     /// The people of the store were read: strangers and friends can be told apart.
     UsersLoaded,
+    /// A number of ours is to be made, changed (`Some`) or deleted, by whoever may; `RoutingChanged` follows when that is
+    /// written.
+    NumberWanted {
+        /// In E.164 form with its `+`.
+        number: String,
+        /// What it does.
+        wanted: Option<Box<crate::route::Number>>,
+    },
     /// A wake ended: what became of one push.
     WakeEnded {
         /// The session that wanted it.
@@ -358,6 +366,7 @@ impl Notice {
             Self::GroupCalled { name } => Reach::Home(name),
             Self::ConferenceChanged(facts) => Reach::Home(&facts.address),
             Self::LetterWanted(plan) => Reach::Home(&plan.to),
+            Self::NumberWanted { number, .. } => Reach::Home(number),
             Self::GroupChanged(_)
             | Self::GroupGone { .. }
             | Self::GroupTurned { .. }

@@ -108,6 +108,13 @@ refused(20404, 404, lambda: client.calls("CA" + "0" * 32).fetch())
 assert client.calls(made[0].sid).delete()
 refused(20404, 404, lambda: client.calls(made[0].sid).fetch())
 
+# Numbers: listed, changed.
+(number,) = client.incoming_phone_numbers.list(phone_number=options["number"])
+assert number.update(voice_method="GET").voice_method == "GET"
+fresh = client.incoming_phone_numbers.create(phone_number="+15550178", voice_url=f"{app}/voice")
+assert client.incoming_phone_numbers(fresh.sid).fetch().voice_url == f"{app}/voice"
+assert fresh.delete()
+
 # Applications: made, changed, listed, used, deleted.
 shop = client.applications.create(friendly_name="shop", voice_url=f"{app}/voice", status_callback=f"{app}/told")
 assert client.applications(shop.sid).update(voice_method="GET").voice_method == "GET"
@@ -120,5 +127,5 @@ assert client.recordings.list() == []
 assert client.api.accounts(options["account"]).fetch().status == "active"
 wrong = Client(options["account"], "wrong")
 wrong.api.base_url = options["server"]
-refused(20003, 401, lambda: wrong.calls.list())
+refused(20003, 401, lambda: wrong.calls(made[1].sid).fetch())
 say(event="done", calls=len(told))

@@ -342,6 +342,13 @@ impl Day {
         assert_eq!(list["applications"].as_array().map(Vec::len), Some(1));
         assert_eq!(app("DELETE", &one, "").0, 204);
         assert_eq!(app("DELETE", &one, "").0, 404);
+        let number = "PhoneNumber=%2B15550188&VoiceUrl=http%3A%2F%2Fa.example%2F";
+        let (status, made) = app("POST", "IncomingPhoneNumbers.json", number);
+        assert_eq!((status, &made["phone_number"]), (201, &"+15550188".into()), "{made}");
+        let one = format!("IncomingPhoneNumbers/{}.json", made["sid"].as_str().unwrap());
+        assert_eq!(app("POST", &one, "VoiceMethod=GET").1["voice_method"], "GET");
+        assert_eq!(app("DELETE", &one, "").0, 204);
+        assert_eq!(app("GET", &one, "").0, 404);
         // Nobody can be reached: the call is over at once.
         let call = "To=client%3Anobody&From=shop&Twiml=%3CResponse%2F%3E";
         let (status, made) = app("POST", "Calls.json", call);

@@ -19,7 +19,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 
-use switchboard::route::Change;
+use switchboard::route::{Change, Number};
 use switchboard::{
     ApiResponse, Effects, Endpoint, Manifest, Notice, Reply, Scope, Service, Session, Ticket, Usual,
 };
@@ -197,6 +197,11 @@ enum Pending {
     Probe {
         trunk: String,
     },
+    /// A number that another room wants, or wants no more: nobody waits for an answer.
+    Wanted {
+        number: String,
+        wanted: Option<Box<Number>>,
+    },
     Put {
         api: u64,
         fact: Fact,
@@ -242,6 +247,9 @@ impl Service for Room {
         if matches!(notice, Notice::Started | Notice::Restarted) {
             self.load(effects);
         }
+        if let Notice::NumberWanted { number, wanted } = notice {
+            self.number_wanted(number, wanted.as_deref(), effects);
+        }
         if let Notice::RoutingChanged(change) = notice {
             self.changed((**change).clone(), effects);
         }
@@ -264,6 +272,10 @@ impl Service for Room {
             (Pending::Drop { api, kind, name }, Reply::Written(Ok(()))) => {
                 effects.publish(Notice::RoutingChanged(Box::new(kind.gone(&name))));
                 effects.answer(api, ApiResponse::empty(204));
+            }
+            (Pending::Wanted { number, wanted }, Reply::Written(Ok(()))) => {
+                let change = Change::Number(number, wanted.map(|number| *number));
+                effects.publish(Notice::RoutingChanged(Box::new(change)));
             }
             (Pending::Put { api, .. } | Pending::Drop { api, .. }, Reply::Written(Err(fault))) => {
                 effects.refuse_api(api, &Refusal::of_store(fault));
@@ -292,6 +304,26 @@ impl Service for Room {
 }
 
 impl Room {
+    /// Another room wants a number made, changed or deleted; who wants too much hears nothing.
+    fn number_wanted(&mut self, name: &str, wanted: Option<&Number>, effects: &mut Effects<'_>) {
+        let numbers = &effects.directory().routing().numbers;
+        let known = numbers.contains_key(name);
+        let ticket = match wanted {
+            Some(number) => {
+                let room = known || numbers.len() < NUMBERS_MAX;
+                if self.loading.is_some() || !room || !body::is_e164(name) || number.number != name
+                {
+                    return;
+                }
+                let fact = Fact::Number(number.clone());
+                effects.write(store::put(&fact, effects.unix()))
+            }
+            None => effects.write(store::drop(Kind::Number.word(), name)),
+        };
+        let wanted = wanted.cloned().map(Box::new);
+        self.pending.insert(ticket, Pending::Wanted { number: name.to_owned(), wanted });
+    }
+
     /// A fact of any room: the directory of this shard follows.
     fn changed(&mut self, change: Change, effects: &mut Effects<'_>) {
         self.touched(&change);

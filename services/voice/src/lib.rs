@@ -125,6 +125,9 @@ impl Service for Room {
     }
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
+        if let Notice::RoutingChanged(change) = notice {
+            self.number_changed(change, effects);
+        }
         if let Notice::WakeEnded { session, prid, accepted, why } = notice {
             self.ringing(*session, effects, |hunt, effects| {
                 hunt.wake_ended(prid, *accepted, why, effects)
@@ -161,6 +164,9 @@ impl Service for Room {
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
+        if self.number_late(ticket, effects) {
+            return;
+        }
         let Some(session) = self.tickets.remove(&ticket) else { return };
         if self.calls.get(&session).is_some_and(|call| call.limit == Some(ticket)) {
             return self.finish(session, (480, "failed", "server"), effects);

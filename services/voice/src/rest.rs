@@ -10,6 +10,7 @@
 pub mod ask;
 mod calls;
 pub(crate) mod notes;
+mod numbers;
 pub mod outgoing;
 mod plain;
 pub mod progress;
@@ -61,6 +62,8 @@ pub(crate) struct Rest {
     waiting: BTreeMap<Ticket, Waiting>,
     /// Newest last.
     recent: VecDeque<Row>,
+    /// Changes of numbers that are not written yet, and the timers after which they are given up.
+    numbers: BTreeMap<Ticket, numbers::Wanted>,
 }
 
 /// What a request waits for.
@@ -76,6 +79,8 @@ pub(crate) enum Waiting {
     Ended(Ask),
     /// An application, by which a call is made.
     Apply { ask: Ask, request: Box<ApiRequest> },
+    /// A thing that is to be deleted, with its file.
+    Drop { ask: Ask, kind: &'static Kind },
     /// A thing that is to be changed.
     Merge { ask: Ask, kind: &'static Kind },
     /// A thing.
@@ -94,6 +99,7 @@ impl Waiting {
             | Self::Change { ask, .. }
             | Self::Ended(ask)
             | Self::Apply { ask, .. }
+            | Self::Drop { ask, .. }
             | Self::Merge { ask, .. }
             | Self::Thing { ask, .. }
             | Self::Things { ask, .. }
@@ -147,25 +153,23 @@ impl Room {
             ("POST", ["Calls", sid]) => self.update_call(ask, sid, effects),
             ("DELETE", ["Calls", sid]) => self.delete_call(ask, sid, effects),
             (_, [] | ["Calls"] | ["Calls", _]) => Err(method_not_allowed(ask)),
-            (_, ["Applications"]) => self.things(&APPLICATION, ("", None), (ask, request), effects),
-            (_, ["Applications", sid]) => {
-                self.things(&APPLICATION, ("", Some(sid)), (ask, request), effects)
-            }
-            (_, ["Recordings"]) => self.things(&RECORDING, ("", None), (ask, request), effects),
+            (_, ["Applications"]) => self.things(&APPLICATION, ("", None), ask, effects),
+            (_, ["Applications", sid]) => self.things(&APPLICATION, ("", Some(sid)), ask, effects),
+            (_, ["AvailablePhoneNumbers", ..]) => numbers::available(ask),
+            (_, ["IncomingPhoneNumbers", rest @ ..]) => self.incoming(ask, rest, effects),
+            (_, ["Recordings"]) => self.things(&RECORDING, ("", None), ask, effects),
             (_, ["Recordings", sid] | ["Calls", _, "Recordings", sid]) => {
-                self.things(&RECORDING, ("", Some(sid)), (ask, request), effects)
+                self.things(&RECORDING, ("", Some(sid)), ask, effects)
             }
             (_, ["Calls", call, "Recordings"]) => {
-                self.things(&RECORDING, (call, None), (ask, request), effects)
+                self.things(&RECORDING, (call, None), ask, effects)
             }
-            (_, ["Notifications"]) => {
-                self.things(&NOTIFICATION, ("", None), (ask, request), effects)
-            }
+            (_, ["Notifications"]) => self.things(&NOTIFICATION, ("", None), ask, effects),
             (_, ["Notifications", sid] | ["Calls", _, "Notifications", sid]) => {
-                self.things(&NOTIFICATION, ("", Some(sid)), (ask, request), effects)
+                self.things(&NOTIFICATION, ("", Some(sid)), ask, effects)
             }
             (_, ["Calls", call, "Notifications"]) => {
-                self.things(&NOTIFICATION, (call, None), (ask, request), effects)
+                self.things(&NOTIFICATION, (call, None), ask, effects)
             }
             (_, ["Calls", _, part, ..]) => Err(No::not_offered(part)),
             (_, [name, ..]) => plain::other(ask, name, effects),
@@ -214,6 +218,11 @@ impl Room {
                     No::invalid(21218, "ApplicationSid names no application of this account")
                 })?;
                 self.make_call_of(&ask, &request, &found, effects)
+            }
+            Waiting::Drop { ask, kind } => {
+                let row = rows.first().and_then(|row| store::thing_of(kind.kind, row));
+                let found = row.ok_or_else(|| No::missing(&say::base(&ask)))?;
+                self.drop_thing(kind, &ask, &found, effects)
             }
             Waiting::Merge { ask, kind } => {
                 let row = rows.first().and_then(|row| store::thing_of(kind.kind, row));

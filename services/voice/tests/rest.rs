@@ -267,6 +267,62 @@ fn what_is_wrong_is_said_in_the_vendors_numbers() {
 }
 
 #[test]
+fn numbers_are_shown_and_recordings_go_with_their_files() {
+    let mut house = house();
+    let (_, list) = answer(&ask(&mut house, "GET", "/IncomingPhoneNumbers.json", &[]));
+    let number = &list["incoming_phone_numbers"][0];
+    assert_eq!(
+        (&number["phone_number"], &number["voice_url"]),
+        (&"+15550100".into(), &"http://app.example/start".into())
+    );
+    let path = format!("/IncomingPhoneNumbers/{}.json", number["sid"].as_str().unwrap());
+    assert_eq!(answer(&ask(&mut house, "GET", &path, &[])).1["phone_number"], "+15550100");
+    for (method, path, expected) in [
+        ("GET", "/IncomingPhoneNumbers/PN1.json", 404),
+        ("POST", "/IncomingPhoneNumbers.json", 400),
+        ("GET", "/AvailablePhoneNumbers/US/Local.json", 200),
+    ] {
+        assert_eq!(answer(&ask(&mut house, method, path, &[])).0, expected, "{path}");
+    }
+    // It is changed when the room that keeps numbers says so.
+    let form = [("VoiceUrl", "http://app.example/new"), ("VoiceMethod", "GET")];
+    ask(&mut house, "POST", &path, &form);
+    let wanted = house.heard().into_iter().find_map(|notice| match notice {
+        Notice::NumberWanted { wanted, .. } => wanted,
+        _ => None,
+    });
+    let wanted = wanted.expect("it is wanted");
+    let change = Change::Number(wanted.number.clone(), Some(*wanted));
+    let (status, number) = answer(&house.notice(Notice::RoutingChanged(Box::new(change))));
+    assert_eq!((status, &number["voice_url"]), (200, &"http://app.example/new".into()));
+    ask(&mut house, "DELETE", &path, &[]);
+    let (status, late) = answer(&house.seconds(6));
+    assert_eq!((status, &late["code"]), (503, &20503.into()));
+    let recording = || {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let body = r#"{"address":"/media/ab12.wav","seconds":3}"#;
+        vec![text("RE1"), text("CA1"), text(""), text(body), Cell::Int(5), Cell::Int(5)]
+    };
+    let out = ask(&mut house, "GET", "/Recordings/RE1.wav", &[]);
+    let (ticket, _) = out.loads()[0];
+    let out = house.reply(ticket, Reply::Rows(Ok(vec![recording()])));
+    let file = out.list.iter().find_map(|output| match output {
+        Output::Api { response, .. } => Some(response.clone()),
+        _ => None,
+    });
+    let file = file.unwrap();
+    let leads = ("Location".to_owned(), "/media/ab12.wav".to_owned());
+    assert_eq!((file.status, file.headers), (302, vec![leads]));
+    let out = ask(&mut house, "DELETE", "/Recordings/RE1.json", &[]);
+    let (ticket, _) = out.loads()[0];
+    let out = house.reply(ticket, Reply::Rows(Ok(vec![recording()])));
+    let forgotten = |output: &Output| matches!(output, Output::Sound(switchboard::SoundOrder::Forget { hash }) if hash == "ab12");
+    assert!(out.list.iter().any(forgotten));
+    let (ticket, _) = out.writes()[0];
+    assert_eq!(answer(&house.reply(ticket, Reply::Written(Ok(())))).0, 204);
+}
+
+#[test]
 fn lists_go_over_pages_and_calls_are_forgotten() {
     let mut house = house();
     let row = |n: u64| {
@@ -420,6 +476,9 @@ fn outside_data_says_that_answers_have_the_vendors_shapes() {
         };
         seen.push((name, value));
     }
+    let number = format!("/IncomingPhoneNumbers/PN{:0>32}.json", "15550100");
+    let (_, number) = answer(&ask(&mut house, "GET", &number, &[]));
+    seen.push(("api.v2010.account.incoming_phone_number", number));
     let mut found = Vec::new();
     for (name, value) in &seen {
         let schema = &all["components"]["schemas"][*name];

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 use switchboard::store::Row as Cells;
-use switchboard::{ApiRequest, ApiResponse, Effects};
+use switchboard::{ApiResponse, Effects};
 use types::UnixTime;
 
 use super::ask::Ask;
@@ -112,7 +112,7 @@ impl Room {
         &mut self,
         kind: &'static Kind,
         (owner, sid): (&str, Option<&str>),
-        (ask, request): (&Ask, &ApiRequest),
+        ask: &Ask,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         match (ask.method, sid) {
@@ -127,16 +127,29 @@ impl Room {
                 self.wait(waiting, |effects| effects.load(store::thing(kind.kind, sid)), effects)
             }
             ("DELETE", Some(sid)) => {
-                let answer = ApiResponse::empty(204);
-                let waiting = Waiting::Change { ask: ask.clone(), answer };
-                let drop = store::drop_thing(kind.kind, sid);
-                self.wait(waiting, |effects| effects.write(drop), effects)
+                let waiting = Waiting::Drop { ask: ask.clone(), kind };
+                self.wait(waiting, |effects| effects.load(store::thing(kind.kind, sid)), effects)
             }
-            _ => {
-                let _ = request;
-                Err(rest::method_not_allowed(ask))
-            }
+            _ => Err(rest::method_not_allowed(ask)),
         }
+    }
+
+    /// A thing goes, and the file that it tells of.
+    pub(super) fn drop_thing(
+        &mut self,
+        kind: &'static Kind,
+        ask: &Ask,
+        thing: &Thing,
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+        let file = body["address"].as_str().and_then(|address| address.strip_prefix("/media/"));
+        if let Some((hash, _)) = file.and_then(|file| file.split_once('.')) {
+            effects.forget_sound(hash);
+        }
+        let waiting = Waiting::Change { ask: ask.clone(), answer: ApiResponse::empty(204) };
+        let drop = store::drop_thing(kind.kind, &thing.sid);
+        self.wait(waiting, |effects| effects.write(drop), effects)
     }
 
     fn list_things(
