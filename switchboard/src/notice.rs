@@ -171,6 +171,16 @@ pub enum Notice {
         /// The token of the device that answered, which needs no word.
         answered_by: Option<String>,
     },
+    // Behind the others: what was recorded before knows variants by their place.
+    /// One session told another of the same room something, in words of that room.
+    Told {
+        /// Who hears it.
+        session: SessionId,
+        /// Who said it.
+        from: SessionId,
+        /// What.
+        words: Vec<u8>,
+    },
 }
 
 /// Why a wake is over.
@@ -377,7 +387,9 @@ impl Notice {
             | Self::UserChanged(_)
             | Self::UserGone { .. }
             | Self::UsersLoaded => Reach::Everywhere,
-            Self::WakeEnded { session, .. } => Reach::Session(*session),
+            Self::Told { session, .. } | Self::WakeEnded { session, .. } => {
+                Reach::Session(*session)
+            }
             Self::WakeNeeded(wake) => Reach::Home(&wake.user),
         }
     }

@@ -185,7 +185,9 @@ impl Seat {
     /// Who hears it from now on.
     pub fn speak(&mut self, voice: Voice, effects: &mut Effects<'_>) {
         self.voice = voice;
-        self.tell(effects);
+        let Some(Aim { sound, .. }) = self.aim else { return };
+        let (stream, seat, chance) = (self.stream, self.seat, effects.rng().next_u64());
+        effects.media(Command::Take { stream, seat, sound: Some(sound), voice, chance });
     }
 
     /// It sits down at another stream: the old one is gone.
@@ -293,6 +295,11 @@ impl Seat {
         self.ring.keep(&key, effects.rng());
         let chance = effects.rng().next_u64();
         effects.media(Command::Take { stream, seat, sound: Some(sound), voice, chance });
+    }
+
+    /// As tagged fields, as if it sat at this stream: one that will come back to its own after a restart.
+    pub fn encode_at(&self, stream: StreamKey, seat: media::Seat) -> Vec<u8> {
+        Self { stream, seat, voice: Voice::All, ..self.clone() }.encode()
     }
 
     /// As tagged fields.

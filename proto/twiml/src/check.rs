@@ -16,18 +16,15 @@ pub(crate) const FINDINGS_MAX: usize = 200;
 /// What this server does not do: a document that wants it is abandoned.
 pub(crate) const UNOFFERED: &[&str] = &[
     "Application",
-    "Conference",
     "Connect",
     "Echo",
-    "Enqueue",
-    "Leave",
     "Pay",
-    "Queue",
     "Refer",
     "Sim",
     "Sms",
     "Start",
     "Stop",
+    "Task",
     "WhatsApp",
 ];
 
@@ -153,6 +150,13 @@ impl Check {
             }
             "Number" if !is_number(&text) => {
                 self.warn(13223, place, format!("`{}` is not a number.", short(&text)));
+            }
+            "Conference" | "Queue" if text.is_empty() => {
+                self.warn(13237, place, format!("<{}> has no name; it is left out.", element.name));
+            }
+            "Enqueue" if !(1..=crate::meet::QUEUE_NAME_MAX).contains(&text.chars().count()) => {
+                let sentence = "<Enqueue> names a queue, in 64 characters at most; it is skipped.";
+                self.warn(12200, place, sentence.to_owned());
             }
             "Dial" => self.dial(element, &text),
             "Gather" => {

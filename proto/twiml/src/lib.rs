@@ -20,12 +20,14 @@
 mod check;
 mod finding;
 mod lint;
+mod meet;
 mod schema;
 mod tree;
 mod verbs;
 
 pub use finding::{Class, Finding, Place, summary};
 pub use lint::Use;
+pub use meet::{Conference, Enqueue, Front, LABEL_MAX, Meet, QUEUE_NAME_MAX, Wait};
 pub use verbs::{
     Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Say, Sound, Step,
     Target, Verb, Who,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::check::{TARGETS_MAX, is_number, is_verb};
 use crate::finding::Place;
+use crate::meet::{self, Enqueue, Meet};
 use crate::schema::shape;
 use crate::tree::{Element, Node};
 
@@ -28,10 +29,14 @@ pub struct Step {
 pub enum Verb {
     /// Reach somebody, and bridge.
     Dial(Box<Dial>),
+    /// Wait in a queue.
+    Enqueue(Box<Enqueue>),
     /// Collect keys.
     Gather(Box<Gather>),
     /// End the call.
     Hangup,
+    /// Leave the queue, in a document for those who wait.
+    Leave,
     /// Wait.
     Pause(Duration),
     /// Play a clip or keys.
@@ -175,6 +180,8 @@ pub struct Dial {
     pub sequential: bool,
     /// What is recorded.
     pub record: DialRecord,
+    /// The conference or queue instead of somebody to ring.
+    pub meet: Option<Meet>,
     /// Whom to ring, ten at most.
     pub targets: Vec<Target>,
 }
@@ -235,8 +242,10 @@ fn verb(element: &Element) -> Option<Verb> {
     let read = Read(element);
     Some(match &*element.name {
         "Dial" => Verb::Dial(Box::new(dial(read))),
+        "Enqueue" => Verb::Enqueue(Box::new(meet::enqueue(element)?)),
         "Gather" => Verb::Gather(Box::new(gather(read))),
         "Hangup" => Verb::Hangup,
+        "Leave" => Verb::Leave,
         "Pause" => Verb::Pause(read.seconds("length")),
         "Play" => Verb::Play(play(read)?),
         "Record" => Verb::Record(Box::new(record(read))),
@@ -327,6 +336,7 @@ fn dial(read: Read<'_>) -> Dial {
             "record-from-ringing-dual" => DialRecord::Ringing { dual: true },
             _ => DialRecord::Nothing,
         },
+        meet: meet::meet(read.0),
         targets,
     }
 }
@@ -389,24 +399,24 @@ fn dialled(text: &str) -> String {
 
 /// An element's values: those that fit, or the table's defaults.
 #[derive(Clone, Copy)]
-struct Read<'a>(&'a Element);
+pub(crate) struct Read<'a>(pub(crate) &'a Element);
 
 impl<'a> Read<'a> {
-    fn value(self, name: &str) -> Option<&'a str> {
+    pub(crate) fn value(self, name: &str) -> Option<&'a str> {
         let field = shape(&self.0.name)?.field(name)?;
         let given = self.0.attribute(name).map(|attribute| &*attribute.value);
         given.filter(|value| field.value.fits(value)).or(field.default)
     }
 
-    fn text(self, name: &str) -> Option<String> {
+    pub(crate) fn text(self, name: &str) -> Option<String> {
         self.value(name).map(|value| value.trim().to_owned())
     }
 
-    fn flag(self, name: &str) -> bool {
+    pub(crate) fn flag(self, name: &str) -> bool {
         self.value(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    fn number(self, name: &str) -> Option<u32> {
+    pub(crate) fn number(self, name: &str) -> Option<u32> {
         self.value(name)?.trim().parse().ok()
     }
 
@@ -414,14 +424,14 @@ impl<'a> Read<'a> {
         Duration::from_secs(self.number(name).unwrap_or(0).into())
     }
 
-    fn method(self, name: &str) -> Method {
+    pub(crate) fn method(self, name: &str) -> Method {
         match self.value(name) {
             Some(method) if method.eq_ignore_ascii_case("GET") => Method::Get,
             _ => Method::Post,
         }
     }
 
-    fn hook(self, url: &str, method: &str) -> Option<Hook> {
+    pub(crate) fn hook(self, url: &str, method: &str) -> Option<Hook> {
         let url = self.text(url).filter(|url| !url.is_empty())?;
         Some(Hook { url, method: self.method(method) })
     }

@@ -23,7 +23,8 @@ impl Room {
     /// Does what the program of a call wants, until it wants nothing more.
     pub(crate) fn carry(&mut self, session: SessionId, effects: &mut Effects<'_>) {
         while let Some(call) = self.calls.get_mut(&session) {
-            let Some(act) = call.program.poll() else {
+            let beside = || call.aside.as_mut().and_then(|aside| aside.program.poll());
+            let Some(act) = call.program.poll().or_else(beside) else {
                 self.wake(session, effects);
                 return;
             };
@@ -37,7 +38,12 @@ impl Room {
             Act::Reject { busy } => return self.reject(session, busy, effects),
             Act::Ask(ask) => return self.ask(session, ask, effects),
             Act::Dial(dial) => return self.dial(session, &dial, effects),
+            Act::Abandon(action) => return self.abandon(session, action, effects),
+            Act::Done { failed } => return self.aside_done(session, failed, effects),
             Act::EndDial => return self.end_dial(session, "canceled", effects),
+            Act::Enqueue(noun) => return self.enqueue(session, *noun, effects),
+            Act::Leave => return self.unqueue(session, "leave", effects),
+            Act::Meet(meet) => return self.meet(session, *meet, effects),
             Act::Play { piece, times } => return self.play(session, piece, times, effects),
             Act::Record(record) => return self.record(session, &record, effects),
             Act::Answer | Act::EndRecord | Act::Hush | Act::Note { .. } | Act::Ring => {}
@@ -50,9 +56,7 @@ impl Room {
                 None => call.program.handle(Event::Recorded(None), effects.now()),
             },
             Act::Hush => {
-                call.playing = Playing::Nothing;
-                let seat = Some(call.seat.place());
-                effects.media(Command::Stop { stream: call.stream, seat, sound: None });
+                call.hush(effects);
             }
             Act::Note { class, code, sentence } => {
                 let class = match class {
@@ -74,10 +78,15 @@ impl Room {
                 effects.leg(session, call.leg, ring);
                 call.facts.rang.get_or_insert(effects.unix());
             }
-            Act::Ask(_)
+            Act::Abandon(_)
+            | Act::Ask(_)
             | Act::Dial(_)
+            | Act::Done { .. }
             | Act::EndDial
+            | Act::Enqueue(_)
             | Act::Hangup
+            | Act::Leave
+            | Act::Meet(_)
             | Act::Play { .. }
             | Act::Record(_)
             | Act::Reject { .. } => {}
@@ -87,7 +96,7 @@ impl Room {
     /// Sets the timer that the program wants.
     fn wake(&mut self, session: SessionId, effects: &mut Effects<'_>) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let wanted = call.program.deadline();
+        let wanted = call.deadline();
         if call.timer.map(|(at, _)| at) == wanted {
             return;
         }
@@ -119,7 +128,7 @@ impl Room {
         let Some(call) = self.calls.get_mut(&session) else { return };
         match Asking::new(call.question(&ask), token, effects.now()) {
             Ok(asking) => self.send(session, (asking, ask), effects),
-            Err(failure) => call.program.handle(Event::Failed(failure), effects.now()),
+            Err(failure) => call.tell(Event::Failed(failure), effects.now()),
         }
     }
 
@@ -152,6 +161,7 @@ impl Room {
             Piece::Keys(digits) => {
                 return call.sound(Play::Keys { digits }, effects);
             }
+            Piece::Music => ClipSource::Bytes { bytes: crate::music::wav().to_vec(), even: false },
             Piece::Speech { text, language, .. } => {
                 // The vendor's voices are not ours: whoever speaks the language speaks.
                 ClipSource::Speech { text, language, voice: String::new() }
@@ -228,6 +238,9 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.meeting.is_some() {
+            return self.depart(session, crate::word::Why::HungUp, status, effects);
+        }
         let Some(mut dialling) = call.dialling.take() else { return };
         for ticket in dialling.tickets() {
             self.tickets.remove(&ticket);
@@ -249,20 +262,20 @@ impl Call {
         self.sounds += 1;
         let sound = self.sounds;
         self.playing = Playing::Sound(sound);
-        let (stream, seat) = (self.stream, Some(self.seat.place()));
+        let (stream, seat) = (self.seat.stream(), Some(self.seat.place()));
         effects.media(Command::Play { stream, seat, play, sound, alone: true });
     }
 
     /// Wants to know when the caller has said nothing for so long.
     pub(crate) fn listen(&self, silence: Option<Duration>, effects: &mut Effects<'_>) {
-        let (stream, seat) = (self.stream, self.seat.place());
+        let (stream, seat) = (self.seat.stream(), self.seat.place());
         effects.media(Command::Listen { stream, seat, silence });
     }
 
     /// What was to be played was not to be had.
     pub(crate) fn mute(&mut self, effects: &Effects<'_>) {
         self.playing = Playing::Nothing;
-        self.program.handle(Event::Sounded(Heard::Nothing), effects.now());
+        self.tell(Event::Sounded(Heard::Nothing), effects.now());
     }
 
     /// What it waits for.

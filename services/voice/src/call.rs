@@ -11,9 +11,11 @@ use switchboard::{Caller, Effects, Ticket};
 use twiml::{Hook, Method};
 use types::{Instant, LegId, SessionId, UnixTime, tagged};
 
+use crate::aside::Aside;
 use crate::cookies::Jar;
 use crate::dial::Dialling;
 use crate::hook::{Answer, Asking, Question};
+use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
 use crate::rest::outgoing::Outgoing;
 use crate::rest::progress::Progress;
@@ -53,6 +55,10 @@ pub struct Call {
     pub outgoing: Option<Box<Outgoing>>,
     /// The timer that ends it.
     pub limit: Option<Ticket>,
+    /// Where it is beside its own stream.
+    pub meeting: Option<Meeting>,
+    /// What it hears there, or until it is there.
+    pub aside: Option<Aside>,
 }
 
 /// What the caller hears of us.
@@ -223,7 +229,8 @@ impl Call {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = tagged::Writer::onto(Vec::with_capacity(1_024));
         writer.nested(1, |writer| self.facts.write(writer)).number(2, self.leg.0);
-        writer.bytes(3, &self.seat.encode());
+        // After a restart it comes back to its own stream, and goes where it was from there.
+        writer.bytes(3, &self.seat.encode_at(self.stream, media::Seat::FIRST_GUEST));
         writer.number(4, self.stream.bridge.0);
         writer.nested(5, |writer| {
             let (source, at, digits) = self.program.position();
@@ -253,6 +260,9 @@ impl Call {
             writer.nested(11, |writer| dialling.encode(writer));
         }
         writer.nested(12, |writer| self.progress.encode(writer));
+        if let Some(meeting) = &self.meeting {
+            writer.nested(30, |writer| meeting.encode(writer));
+        }
         writer.finish()
     }
 
@@ -277,6 +287,7 @@ pub struct Kept {
     pub jar: Jar,
     pub dialling: Option<Vec<u8>>,
     pub progress: Progress,
+    pub meeting: Option<Meeting>,
 }
 
 impl Kept {
@@ -294,6 +305,7 @@ impl Kept {
             jar: Jar::default(),
             dialling: None,
             progress: Progress::default(),
+            meeting: None,
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -309,6 +321,7 @@ impl Kept {
                 10 => kept.jar = Jar::decode(field.0),
                 11 => kept.dialling = Some(field.0.to_vec()),
                 12 => kept.progress = Progress::decode(field.0),
+                30 => kept.meeting = Meeting::decode(field.0),
                 _ => (), // A field of a newer version.
             }
         }
@@ -363,7 +376,7 @@ fn read_hook(bytes: &[u8]) -> Hook {
     Hook { url, method }
 }
 
-fn read_pair(bytes: &[u8]) -> (String, String) {
+pub fn read_pair(bytes: &[u8]) -> (String, String) {
     let mut pair = (String::new(), String::new());
     for (tag, field) in tagged::Reader::new(bytes) {
         match tag {

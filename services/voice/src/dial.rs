@@ -148,6 +148,7 @@ impl Dialling {
                 status: "completed",
                 sid: crate::call::call_sid(leg.0),
                 seconds: Some(now.since(*since).as_secs()),
+                more: Vec::new(),
             },
         }
     }

@@ -58,7 +58,7 @@ impl Room {
         match asking.answered(fetched, &mut call.jar, unix, now) {
             Turn::Again => self.send(session, (asking, ask), effects),
             Turn::Done(answer) => {
-                call.program.handle(Event::Answered(answer), now);
+                call.tell(Event::Answered(answer), now);
                 if call.facts.answered.is_some() {
                     Self::keep(call, effects);
                 }
@@ -212,6 +212,9 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.is_of_guest(event, effects) {
+            return;
+        }
         let ours = call.seat.place();
         if let media::Event::Failed { seat, .. } = event {
             effects.count("voice.port_not_free");

@@ -14,19 +14,26 @@
 mod act;
 pub mod address;
 mod api;
+mod aside;
 mod beep;
 mod call;
+mod conference;
 mod config;
 pub mod cookies;
 mod dial;
 mod events;
+mod hall;
 pub mod hook;
+mod meeting;
+mod music;
 pub mod program;
+mod queue;
 mod refusal;
 pub mod rest;
 pub mod sign;
 pub mod store;
 mod told;
+mod word;
 
 use media::StreamKey;
 use sip::Message;
@@ -37,13 +44,15 @@ use switchboard::route::{self, Origin};
 use switchboard::seat::Seat;
 use switchboard::store::Durability;
 use switchboard::{Caller, Effects, Event, Manifest, Reply, Service, Session, Ticket};
-use types::{CallId, LegId, Map, Refuse, SessionId};
+use types::{BridgeId, CallId, LegId, Map, Refuse, SessionId};
 
 use call::{Call, Hooks, Kept, Playing};
+use conference::Conference;
 pub use config::Config;
 use cookies::Jar;
 use dial::Dialling;
 use program::{Ask, Program};
+use queue::Queue;
 pub use refusal::{REFUSALS, Refusal};
 use told::{Late, Telling};
 
@@ -52,7 +61,13 @@ use told::{Late, Telling};
 pub struct Room {
     config: Config,
     calls: Map<SessionId, Box<Call>>,
+    conferences: Map<SessionId, Box<Conference>>,
+    queues: Map<SessionId, Box<Queue>>,
     tickets: Map<Ticket, SessionId>,
+    /// Bridges of calls that are over, at which somebody sits who was fetched out of a queue.
+    lingering: Map<SessionId, BridgeId>,
+    /// Calls that go on after a restart when all that they may need is here again.
+    returning: Map<Ticket, SessionId>,
     /// Recordings that end after their calls.
     late: Map<Ticket, Box<Late>>,
     /// Questions that outlive their calls.
@@ -80,7 +95,11 @@ impl Room {
         Self {
             config,
             calls: Map::with_hasher(key),
+            conferences: Map::with_hasher(key),
+            queues: Map::with_hasher(key),
             tickets: Map::with_hasher(key),
+            lingering: Map::with_hasher(key),
+            returning: Map::with_hasher(key),
             late: Map::with_hasher(key),
             telling: Map::with_hasher(key),
             rest: rest::Rest::default(),
@@ -107,7 +126,8 @@ impl Service for Room {
                 }
                 true
             }
-            Session::Opened { .. } | Session::Request { .. } => false,
+            Session::Opened { session, key, why } => self.opened(*session, (key, why), effects),
+            Session::Request { .. } => false,
         }
     }
 
@@ -119,6 +139,11 @@ impl Service for Room {
                 });
             }
             Event::Leg(leg, event) => self.leg(session, leg, event, effects),
+            Event::Media(event) if self.conferences.contains_key(&session) => {
+                self.confer(session, effects, |conference, effects| {
+                    conference.heard(event, effects)
+                });
+            }
             Event::Media(event) => self.media(session, &event, effects),
             Event::Subscription(_) => (), // This room has none.
         }
@@ -132,6 +157,8 @@ impl Service for Room {
             self.ringing(*session, effects, |hunt, effects| {
                 hunt.wake_ended(prid, *accepted, why, effects)
             });
+        } else if let Notice::Told { session, from, words } = notice {
+            self.said(*session, (*from, words), effects);
         }
     }
 
@@ -150,6 +177,7 @@ impl Service for Room {
         }
         let Some(reply) = self.rest_reply(ticket, reply, effects) else { return };
         let Some(session) = self.tickets.remove(&ticket) else { return };
+        let Some(reply) = self.conference_reply(session, (ticket, reply), effects) else { return };
         if let Reply::Located(located) = reply {
             self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
         } else if let Reply::Seized(granted) = reply {
@@ -171,6 +199,9 @@ impl Service for Room {
         if self.calls.get(&session).is_some_and(|call| call.limit == Some(ticket)) {
             return self.finish(session, (480, "failed", "server"), effects);
         }
+        if self.hall_timer(session, ticket, effects) {
+            return;
+        }
         let woke = self.calls.get_mut(&session).is_some_and(|call| {
             let due = call.timer.is_some_and(|(_, timer)| timer == ticket);
             if due {
@@ -190,6 +221,9 @@ impl Service for Room {
     }
 
     fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
+        if self.hall_adopted(session, state, effects) {
+            return;
+        }
         let kept = Kept::decode(state, session);
         let Some(seat) = Seat::restore(&kept.seat, session, effects) else {
             effects.end(session, None);
@@ -223,10 +257,18 @@ impl Service for Room {
             progress: kept.progress,
             outgoing: None,
             limit: None,
+            meeting: kept.meeting,
+            aside: None,
         };
+        let meets = call.program.meets();
         self.calls.insert(session, Box::new(call));
         self.limit(session, effects);
-        if answered {
+        if answered && meets {
+            // Whom it meets may come back after it.
+            let ticket = effects.set_timer(effects.now());
+            self.tickets.insert(ticket, session);
+            self.returning.insert(ticket, session);
+        } else if answered {
             self.carry(session, effects);
         } else {
             // Nobody had answered him: he gets his final answer now.
@@ -308,6 +350,8 @@ impl Room {
             progress: rest::progress::Progress::default(),
             outgoing: None,
             limit: None,
+            meeting: None,
+            aside: None,
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -323,7 +367,7 @@ impl Room {
     ) {
         let now = effects.now();
         let Some(call) = self.calls.get_mut(&session) else { return };
-        call.program.handle(event, now);
+        call.tell(event, now);
         self.carry(session, effects);
     }
 
@@ -356,13 +400,22 @@ impl Room {
         if let Some(mut dialling) = call.dialling.take() {
             dialling.close(effects);
         }
+        let (guest, queued) = (call.has_guest(), call.leaves_for_good(effects));
         call.seat.close(effects);
-        effects.media(media::Command::Close { bridge: call.stream.bridge });
+        let bridge = call.stream.bridge;
+        if guest {
+            self.lingering.insert(session, bridge);
+        } else {
+            effects.media(media::Command::Close { bridge });
+        }
         call.facts.ended = Some(effects.unix());
         call.facts.status = if call.facts.answered.is_some() { 200 } else { status };
         let outcome = if call.facts.answered.is_some() { "answered" } else { outcome };
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = by.to_owned();
+        if let (Some(hook), Some(more)) = (call.program.queue_action(), queued) {
+            self.tell_hook(&call, &hook, more, effects);
+        }
         self.tell_end(&mut call, effects);
         self.remember(call.row());
         effects.end(session, Some(call.record()));

@@ -13,6 +13,7 @@
 mod dial;
 mod divert;
 mod gather;
+mod meet;
 mod read;
 mod record;
 mod saved;
@@ -21,11 +22,12 @@ mod sound;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use twiml::{Class, Dial, Document, Gather, Hook, Method, Record, Step, Verb};
+use twiml::{Class, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record, Step, Verb};
 use types::Instant;
 
 use crate::address::Address;
 use crate::hook::{Answer, Failure};
+pub use meet::{Scope, Unqueued};
 use read::read;
 pub use saved::Saved;
 
@@ -61,6 +63,8 @@ pub enum Event {
     Silent,
     /// What was to be heard is over, or could not be had.
     Sounded(Heard),
+    /// Waiting in a queue is over.
+    Unqueued(Unqueued),
     /// The deadline came.
     Woke,
 }
@@ -83,6 +87,8 @@ pub struct Dialled {
     pub sid: String,
     /// How long they talked. Units: seconds.
     pub seconds: Option<u64>,
+    /// What else is said of it.
+    pub more: Vec<(String, String)>,
 }
 
 /// A recording that is kept.
@@ -99,20 +105,33 @@ pub struct Recorded {
 /// What a program wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// Whom it meets, or the queue, is left for another document; this address hears of a queue.
+    Abandon(Option<Hook>),
     /// Answer the caller, unless that was done.
     Answer,
     /// Ask an app.
     Ask(Ask),
     /// Reach somebody and bridge.
     Dial(Box<Dial>),
+    /// A document for those who wait is at its end, or of no use for that reason.
+    Done {
+        /// The vendor's number.
+        failed: Option<u16>,
+    },
     /// Whoever was dialled is let go; [`Event::Dialled`] follows.
     EndDial,
+    /// Wait in a queue; [`Event::Unqueued`] follows.
+    Enqueue(Box<Enqueue>),
     /// The recording ends; [`Event::Recorded`] follows.
     EndRecord,
     /// Nothing is heard any more; no [`Event::Sounded`] follows.
     Hush,
     /// End the call.
     Hangup,
+    /// Who waits leaves the queue.
+    Leave,
+    /// Take part in a conference, or talk with the first of a queue; [`Event::Dialled`] follows.
+    Meet(Box<Meet>),
     /// Something for the log of the call.
     Note {
         /// What follows from it.
@@ -158,6 +177,8 @@ pub enum Piece {
     Beep,
     /// Keys.
     Keys(String),
+    /// What those hear who wait.
+    Music,
     /// A text.
     Speech {
         /// What.
@@ -186,6 +207,8 @@ enum State {
     Over,
     /// Nothing happens for a while.
     Pausing,
+    /// The caller waits in a queue, or talks with who fetched him out of it.
+    Queued { enqueue: Box<Enqueue> },
     /// The caller is recorded, after the beep.
     Recording { record: Box<Record>, key: Option<char>, begun: bool },
     /// Something is heard.
@@ -201,6 +224,7 @@ pub struct Program {
     at: usize,
     state: State,
     answered: bool,
+    scope: Scope,
     fallback: Option<Hook>,
     /// The fallback is what is asked now.
     falling: bool,
@@ -225,6 +249,7 @@ impl Program {
             at: 0,
             state: State::Over,
             answered: false,
+            scope: Scope::Call,
             fallback,
             falling: false,
             fallbacks: 0,
@@ -259,6 +284,7 @@ impl Program {
             State::Gathering { .. } => "gathering",
             State::Over => "over",
             State::Pausing => "pausing",
+            State::Queued { .. } => "queued",
             State::Recording { .. } => "recording",
             State::Sounding => "playing",
         }
@@ -280,6 +306,7 @@ impl Program {
             Event::Recorded(recorded) => self.recorded(recorded, now),
             Event::Silent => self.silent(),
             Event::Sounded(heard) => self.sounded(heard, now),
+            Event::Unqueued(unqueued) => self.unqueued(unqueued, now),
             Event::Woke => self.woke(now),
         }
     }
@@ -337,6 +364,9 @@ impl Program {
             ];
             return self.ask(Ask { url: hook.url, method: hook.method, more });
         }
+        if self.is_aside() {
+            return self.done(Some(code));
+        }
         self.answer();
         self.state = State::Apologising;
         self.deadline = None;
@@ -390,10 +420,18 @@ impl Program {
     fn run(&mut self, now: Instant) {
         self.deadline = None;
         let Some(Step { verb, .. }) = self.document.steps.get(self.at).cloned() else {
+            if self.is_aside() {
+                return self.done(None);
+            }
             self.answer();
             return self.end();
         };
+        if !self.may_run(&verb) {
+            return;
+        }
         match verb {
+            Verb::Enqueue(enqueue) => self.enqueue(enqueue),
+            Verb::Leave => self.leave_queue(now),
             Verb::Dial(dial) => self.dial(dial, now),
             Verb::Gather(gather) => self.gather(gather, now),
             Verb::Hangup => {
@@ -430,7 +468,8 @@ impl Program {
             | State::Dialling { .. }
             | State::Gathering { .. }
             | State::Over
-            | State::Pausing => {}
+            | State::Pausing
+            | State::Queued { .. } => {}
         }
     }
 
@@ -445,7 +484,11 @@ impl Program {
             State::Gathering { .. } => self.gathered(now),
             State::Pausing => self.next(now),
             State::Recording { .. } => self.acts.push_back(Act::EndRecord),
-            State::Apologising | State::Asking | State::Over | State::Sounding => {}
+            State::Apologising
+            | State::Asking
+            | State::Over
+            | State::Queued { .. }
+            | State::Sounding => {}
         }
     }
 
@@ -454,8 +497,12 @@ impl Program {
             State::Dialling { .. } => self.dialling_key(key),
             State::Gathering { .. } => self.gathering_key(key, now),
             State::Recording { .. } => self.recording_key(key),
-            State::Apologising | State::Asking | State::Over | State::Pausing | State::Sounding => {
-            }
+            State::Apologising
+            | State::Asking
+            | State::Over
+            | State::Pausing
+            | State::Queued { .. }
+            | State::Sounding => {}
         }
     }
 }

@@ -119,7 +119,7 @@ impl Room {
         }
     }
 
-    fn tell_hook(
+    pub(crate) fn tell_hook(
         &mut self,
         call: &Call,
         hook: &Hook,

@@ -9,6 +9,9 @@ use super::{Act, Dialled, Program, State};
 
 impl Program {
     pub(super) fn dial(&mut self, dial: Box<Dial>, now: Instant) {
+        if let Some(meet) = dial.meet.clone() {
+            return self.meet(dial, meet, now);
+        }
         if dial.targets.is_empty() {
             self.answer();
             self.state = State::Dialling { dial, bridged: false };
@@ -25,7 +28,9 @@ impl Program {
 
     pub(super) fn bridged(&mut self, now: Instant) {
         let State::Dialling { dial, bridged } = &mut self.state else { return };
-        *bridged = true;
+        if std::mem::replace(bridged, true) {
+            return; // He comes back into a conference.
+        }
         let limit = dial.time_limit;
         self.deadline = Some(now + limit);
         self.answer();
@@ -41,6 +46,7 @@ impl Program {
         }
         more.extend(dialled.seconds.map(|time| ("DialCallDuration".to_owned(), time.to_string())));
         more.push(("DialBridged".to_owned(), bridged.to_string()));
+        more.extend(dialled.more.iter().cloned());
         self.hand_over(&action, dial.method, more);
     }
 

@@ -48,7 +48,11 @@ impl Program {
             State::Apologising | State::Gathering { .. } | State::Sounding => {
                 self.acts.push_back(Act::Hush);
             }
+            State::Dialling { dial, .. } if dial.meet.is_some() => {
+                self.acts.push_back(Act::Abandon(None));
+            }
             State::Dialling { .. } => self.acts.push_back(Act::EndDial),
+            State::Queued { .. } => self.acts.push_back(Act::Abandon(self.queue_action())),
             State::Recording { begun: false, .. } => self.acts.push_back(Act::Hush),
             State::Recording { .. } => self.acts.push_back(Act::EndRecord),
             State::Asking | State::Over | State::Pausing => {}

@@ -35,6 +35,12 @@ impl Program {
         matches!(self.state, State::Dialling { bridged: true, .. })
     }
 
+    /// Whether it is where others are, or waits for them.
+    pub fn meets(&self) -> bool {
+        let dials = matches!(&self.state, State::Dialling { dial, .. } if dial.meet.is_some());
+        dials || matches!(self.state, State::Queued { .. })
+    }
+
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
@@ -54,7 +60,9 @@ impl Program {
             return program;
         }
         let step = program.document.steps.get(at).map(|step| step.verb.clone());
-        if let (true, Some(Verb::Dial(dial))) = (talking, step) {
+        if let (true, Some(Verb::Dial(dial))) = (talking, step)
+            && dial.meet.is_none()
+        {
             program.deadline = Some(now + dial.time_limit);
             program.state = State::Dialling { dial, bridged: true };
             return program;

@@ -238,6 +238,8 @@ impl Room {
             progress: Progress { made: true, stages, ..Progress::default() },
             outgoing: Some(Box::new(outgoing)),
             limit: None,
+            meeting: None,
+            aside: None,
         };
         for ticket in call.tickets() {
             self.tickets.insert(ticket, session);

@@ -1,0 +1,5 @@
+//! Conferences and queues: several phones on two shards, an app, restarts.
+
+mod conference;
+mod queue;
+mod world;
