@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use support::baresip::{Baresip, Login};
 use support::capture::Capture;
+use support::linphone::Linphone;
 use support::namespace::{Namespace, SERVER};
 use support::program::{Launch, Program};
 use support::server::{DOMAIN, PASSWORD, Server};
@@ -117,15 +118,21 @@ fn hears(phone: &Baresip, pitch: f64) {
 
 /// A page calls a phone, is called by one, is left to another phone, and calls another page: all over WebRTC, and who
 /// is no browser hears RTP. The first phone knows G.711 only and takes no media without keys in descriptions, the second
-/// knows Opus and no keys.
+/// knows Opus and no keys, the third is of another make and takes none without keys either.
 #[test]
 fn pages_and_phones_hear_each_other() {
     let _turn = turn();
     let (host, phones) = Namespace::pair();
     let capture = Capture::start(&host);
-    let server = serve(&host, &["1001", "1002", "1003", "1004"]);
+    let server = serve(&host, &["1001", "1002", "1003", "1004", "1005"]);
     let mut first = phone(&phones, "1003", 5_030, 800.0, &["g711", "srtp"]);
     let mut second = phone(&phones, "1004", 5_040, 500.0, &["opus", "g711"]);
+    let door = format!("{SERVER}:5060");
+    let login =
+        Login { user: "1005", password: PASSWORD, server: &door, transport: "udp", port: 5_050 };
+    let keys = "media_encryption=srtp\nmedia_encryption_mandatory=1\n";
+    let mut third = Linphone::start_with(&phones, &login, &tone(900.0, 30), keys);
+    server.bindings("1005", 1);
     let mut browser = Browser::open(&phones, "talk.js", &query());
     let mut steps = |wanted: &[&str]| {
         for wanted in wanted {
@@ -146,6 +153,17 @@ fn pages_and_phones_hear_each_other() {
     second.answer();
     steps(&["hears the other phone"]);
     hears(&second, 1_300.0);
+    third.says(STEP, "incoming call from");
+    third.tell("answer");
+    third.speak_and_record();
+    steps(&["hears the third phone"]);
+    until(STEP, "a second of the page", || (third.hears() > 48_000).then_some(()));
+    third.tell("terminate");
+    third.says(STEP, "ended");
+    let (heard, rate) = third.heard_at();
+    let pitch = 1_300.0 * RATE as f64 / rate as f64;
+    let loudest = heard.chunks_exact(rate / 2).map(|part| loudness(part, pitch));
+    assert!(loudest.fold(0.0, f64::max) > 1_000.0, "the third phone did not hear the page");
     steps(&["pages hear each other", "done"]);
     drop(server);
     capture.judge(SERVER, &["sip", "sdp", "rtp", "stun", "dtls"]);

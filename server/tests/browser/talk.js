@@ -127,6 +127,13 @@ async function run() {
   call.terminate();
   await ended;
 
+  // The page calls a third phone, of another make, which takes no sound without keys in descriptions.
+  call = alice.call(`sip:1005@${domain}`, { mediaStream: low });
+  await once(call, "confirmed", "failed");
+  await hears(call, 900);
+  step("hears the third phone");
+  await once(call, "ended");
+
   // One page calls another.
   rings = ring(bob);
   call = alice.call(`sip:1002@${domain}`, { mediaStream: low });

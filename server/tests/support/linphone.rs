@@ -28,6 +28,12 @@ impl Linphone {
     /// Starts it on the phones' host; whether it is registered only the server knows, since it says nothing.
     #[track_caller]
     pub fn start(host: &Namespace, login: &Login<'_>, signal: &[i16]) -> Self {
+        Self::start_with(host, login, signal, "")
+    }
+
+    /// The same with further settings of its SIP, each ended by a line break.
+    #[track_caller]
+    pub fn start_with(host: &Namespace, login: &Login<'_>, signal: &[i16], sip: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for linphonec");
         let home = folder.path().to_string_lossy().into_owned();
         // It writes its database there and does not make the folder.
@@ -35,7 +41,7 @@ impl Linphone {
         // It stops sending when it plays silence, so it says its signal again and again.
         super::wave::write(&folder.path().join("says.wav"), &signal.repeat(TIMES));
         let file = folder.path().join("linphonerc");
-        fs::write(&file, settings(login.port)).expect("its folder can be written");
+        fs::write(&file, settings(login.port, sip)).expect("its folder can be written");
         let mut program = Launch::installed("linphonec")
             .words(["-c", &*file.to_string_lossy()])
             .environment("HOME", &home)
@@ -73,10 +79,23 @@ impl Linphone {
         self.tell(&format!("play {}", says.display()));
     }
 
-    /// What it heard since.
+    /// Samples of what it has heard since so far.
+    pub fn hears(&self) -> usize {
+        fs::metadata(self.path("hears.wav")).map_or(0, |file| file.len() as usize / 2)
+    }
+
+    /// What it heard since, once the call is over.
     #[track_caller]
     pub fn heard(&self) -> Vec<i16> {
         super::wave::read(&self.path("hears.wav"))
+    }
+
+    /// The same where its codec may be of another rate: with how many samples a second.
+    #[track_caller]
+    pub fn heard_at(&self) -> (Vec<i16>, usize) {
+        let mut file = hound::WavReader::open(self.path("hears.wav")).expect("its recording");
+        let rate = file.spec().sample_rate as usize;
+        (file.samples().map_while(Result::ok).collect(), rate)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -99,11 +118,11 @@ fn prompt(mut words: ChildStdin, queue: &Receiver<String>) {
     }
 }
 
-fn settings(port: u16) -> String {
+fn settings(port: u16, sip: &str) -> String {
     let sound = port + 1_000;
     format!(
         "[sip]\nsip_port={port}\nsip_tcp_port={port}\nsip_tls_port=-1\nuse_ipv6=0\nguess_hostname=1\n\
-         verify_server_certs=0\nverify_server_cn=0\n\
+         verify_server_certs=0\nverify_server_cn=0\n{sip}\
          [rtp]\naudio_rtp_port={sound}\n\
          [sound]\nec=0\n\
          [video]\nenabled=0\nautomatically_initiate=0\nautomatically_accept=0\n"
