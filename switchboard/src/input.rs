@@ -313,6 +313,14 @@ pub struct ApiRequest {
 }
 
 impl ApiRequest {
+    /// Set in [`endpoint`](Self::endpoint) when another room's endpoint is shared: what is left is the row of `shares`.
+    pub const SHARED: u16 = 0x8000;
+
+    /// Which row of `shares` it is, when the endpoint is another room's.
+    pub fn shared(&self) -> Option<u16> {
+        (self.endpoint & Self::SHARED != 0).then_some(self.endpoint & !Self::SHARED)
+    }
+
     /// The n-th path value, empty when there is none.
     pub fn arg(&self, n: usize) -> &str {
         self.path.get(n).map_or("", String::as_str)

@@ -15,6 +15,7 @@
 //!             RFC 8599 §5 (holding), RFC 3326 (Reason of CANCEL).
 
 mod levels;
+pub mod reply;
 mod wakes;
 
 use std::collections::VecDeque;

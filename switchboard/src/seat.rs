@@ -20,7 +20,7 @@ use types::{SessionId, tagged};
 use crate::browser::{Path, Turn};
 use crate::effects::Effects;
 use crate::keyring::{self, Ring};
-use crate::leg::Passed;
+use crate::leg::{LegCommand, Passed};
 use crate::pair::{Refusal, Told, decode_told, encode_told};
 use crate::sound;
 
@@ -180,6 +180,39 @@ impl Seat {
         keyring::settle(&mut self.ring, effects.rng())?;
         self.tell(effects);
         Ok(())
+    }
+
+    /// Its leg wants to change the call, or asks for our offer: what it is told. `owes`: it owes an answer to our offer.
+    pub fn change(
+        &mut self,
+        sdp: Option<&[u8]>,
+        owes: &mut bool,
+        effects: &mut Effects<'_>,
+    ) -> LegCommand {
+        let answer = match sdp {
+            Some(sdp) => self.answer(sdp, effects).ok(),
+            None => {
+                *owes = true;
+                if self.path.is_some() {
+                    self.offer_web(effects)
+                } else {
+                    Some(self.offer(effects))
+                }
+            }
+        };
+        let status = if answer.is_some() { 200 } else { 488 };
+        LegCommand::AnswerChange { status, sdp: answer }
+    }
+
+    /// Its leg said ACK: whether that brought the answer that it owed; `None` when it owed none.
+    pub fn confirm(
+        &mut self,
+        sdp: Option<&[u8]>,
+        owes: &mut bool,
+        effects: &mut Effects<'_>,
+    ) -> Option<bool> {
+        let owed = std::mem::take(owes);
+        owed.then(|| sdp.is_some_and(|sdp| self.settle(sdp, effects).is_ok()))
     }
 
     /// Who hears it from now on.

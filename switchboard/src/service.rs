@@ -49,7 +49,7 @@ pub trait Service {
 /// A new session, as it is offered along the corridor.
 #[derive(Debug)]
 pub enum Session<'a> {
-    /// A request of the API; offered to the room of its endpoint only.
+    /// A request of the API; offered to the rooms that share its endpoint, then to the room whose endpoint it is.
     Api(&'a ApiRequest),
     /// Somebody calls. The leg waits for an answer; the session's id is minted already.
     Invite {
@@ -190,6 +190,9 @@ pub struct Manifest {
     pub tables: &'static [&'static str],
     /// Requests of the API.
     pub endpoints: &'static [Endpoint],
+    /// Requests of other rooms that this one answers for what is its own: method and path. It is asked before the room
+    /// of the endpoint, with [`ApiRequest::shared`], and leaves what it does not know; lists are joined.
+    pub shares: &'static [(&'static str, &'static str)],
     /// Every refusal, for help pages and counters.
     pub refusals: &'static [RefusalRow],
     /// The rows that one finished keeper entry becomes, if it is this room's.
@@ -207,6 +210,7 @@ impl Manifest {
         migrations: &[],
         tables: &[],
         endpoints: &[],
+        shares: &[],
         refusals: &[],
         project: None,
         reword: None,

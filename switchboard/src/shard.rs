@@ -7,6 +7,8 @@
 //! Not here    Sockets, disk, clocks.
 //! Spec        none
 
+mod api;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sip::{Framing, Message, Method};
@@ -215,33 +217,6 @@ impl Shard {
             }
         }
         false
-    }
-
-    fn api(&mut self, request: crate::input::ApiRequest) {
-        let place = self.core.room_names.iter().position(|name| *name == request.room);
-        let Some(place) = place else { return };
-        if (self.core.log_paused || self.core.log_failed) && self.changes(place, &request) {
-            let refusal = Refusal::LogUnwritable;
-            self.core.count(types::Refuse::verdict(&refusal).code);
-            let response = crate::input::ApiResponse::refusal(&refusal, &serde_json::Value::Null);
-            self.core.out.list.push(Output::Api { id: request.id, response, after: None });
-            return;
-        }
-        let offer = Session::Api(&request);
-        let taken = self.visit(place, None, |room, effects| room.offer(&offer, effects));
-        if taken != Some(true) {
-            let response =
-                crate::input::ApiResponse::refusal(&Refusal::NobodyCares, &serde_json::Value::Null);
-            self.core.out.list.push(Output::Api { id: request.id, response, after: None });
-        }
-    }
-
-    /// Whether a request may add to what must be kept. What ends something may pass: there is room set aside for it.
-    fn changes(&self, place: usize, request: &crate::input::ApiRequest) -> bool {
-        let room = self.rooms.get(place).and_then(Option::as_ref);
-        let endpoints = room.map_or(&[][..], |room| room.manifest().endpoints);
-        let endpoint = endpoints.get(usize::from(request.endpoint));
-        endpoint.is_some_and(|endpoint| !matches!(endpoint.method, "DELETE" | "GET"))
     }
 
     /// Runs one door of one room. A panic ends the room's instance, not the shard.

@@ -30,7 +30,7 @@ pub use lint::Use;
 pub use meet::{Conference, Enqueue, Front, LABEL_MAX, Meet, QUEUE_NAME_MAX, Wait};
 pub use verbs::{
     Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Say, Sound, Step,
-    Target, Verb, Who,
+    Target, Track, Verb, Who,
 };
 
 /// Octets of a whole document.

@@ -182,6 +182,14 @@ pub struct Dial {
     pub record: DialRecord,
     /// The conference or queue instead of somebody to ring.
     pub meet: Option<Meet>,
+    /// Whose voice is recorded, where both share one channel.
+    pub track: Track,
+    /// Leave silence out at both ends of the recording.
+    pub trim: bool,
+    /// Where to say how the recording goes, and which of in-progress, completed and absent.
+    pub recording_status: Option<(Hook, Vec<String>)>,
+    /// The country whose tone the caller hears while it rings: two letters.
+    pub ring_tone: Option<String>,
     /// Whom to ring, ten at most.
     pub targets: Vec<Target>,
 }
@@ -203,6 +211,18 @@ pub enum DialRecord {
     },
 }
 
+/// Whose voice is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Track {
+    /// Of both.
+    #[default]
+    Both,
+    /// The caller's.
+    Inbound,
+    /// Of those who were dialled.
+    Outbound,
+}
+
 /// Somebody to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -214,6 +234,10 @@ pub struct Target {
     pub status: Option<(Hook, Vec<String>)>,
     /// Keys after the answer.
     pub send_digits: Option<String>,
+    /// More header fields of the INVITE, as they were written; those of the address are in it.
+    pub headers: Vec<(String, String)>,
+    /// User and password for whoever challenges the INVITE.
+    pub login: Option<(String, String)>,
 }
 
 /// Who is reached.
@@ -318,7 +342,7 @@ fn dial(read: Read<'_>) -> Dial {
     let mut targets: Vec<_> = read.0.elements().filter_map(target).take(TARGETS_MAX).collect();
     if targets.is_empty() && is_number(&text) {
         let who = Who::Number(dialled(&text));
-        targets.push(Target { who, whisper: None, status: None, send_digits: None });
+        targets.push(Target::of(who));
     }
     Dial {
         action: read.text("action"),
@@ -337,6 +361,16 @@ fn dial(read: Read<'_>) -> Dial {
             _ => DialRecord::Nothing,
         },
         meet: meet::meet(read.0),
+        track: match read.value("recordingTrack").unwrap_or("") {
+            "inbound" => Track::Inbound,
+            "outbound" => Track::Outbound,
+            _ => Track::Both,
+        },
+        trim: read.value("trim") == Some("trim-silence"),
+        recording_status: read
+            .hook("recordingStatusCallback", "recordingStatusCallbackMethod")
+            .map(|hook| (hook, read.words("recordingStatusCallbackEvent"))),
+        ring_tone: read.text("ringTone").filter(|country| !country.is_empty()),
         targets,
     }
 }
@@ -354,12 +388,37 @@ fn target(element: &Element) -> Option<Target> {
         "Sip" => Who::Sip(sip_text(element)),
         _ => return None,
     };
-    let status = read.hook("statusCallback", "statusCallbackMethod").map(|hook| {
-        let events = read.value("statusCallbackEvent").unwrap_or("completed");
-        (hook, events.split_whitespace().map(str::to_owned).collect())
-    });
-    let whisper = read.hook("url", "method");
-    Some(Target { who, whisper, status, send_digits: read.text("sendDigits") })
+    let status = read
+        .hook("statusCallback", "statusCallbackMethod")
+        .map(|hook| (hook, read.words("statusCallbackEvent")));
+    let login = read.text("username").filter(|user| !user.is_empty());
+    Some(Target {
+        whisper: read.hook("url", "method"),
+        status,
+        send_digits: read.text("sendDigits").filter(|keys| !keys.is_empty()),
+        headers: headers(element),
+        login: login.map(|user| (user, read.text("password").unwrap_or_default())),
+        ..Target::of(who)
+    })
+}
+
+/// What `<Headers>` holds, name and value.
+fn headers(element: &Element) -> Vec<(String, String)> {
+    let lists = element.elements().filter(|child| child.name == "Headers");
+    let headers = lists.flat_map(Element::elements).filter(|child| child.name == "Header");
+    let pair = |header: &Element| {
+        let value = |name: &str| header.attribute(name).map(|found| found.value.trim().to_owned());
+        Some((value("name").filter(|name| !name.is_empty())?, value("value")?))
+    };
+    headers.filter_map(pair).collect()
+}
+
+impl Target {
+    /// One that nothing more is said of.
+    pub fn of(who: Who) -> Self {
+        let (headers, login) = (Vec::new(), None);
+        Self { who, whisper: None, status: None, send_digits: None, headers, login }
+    }
 }
 
 /// The address of a `<Sip>`: its text, or that of its first `<Uri>`.
@@ -418,6 +477,10 @@ impl<'a> Read<'a> {
 
     pub(crate) fn number(self, name: &str) -> Option<u32> {
         self.value(name)?.trim().parse().ok()
+    }
+
+    fn words(self, name: &str) -> Vec<String> {
+        self.value(name).unwrap_or("").split_whitespace().map(str::to_owned).collect()
     }
 
     fn seconds(self, name: &str) -> Duration {

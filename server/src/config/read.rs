@@ -206,6 +206,16 @@ pub fn tree<'a>(source: &'a Source<'a>, base: Base) -> Result<(Tree, Places<'a>)
         if !spans.contains_key("guard.http_targets") {
             tree.guard.http_targets = "any".to_owned();
         }
+        if !spans.contains_key("voice.sip_targets") {
+            tree.rooms.voice.sip_targets = "any".to_owned();
+            // A replay has to know it, too.
+            let mut plain: toml::Table = tree.rooms_text.parse().unwrap_or_default();
+            let voice = plain.entry("voice").or_insert_with(|| toml::Table::new().into());
+            if let Some(voice) = voice.as_table_mut() {
+                voice.insert("sip_targets".to_owned(), "any".into());
+                tree.rooms_text = plain.to_string();
+            }
+        }
     }
     Ok((tree, Places { source, spans }))
 }

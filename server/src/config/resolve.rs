@@ -184,6 +184,9 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     if !matches!(tree.guard.http_targets.as_str(), "any" | "public") {
         return Err(places.fault("guard.http_targets", "wants \"public\" or \"any\""));
     }
+    if !matches!(tree.rooms.voice.sip_targets.as_str(), "any" | "public") {
+        return Err(places.fault("voice.sip_targets", "wants \"public\" or \"any\""));
+    }
     let url = &tree.speech.url;
     if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(places.fault("speech.url", "wants an address of http or https"));

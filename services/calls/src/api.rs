@@ -13,8 +13,6 @@ use types::{CallId, SessionId};
 use crate::call::{Call, State};
 use crate::{End, Refusal, Room};
 
-/// Longest text that may come instead of an answer, in octets.
-const TEXT_MAX: usize = 1_000;
 /// Largest body of a reply: a description fits.
 const REPLY_MAX: usize = 16_384;
 
@@ -165,30 +163,8 @@ impl Room {
         let (State::Ringing(ring) | State::TalkingAhead(ring)) = &call.state else {
             return Err(Refusal::TooLate);
         };
-        let invite = ring.invite_of(&request.bearer, effects).ok_or(Refusal::WrongToken)?;
-        let sdp = ring.offer().map(|sdp| String::from_utf8_lossy(sdp).into_owned());
-        let media: Vec<&str> = [("audio", invite.media.audio), ("video", invite.media.video)]
-            .into_iter()
-            .filter_map(|(name, offered)| offered.then_some(name))
-            .collect();
-        Ok(ApiResponse::json(
-            200,
-            &json!({
-                "call_id": invite.call_id,
-                "to": invite.to,
-                "caller": {
-                    "uri": invite.caller_uri,
-                    "name": invite.caller_name,
-                    "user": invite.caller_user,
-                    "addr": invite.caller_addr,
-                },
-                "media": media,
-                "sdp": sdp,
-                "img": invite.image.map(|image| json!({ "url": image.url })),
-                "iat": invite.iat,
-                "exp": invite.exp,
-            }),
-        ))
+        let shown = ring.offer_shown(&request.bearer, effects).ok_or(Refusal::WrongToken)?;
+        Ok(ApiResponse::json(200, &shown))
     }
 
     fn reply(
@@ -197,8 +173,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<ApiResponse, Refusal> {
         let (session, prid) = self.by_reply(request)?;
-        let body: Value = serde_json::from_slice(&request.body).map_err(|_| Refusal::BadBody)?;
-        let action = body["action"].as_str().ok_or(Refusal::BadBody)?;
+        let (action, answer) = Answer::read(&request.body).ok_or(Refusal::BadBody)?;
         effects.ladder(CallId(session.0), Lane::Web, &format!("reply to the push: {action}"));
         let Some(call) = self.calls.get(&session) else { return Err(Refusal::TooLate) };
         if matches!(call.state, State::TalkingAhead(_)) {
@@ -208,21 +183,7 @@ impl Room {
             self.finish(session, End::failed(200, "answered", "callee"), effects);
             return Ok(replied(request.arg(0), "ended"));
         }
-        let answer = match action {
-            "accept" => Answer::Accept { sdp: accepted_sdp(&body)? },
-            "busy" => Answer::Busy,
-            "decline" | "hangup" => Answer::Decline,
-            "text" => {
-                let text = body["text"].as_str().filter(|text| text.len() <= TEXT_MAX);
-                Answer::Text(text.ok_or(Refusal::BadBody)?.to_owned())
-            }
-            _ => return Err(Refusal::BadBody),
-        };
-        let state = match &answer {
-            Answer::Accept { sdp: Some(_) } => "talking",
-            Answer::Accept { sdp: None } => "connecting",
-            Answer::Busy | Answer::Decline | Answer::Text(_) => "ended",
-        };
+        let state = answer.leads_to();
         self.ringing(session, effects, |ring, effects| ring.answered(&prid, answer, effects));
         Ok(replied(request.arg(0), state))
     }
@@ -230,19 +191,6 @@ impl Room {
 
 fn replied(call_id: &str, state: &str) -> ApiResponse {
     ApiResponse::json(200, &json!({ "call_id": call_id, "state": state }))
-}
-
-fn accepted_sdp(body: &Value) -> Result<Option<Vec<u8>>, Refusal> {
-    match &body["sdp"] {
-        Value::Null => Ok(None),
-        Value::String(sdp) => {
-            sdp::Session::decode(sdp.as_bytes()).map_err(|_| Refusal::BadBody)?;
-            Ok(Some(sdp.clone().into_bytes()))
-        }
-        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            Err(Refusal::BadBody)
-        }
-    }
 }
 
 /// A line of the ladder as people may read it. `first`: the place of the line that it repeats.

@@ -182,23 +182,13 @@ impl Room {
                 self.guest_gone(session, leg, false, effects);
             }
             LegEvent::Changed { sdp } => {
-                let answer = match sdp {
-                    Some(sdp) => guest.seat.answer(&sdp, effects).ok(),
-                    None => {
-                        guest.late = true;
-                        Some(guest.seat.offer(effects))
-                    }
-                };
-                let status = if answer.is_some() { 200 } else { 488 };
-                effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: answer });
+                let told = guest.seat.change(sdp.as_deref(), &mut guest.late, effects);
+                effects.leg(session, leg, told);
                 effects.save(session, call.encode(), Durability::Written);
             }
             LegEvent::Confirmed { sdp } => {
-                if std::mem::take(&mut guest.late) {
-                    let settled = sdp.and_then(|sdp| guest.seat.settle(&sdp, effects).ok());
-                    if settled.is_some() {
-                        effects.save(session, call.encode(), Durability::Written);
-                    }
+                if guest.seat.confirm(sdp.as_deref(), &mut guest.late, effects) == Some(true) {
+                    effects.save(session, call.encode(), Durability::Written);
                 }
             }
             LegEvent::Request { request, .. } => {

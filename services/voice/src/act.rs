@@ -8,14 +8,13 @@ use switchboard::clip::{ClipSource, RecordFormat, Recording};
 use switchboard::ladder::Lane;
 use switchboard::leg::LegCommand;
 use switchboard::notice::Notice;
-use switchboard::seat::Seat;
-use twiml::{Class, Dial, Record};
+use twiml::{Class, Record};
 use types::{CallId, Refuse, SessionId};
 
 use crate::call::{Call, Playing};
-use crate::dial::{Dialler, Dialling, SEAT};
+use crate::dial::{Dialling, tape_sid};
 use crate::hook::{Asking, Signer};
-use crate::program::{Act, Ask, Dialled, Event, Heard, Piece};
+use crate::program::{Act, Ask, Event, Heard, Piece};
 use crate::rest::notes;
 use crate::{Refusal, Room, beep};
 
@@ -46,32 +45,21 @@ impl Room {
             Act::Meet(meet) => return self.meet(session, *meet, effects),
             Act::Play { piece, times } => return self.play(session, piece, times, effects),
             Act::Record(record) => return self.record(session, &record, effects),
-            Act::Answer | Act::EndRecord | Act::Hush | Act::Note { .. } | Act::Ring => {}
+            Act::Note { class, code, sentence } => {
+                let Some(call) = self.calls.get_mut(&session) else { return };
+                return note(call, (class, code), &sentence, effects);
+            }
+            Act::Answer | Act::EndRecord | Act::Hush | Act::Ring => {}
         }
         let Some(call) = self.calls.get_mut(&session) else { return };
         match act {
             Act::Answer => answer(call, effects),
-            Act::EndRecord => match call.recording {
-                Some((_, tap)) => effects.finish_recording(tap),
+            Act::EndRecord => match &call.recording {
+                Some((_, tap, _)) => effects.finish_recording(*tap),
                 None => call.program.handle(Event::Recorded(None), effects.now()),
             },
             Act::Hush => {
                 call.hush(effects);
-            }
-            Act::Note { class, code, sentence } => {
-                let class = match class {
-                    Class::Error => "error",
-                    Class::Hint => "hint",
-                    Class::Warning => "warning",
-                };
-                if class == "error" {
-                    effects.count("voice.errors");
-                }
-                let words = format!("{class} {code}: {sentence}");
-                effects.ladder(CallId(session.0), Lane::Note, &words);
-                if class != "hint" {
-                    notes::note(call, (class, code), &sentence, effects);
-                }
             }
             Act::Ring => {
                 let ring = LegCommand::Ring { status: 180, sdp: None, headers: Vec::new() };
@@ -87,6 +75,7 @@ impl Room {
             | Act::Hangup
             | Act::Leave
             | Act::Meet(_)
+            | Act::Note { .. }
             | Act::Play { .. }
             | Act::Record(_)
             | Act::Reject { .. } => {}
@@ -156,20 +145,9 @@ impl Room {
 
     fn play(&mut self, session: SessionId, piece: Piece, times: u32, effects: &mut Effects<'_>) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let source = match piece {
-            Piece::Beep => ClipSource::Bytes { bytes: beep::wav(), even: false },
-            Piece::Keys(digits) => {
-                return call.sound(Play::Keys { digits }, effects);
-            }
-            Piece::Music => ClipSource::Bytes { bytes: crate::music::wav().to_vec(), even: false },
-            Piece::Speech { text, language, .. } => {
-                // The vendor's voices are not ours: whoever speaks the language speaks.
-                ClipSource::Speech { text, language, voice: String::new() }
-            }
-            Piece::Url(url) => {
-                let bare = url.split('#').next().unwrap_or_default().to_owned();
-                ClipSource::Url { url: bare, even: false }
-            }
+        let source = match source(piece) {
+            Ok(source) => source,
+            Err(keys) => return call.sound(keys, effects),
         };
         let ticket = effects.clip(source);
         call.playing = Playing::Making(ticket, times);
@@ -186,84 +164,27 @@ impl Room {
             rate: Rate::Narrow,
             direction: Direction::In,
         });
+        let sid = tape_sid(tap, effects);
         let ticket = effects.record(Recording {
             tap,
-            name: format!("RE{:016x}{:016x}", tap.0, effects.unix().0),
+            name: sid.clone(),
             rate: Rate::Narrow,
             channels: 1,
             format: RecordFormat::Wav,
             trim: record.trim,
             max: record.length_max,
         });
-        call.recording = Some((ticket, tap));
+        call.recording = Some((ticket, tap, sid));
         call.listen(record.timeout, effects);
-        self.tickets.insert(ticket, session);
-    }
-
-    fn dial(&mut self, session: SessionId, dial: &Dial, effects: &mut Effects<'_>) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let said = |wanted: &str| {
-            let found = call.said.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.clone()).unwrap_or_default()
-        };
-        let (number, from) = (said("To"), said("From"));
-        let uri = call.facts.from.clone();
-        let name = call.facts.from_name.clone();
-        let dialler = Dialler { session, number: &number, caller: (&uri, &from), name: &name };
-        let seat = Seat::new(call.stream, SEAT, media::Voice::All, effects);
-        let began = match seat {
-            Ok(seat) => Dialling::start(dial, &dialler, seat, effects),
-            Err(_) => Err("failed"),
-        };
-        match began {
-            Ok((dialling, outcome)) => {
-                for ticket in dialling.tickets() {
-                    self.tickets.insert(ticket, session);
-                }
-                call.dialling = Some(dialling);
-                self.outcome(session, outcome, effects);
-            }
-            Err(status) => {
-                let dialled = Dialled { status, ..Dialled::default() };
-                call.program.handle(Event::Dialled(dialled), effects.now());
-            }
-        }
-    }
-
-    /// Whoever was dialled goes; the program hears how it was.
-    pub(crate) fn end_dial(
-        &mut self,
-        session: SessionId,
-        status: &'static str,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        if call.meeting.is_some() {
-            return self.depart(session, crate::word::Why::HungUp, status, effects);
-        }
-        let Some(mut dialling) = call.dialling.take() else { return };
-        for ticket in dialling.tickets() {
-            self.tickets.remove(&ticket);
-        }
-        let dialled = dialling.ended(status, effects.unix());
-        dialling.close(effects);
-        if dialling.rings {
-            let seat = Some(call.seat.place());
-            effects.media(Command::Stop { stream: call.stream, seat, sound: None });
-        }
-        call.program.handle(Event::Dialled(dialled), effects.now());
         Self::keep(call, effects);
+        self.tickets.insert(ticket, session);
     }
 }
 
 impl Call {
     /// Plays something to the caller alone.
     pub(crate) fn sound(&mut self, play: Play, effects: &mut Effects<'_>) {
-        self.sounds += 1;
-        let sound = self.sounds;
-        self.playing = Playing::Sound(sound);
-        let (stream, seat) = (self.seat.stream(), Some(self.seat.place()));
-        effects.media(Command::Play { stream, seat, play, sound, alone: true });
+        self.playing = self.sound_at(self.seat.place(), play, effects);
     }
 
     /// Wants to know when the caller has said nothing for so long.
@@ -285,13 +206,53 @@ impl Call {
             Playing::Making(ticket, _) => Some(ticket),
             Playing::Nothing | Playing::Sound(_) => None,
         };
-        let recording = self.recording.map(|(ticket, _)| ticket);
+        let recording = self.recording.as_ref().map(|(ticket, ..)| *ticket);
+        let tape = self.tape.as_ref().and_then(|tape| Some(tape.runs?.0));
         let timer = self.timer.map(|(_, ticket)| ticket);
         let dialling = self.dialling.iter().flat_map(Dialling::tickets);
         let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
-        let single = [asking, making, recording, timer, self.limit].into_iter().flatten();
+        let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
         single.chain(dialling).chain(outgoing).collect()
     }
+}
+
+/// Something for the log of a call.
+pub(crate) fn note(
+    call: &mut Call,
+    (class, code): (Class, u16),
+    sentence: &str,
+    effects: &mut Effects<'_>,
+) {
+    let class = match class {
+        Class::Error => "error",
+        Class::Hint => "hint",
+        Class::Warning => "warning",
+    };
+    if class == "error" {
+        effects.count("voice.errors");
+    }
+    let words = format!("{class} {code}: {sentence}");
+    effects.ladder(CallId(call.session.0), Lane::Note, &words);
+    if class != "hint" {
+        notes::note(call, (class, code), sentence, effects);
+    }
+}
+
+/// What a piece is made of; `Err`: keys, which the engine makes.
+pub(crate) fn source(piece: Piece) -> Result<ClipSource, Play> {
+    Ok(match piece {
+        Piece::Beep => ClipSource::Bytes { bytes: beep::wav(), even: false },
+        Piece::Keys(digits) => return Err(Play::Keys { digits }),
+        Piece::Music => ClipSource::Bytes { bytes: crate::music::wav().to_vec(), even: false },
+        Piece::Speech { text, language, .. } => {
+            // The vendor's voices are not ours: whoever speaks the language speaks.
+            ClipSource::Speech { text, language, voice: String::new() }
+        }
+        Piece::Url(url) => {
+            let bare = url.split('#').next().unwrap_or_default().to_owned();
+            ClipSource::Url { url: bare, even: false }
+        }
+    })
 }
 
 fn answer(call: &mut Call, effects: &mut Effects<'_>) {

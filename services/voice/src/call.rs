@@ -13,7 +13,7 @@ use types::{Instant, LegId, SessionId, UnixTime, tagged};
 
 use crate::aside::Aside;
 use crate::cookies::Jar;
-use crate::dial::Dialling;
+use crate::dial::{Dialling, Tape};
 use crate::hook::{Answer, Asking, Question};
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
@@ -47,7 +47,8 @@ pub struct Call {
     /// Numbers what is played.
     pub sounds: u64,
     pub playing: Playing,
-    pub recording: Option<(Ticket, TapId)>,
+    /// Of a `<Record>`, with its name.
+    pub recording: Option<(Ticket, TapId, String)>,
     pub dialling: Option<Dialling>,
     /// What is told of it, and for how long it may last.
     pub progress: Progress,
@@ -59,6 +60,8 @@ pub struct Call {
     pub meeting: Option<Meeting>,
     /// What it hears there, or until it is there.
     pub aside: Option<Aside>,
+    /// Of a `<Dial>`.
+    pub tape: Option<Tape>,
 }
 
 /// What the caller hears of us.
@@ -215,12 +218,18 @@ impl Call {
         }
     }
 
-    /// A question as it goes out.
-    pub fn question(&self, ask: &Ask) -> Question {
-        let mut parameters = self.said.clone();
+    /// What every question says of the call as it stands.
+    pub fn said_now(&self) -> Vec<(String, String)> {
+        let mut said = self.said.clone();
         // Apps that are called hear another word for it than those that ask.
         let status = if self.status() == "queued" { "initiated" } else { self.status() };
-        parameters.push(("CallStatus".to_owned(), status.to_owned()));
+        said.push(("CallStatus".to_owned(), status.to_owned()));
+        said
+    }
+
+    /// A question as it goes out.
+    pub fn question(&self, ask: &Ask) -> Question {
+        let mut parameters = self.said_now();
         parameters.extend(ask.more.iter().cloned());
         Question { url: ask.url.clone(), method: ask.method, parameters }
     }
@@ -250,16 +259,18 @@ impl Call {
                 writer.nested(tag, |writer| write_hook(hook, writer));
             }
         }
-        for (name, value) in &self.said {
-            writer.nested(9, |writer| {
-                writer.text(1, name).text(2, value);
-            });
-        }
+        write_pairs(9, &self.said, &mut writer);
         writer.nested(10, |writer| self.jar.encode(writer));
         if let Some(dialling) = &self.dialling {
             writer.nested(11, |writer| dialling.encode(writer));
         }
         writer.nested(12, |writer| self.progress.encode(writer));
+        if let Some((.., sid)) = &self.recording {
+            writer.text(13, sid);
+        }
+        if let Some(tape) = &self.tape {
+            writer.nested(14, |writer| tape.write(writer));
+        }
         if let Some(meeting) = &self.meeting {
             writer.nested(30, |writer| meeting.encode(writer));
         }
@@ -288,6 +299,9 @@ pub struct Kept {
     pub dialling: Option<Vec<u8>>,
     pub progress: Progress,
     pub meeting: Option<Meeting>,
+    pub tape: Option<Tape>,
+    /// The recording that ran.
+    pub recording: Option<String>,
 }
 
 impl Kept {
@@ -306,6 +320,8 @@ impl Kept {
             dialling: None,
             progress: Progress::default(),
             meeting: None,
+            tape: None,
+            recording: None,
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -321,6 +337,8 @@ impl Kept {
                 10 => kept.jar = Jar::decode(field.0),
                 11 => kept.dialling = Some(field.0.to_vec()),
                 12 => kept.progress = Progress::decode(field.0),
+                13 => kept.recording = field.string(),
+                14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),
                 _ => (), // A field of a newer version.
             }
@@ -347,8 +365,22 @@ fn read_program(bytes: &[u8], saved: &mut Saved) {
 
 fn write_ask(ask: &Ask, writer: &mut tagged::Writer) {
     writer.text(1, &ask.url).number(2, (ask.method == Method::Get).into());
-    for (name, value) in &ask.more {
-        writer.nested(3, |writer| {
+    write_pairs(3, &ask.more, writer);
+}
+
+pub fn write_question(question: &Question, writer: &mut tagged::Writer) {
+    writer.text(1, &question.url).number(2, (question.method == Method::Get).into());
+    write_pairs(3, &question.parameters, writer);
+}
+
+pub fn read_question(bytes: &[u8]) -> Question {
+    let Ask { url, method, more: parameters } = read_ask(bytes);
+    Question { url, method, parameters }
+}
+
+pub fn write_pairs(tag: u8, pairs: &[(String, String)], writer: &mut tagged::Writer) {
+    for (name, value) in pairs {
+        writer.nested(tag, |writer| {
             writer.text(1, name).text(2, value);
         });
     }
@@ -367,11 +399,11 @@ fn read_ask(bytes: &[u8]) -> Ask {
     ask
 }
 
-fn write_hook(hook: &Hook, writer: &mut tagged::Writer) {
+pub fn write_hook(hook: &Hook, writer: &mut tagged::Writer) {
     writer.text(1, &hook.url).number(2, (hook.method == Method::Get).into());
 }
 
-fn read_hook(bytes: &[u8]) -> Hook {
+pub fn read_hook(bytes: &[u8]) -> Hook {
     let Ask { url, method, .. } = read_ask(bytes);
     Hook { url, method }
 }

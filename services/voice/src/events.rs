@@ -3,7 +3,6 @@
 use media::{Command, Ending, Play};
 use switchboard::clip::{ClipFact, RecordedFact, SoundFault};
 use switchboard::fetch::{FetchFault, Fetched};
-use switchboard::hunt::Hunt;
 use switchboard::ladder::Lane;
 use switchboard::leg::{LegCommand, LegEvent};
 use switchboard::ring::Outcome;
@@ -13,7 +12,7 @@ use types::{CallId, LegId, SessionId};
 
 use crate::Room;
 use crate::call::Playing;
-use crate::dial::{Reach, word};
+use crate::dial::Way;
 use crate::hook::Turn;
 use crate::program::{Event, Heard, Recorded};
 use crate::rest::notes;
@@ -21,14 +20,32 @@ use crate::rest::notes;
 /// A recording whose loudest sample is below this has nobody on it.
 const LOUD_MIN: u16 = 300;
 
-/// A recording as apps know it; `None`: nobody is on it.
-pub(crate) fn kept(fact: Option<RecordedFact>, effects: &Effects<'_>) -> Option<Recorded> {
+/// A recording as apps know it, by the name that it has from its beginning on; `None`: nobody is on it.
+pub(crate) fn kept(
+    fact: Option<RecordedFact>,
+    sid: &str,
+    effects: &Effects<'_>,
+) -> Option<Recorded> {
     let fact = fact.filter(|fact| fact.loudest.is_none_or(|loudest| loudest >= LOUD_MIN))?;
     Some(Recorded {
         url: format!("{}{}", effects.public(), fact.address),
-        sid: format!("RE{}", fact.hash.get(..32).unwrap_or(&fact.hash)),
+        sid: sid.to_owned(),
         seconds: fact.length.as_secs(),
     })
+}
+
+/// What came of a question, for the ladder.
+pub(crate) fn arrived(fetched: &Result<Fetched, FetchFault>) -> String {
+    match fetched {
+        Ok(fetched) => format!(
+            "{} {} octets of {} in {} ms",
+            fetched.status,
+            fetched.body.len(),
+            fetched.header("content-type").unwrap_or("nothing"),
+            fetched.took.as_millis()
+        ),
+        Err(fault) => fault.to_string(),
+    }
 }
 
 /// Answers.
@@ -40,20 +57,13 @@ impl Room {
         fetched: Result<Fetched, FetchFault>,
         effects: &mut Effects<'_>,
     ) {
+        if self.greeting_fetched(session, ticket, &fetched, effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         let waits = call.asking.as_ref().is_some_and(|(known, ..)| *known == ticket);
         let Some((_, mut asking, ask)) = call.asking.take_if(|_| waits) else { return };
-        let words = match &fetched {
-            Ok(fetched) => format!(
-                "{} {} octets of {} in {} ms",
-                fetched.status,
-                fetched.body.len(),
-                fetched.header("content-type").unwrap_or("nothing"),
-                fetched.took.as_millis()
-            ),
-            Err(fault) => fault.to_string(),
-        };
-        effects.ladder(CallId(session.0), Lane::Web, &words);
+        effects.ladder(CallId(session.0), Lane::Web, &arrived(&fetched));
         let (unix, now) = (effects.unix(), effects.now());
         match asking.answered(fetched, &mut call.jar, unix, now) {
             Turn::Again => self.send(session, (asking, ask), effects),
@@ -75,6 +85,9 @@ impl Room {
         made: Result<ClipFact, SoundFault>,
         effects: &mut Effects<'_>,
     ) {
+        if self.greeting_clip(session, ticket, &made, effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         let Playing::Making(known, times) = call.playing else { return };
         if known != ticket {
@@ -101,9 +114,12 @@ impl Room {
         recorded: Result<RecordedFact, SoundFault>,
         effects: &mut Effects<'_>,
     ) {
+        if self.dial_recorded(session, ticket, &recorded, effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let waits = call.recording.is_some_and(|(known, _)| known == ticket);
-        let Some((_, tap)) = call.recording.take_if(|_| waits) else { return };
+        let waits = call.recording.as_ref().is_some_and(|(known, ..)| *known == ticket);
+        let Some((_, tap, sid)) = call.recording.take_if(|_| waits) else { return };
         effects.media(Command::Untap { tap });
         call.listen(None, effects);
         if let Err(fault) = &recorded {
@@ -111,95 +127,12 @@ impl Room {
             effects.ladder(CallId(session.0), Lane::Note, &words);
         }
         let fact = recorded.as_ref().ok().cloned();
-        let kept = kept(recorded.ok(), effects);
+        let kept = kept(recorded.ok(), &sid, effects);
         if let (Some(kept), Some(fact)) = (&kept, &fact) {
-            notes::recorded(call, (kept, fact), ("RecordVerb", 1), effects);
+            notes::recorded(session, (kept, fact), ("RecordVerb", 1), effects);
         }
         self.tell_recorded(session, kept.as_ref(), effects);
         self.drive(session, Event::Recorded(kept), effects);
-    }
-
-    /// Tells the hunt of a call something, and does what comes of it.
-    pub(crate) fn ringing(
-        &mut self,
-        session: SessionId,
-        effects: &mut Effects<'_>,
-        tell: impl FnOnce(&mut Hunt, &mut Effects<'_>) -> Outcome,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        if call.outgoing.is_some() {
-            return self.reaching(session, effects, tell);
-        }
-        let Some(hunt) = call.dialling.as_mut().and_then(|dialling| dialling.hunt()) else {
-            return;
-        };
-        let old = hunt.tickets();
-        let outcome = tell(hunt, effects);
-        let new = hunt.tickets();
-        for ticket in old {
-            self.tickets.remove(&ticket);
-        }
-        for ticket in new {
-            self.tickets.insert(ticket, session);
-        }
-        self.outcome(session, outcome, effects);
-        self.carry(session, effects);
-    }
-
-    /// What came of ringing, for the program; it goes on after this.
-    pub(crate) fn outcome(
-        &mut self,
-        session: SessionId,
-        outcome: Outcome,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let Some(dialling) = call.dialling.as_mut() else { return };
-        match outcome {
-            Outcome::Answered { leg, sdp } => {
-                let settled = sdp.is_some_and(|sdp| dialling.seat.settle(&sdp, effects).is_ok());
-                let rang = std::mem::take(&mut dialling.rings);
-                if let Reach::Ringing(hunt) = &dialling.reach {
-                    for ticket in hunt.tickets() {
-                        self.tickets.remove(&ticket);
-                    }
-                    hunt.answered_by().clone_into(&mut call.facts.answered_by);
-                }
-                dialling.reach = Reach::Talking(leg, effects.unix());
-                if rang {
-                    let seat = Some(call.seat.place());
-                    effects.media(Command::Stop { stream: call.stream, seat, sound: None });
-                }
-                if settled {
-                    call.program.handle(Event::Bridged, effects.now());
-                    Self::keep(call, effects);
-                } else {
-                    self.end_dial(session, "failed", effects);
-                }
-            }
-            Outcome::Failed { status, outcome, .. } => match dialling.next(effects) {
-                Some(next) => {
-                    for ticket in dialling.tickets() {
-                        self.tickets.insert(ticket, session);
-                    }
-                    self.outcome(session, next, effects);
-                }
-                None => self.end_dial(session, word(outcome, status), effects),
-            },
-            Outcome::Progress { .. } if !dialling.rings => {
-                dialling.rings = true;
-                call.facts.rang.get_or_insert(effects.unix());
-                if call.facts.answered.is_some() {
-                    let signal = media::tones::Signal::Ringing;
-                    let play = Play::Tone { country: media::tones::Country::Us, signal };
-                    call.sound(play, effects);
-                    // Nobody waits for its end.
-                    call.playing = Playing::Nothing;
-                }
-            }
-            // The phone that took it over its push comes by itself.
-            Outcome::AnsweredByReply { .. } | Outcome::Pending | Outcome::Progress { .. } => {}
-        }
     }
 }
 
@@ -235,18 +168,25 @@ impl Room {
                 self.carry(session, effects);
             }
         } else if let media::Event::Key { seat, key, .. } = event
-            && *seat == ours
+            && *seat != ours
         {
+            self.greeting_key(session, char::from(*key), effects);
+        } else if let media::Event::Key { key, .. } = event {
             self.drive(session, Event::Key(char::from(*key)), effects);
         } else if let media::Event::Silent { seat, .. } = event
             && *seat == ours
         {
             self.drive(session, Event::Silent, effects);
-        } else if let media::Event::Played { sound, how, .. } = event
-            && matches!(call.playing, Playing::Sound(known) if known == *sound)
-        {
-            call.playing = Playing::Nothing;
+        } else if let media::Event::Played { sound, how, .. } = event {
             let heard = if *how == Ending::Missing { Heard::Nothing } else { Heard::All };
+            if self.greeting_played(session, (*sound, heard), effects) {
+                return;
+            }
+            let Some(call) = self.calls.get_mut(&session) else { return };
+            if !matches!(call.playing, Playing::Sound(known) if known == *sound) {
+                return;
+            }
+            call.playing = Playing::Nothing;
             self.drive(session, Event::Sounded(heard), effects);
         }
     }
@@ -268,14 +208,15 @@ impl Room {
         if leg == call.leg {
             return self.caller(session, event, effects);
         }
-        let Some(dialling) = call.dialling.as_mut() else { return };
+        let Some(dialling) = call.dialling.as_ref() else { return };
         if dialling.leg() == Some(leg) {
             return self.callee(session, leg, event, effects);
         }
-        let own = dialling.hunt().is_some_and(|hunt| hunt.has(leg));
-        if own {
-            self.ringing(session, effects, |hunt, effects| hunt.leg(leg, event, effects));
-        }
+        self.ringing(session, effects, |way, effects| match way {
+            Way::Hunt(hunt) if hunt.has(leg) => hunt.leg(leg, event.clone(), effects),
+            Way::Outside(outside) => outside.event(leg, &event, effects),
+            Way::Hunt(_) => Outcome::Pending,
+        });
     }
 
     fn caller(&mut self, session: SessionId, event: LegEvent, effects: &mut Effects<'_>) {
@@ -287,25 +228,15 @@ impl Room {
                 self.gone(session, (487, "failed"), effects);
             }
             LegEvent::Changed { sdp } => {
-                let answer = match sdp {
-                    Some(sdp) => call.seat.answer(&sdp, effects).ok(),
-                    None => {
-                        call.late = true;
-                        Some(call.seat.offer(effects))
-                    }
-                };
-                let status = if answer.is_some() { 200 } else { 488 };
-                effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: answer });
+                let told = call.seat.change(sdp.as_deref(), &mut call.late, effects);
+                effects.leg(session, leg, told);
                 Self::keep(call, effects);
             }
             LegEvent::Confirmed { sdp } => {
-                if std::mem::take(&mut call.late) {
-                    let settled = sdp.is_some_and(|sdp| call.seat.settle(&sdp, effects).is_ok());
-                    if settled {
-                        Self::keep(call, effects);
-                    } else {
-                        self.gone(session, (488, "failed"), effects);
-                    }
+                match call.seat.confirm(sdp.as_deref(), &mut call.late, effects) {
+                    Some(true) => Self::keep(call, effects),
+                    Some(false) => self.gone(session, (488, "failed"), effects),
+                    None => (),
                 }
             }
             LegEvent::Request { request, passed } => {
@@ -336,42 +267,5 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         self.finish(session, (status, outcome, "caller"), effects);
-    }
-
-    fn callee(
-        &mut self,
-        session: SessionId,
-        leg: LegId,
-        event: LegEvent,
-        effects: &mut Effects<'_>,
-    ) {
-        let Some(call) = self.calls.get_mut(&session) else { return };
-        let Some(dialling) = call.dialling.as_mut() else { return };
-        match event {
-            LegEvent::Cancelled | LegEvent::Ended { .. } | LegEvent::Failed { .. } => {
-                self.end_dial(session, "completed", effects);
-                self.carry(session, effects);
-            }
-            LegEvent::Changed { sdp } => {
-                let answer = sdp.and_then(|sdp| dialling.seat.answer(&sdp, effects).ok());
-                let status = if answer.is_some() { 200 } else { 488 };
-                effects.leg(session, leg, LegCommand::AnswerChange { status, sdp: answer });
-                Self::keep(call, effects);
-            }
-            LegEvent::Request { request, .. } => {
-                let response = Passed::status(480);
-                effects.leg(session, leg, LegCommand::Respond { request, response });
-            }
-            LegEvent::Answered { .. }
-            | LegEvent::ChangeAnswered { .. }
-            | LegEvent::Confirmed { .. }
-            | LegEvent::Declined { .. }
-            | LegEvent::Handed { .. }
-            | LegEvent::Offered { .. }
-            | LegEvent::Provisional { .. }
-            | LegEvent::Reason { .. }
-            | LegEvent::Response(_)
-            | LegEvent::Restored => (),
-        }
     }
 }

@@ -26,7 +26,7 @@ pub const HARD_LIMIT: Duration = Duration::from_secs(15);
 pub const ANSWER_MAX: usize = twiml::DOCUMENT_MAX;
 
 /// What is asked of an app.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
     /// Where.
     pub url: String,

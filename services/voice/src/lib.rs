@@ -37,9 +37,11 @@ mod word;
 
 use media::StreamKey;
 use sip::Message;
+use switchboard::hunt::Hunt;
 use switchboard::ladder::Lane;
 use switchboard::leg::LegCommand;
 use switchboard::notice::{CallFacts, Notice};
+use switchboard::ring::Outcome;
 use switchboard::route::{self, Origin};
 use switchboard::seat::Seat;
 use switchboard::store::Durability;
@@ -50,11 +52,13 @@ use call::{Call, Hooks, Kept, Playing};
 use conference::Conference;
 pub use config::Config;
 use cookies::Jar;
-use dial::Dialling;
+use dial::{Dialling, Way};
 use program::{Ask, Program};
 use queue::Queue;
 pub use refusal::{REFUSALS, Refusal};
-use told::{Late, Telling};
+use told::Late;
+pub use told::QUEUE_MAX;
+use told::Teller;
 
 /// This room.
 #[derive(Debug)]
@@ -68,10 +72,16 @@ pub struct Room {
     lingering: Map<SessionId, BridgeId>,
     /// Calls that go on after a restart when all that they may need is here again.
     returning: Map<Ticket, SessionId>,
-    /// Recordings that end after their calls.
-    late: Map<Ticket, Box<Late>>,
-    /// Questions that outlive their calls.
-    telling: Map<Ticket, Box<Telling>>,
+    /// Recordings that end after their calls, whose they were.
+    late: Map<Ticket, SessionId>,
+    /// What apps are told, by call.
+    tellers: Map<SessionId, Box<Teller>>,
+    telling: Map<Ticket, SessionId>,
+    /// Calls of which something is told as soon as all has come back after a restart.
+    soon: Map<Ticket, SessionId>,
+    adopting: bool,
+    /// Calls that push somebody, by the Call-ID of the push.
+    replies: Map<String, SessionId>,
     /// What apps ask of the API.
     pub(crate) rest: rest::Rest,
 }
@@ -83,6 +93,7 @@ static MANIFEST: Manifest = Manifest {
     migrations: store::MIGRATIONS,
     tables: store::TABLES,
     endpoints: api::ENDPOINTS,
+    shares: api::SHARES,
     refusals: REFUSALS,
     project: Some(store::project),
     reword: Some(rest::say::reword),
@@ -101,7 +112,11 @@ impl Room {
             lingering: Map::with_hasher(key),
             returning: Map::with_hasher(key),
             late: Map::with_hasher(key),
+            tellers: Map::with_hasher(key),
             telling: Map::with_hasher(key),
+            soon: Map::with_hasher(key),
+            adopting: false,
+            replies: Map::with_hasher(key),
             rest: rest::Rest::default(),
         }
     }
@@ -114,10 +129,7 @@ impl Service for Room {
 
     fn offer(&mut self, session: &Session<'_>, effects: &mut Effects<'_>) -> bool {
         match session {
-            Session::Api(request) => {
-                self.api(request, effects);
-                true
-            }
+            Session::Api(request) => self.api(request, effects),
             Session::Invite { session, leg, message, caller, target } => {
                 let Some(number) = program_of(caller, target, effects) else { return false };
                 let began = self.begin((*session, *leg), message, caller, &number, effects);
@@ -134,7 +146,7 @@ impl Service for Room {
     fn on_event(&mut self, session: SessionId, event: Event, effects: &mut Effects<'_>) {
         match event {
             Event::Arrived { user, binding } => {
-                self.ringing(session, effects, |hunt, effects| {
+                self.hunting(session, effects, |hunt, effects| {
                     hunt.arrived(&user, &binding, effects)
                 });
             }
@@ -154,7 +166,7 @@ impl Service for Room {
             self.number_changed(change, effects);
         }
         if let Notice::WakeEnded { session, prid, accepted, why } = notice {
-            self.ringing(*session, effects, |hunt, effects| {
+            self.hunting(*session, effects, |hunt, effects| {
                 hunt.wake_ended(prid, *accepted, why, effects)
             });
         } else if let Notice::Told { session, from, words } = notice {
@@ -163,15 +175,15 @@ impl Service for Room {
     }
 
     fn on_reply(&mut self, ticket: Ticket, reply: Reply, effects: &mut Effects<'_>) {
-        if let Some(telling) = self.telling.remove(&ticket) {
+        if let Some(call) = self.telling.remove(&ticket) {
             if let Reply::Fetched(fetched) = reply {
-                self.told(*telling, fetched.map(|fetched| *fetched), effects);
+                self.told(call, fetched.map(|fetched| *fetched), effects);
             }
             return;
         }
-        if let Some(late) = self.late.remove(&ticket) {
+        if let Some(call) = self.late.remove(&ticket) {
             if let Reply::Recorded(recorded) = reply {
-                self.late_recorded(&late, recorded, effects);
+                self.late_recorded(call, ticket, recorded, effects);
             }
             return;
         }
@@ -179,9 +191,16 @@ impl Service for Room {
         let Some(session) = self.tickets.remove(&ticket) else { return };
         let Some(reply) = self.conference_reply(session, (ticket, reply), effects) else { return };
         if let Reply::Located(located) = reply {
-            self.ringing(session, effects, |hunt, effects| hunt.located(ticket, located, effects));
+            self.hunting(session, effects, |hunt, effects| {
+                hunt.located(ticket, located.clone(), effects)
+            });
         } else if let Reply::Seized(granted) = reply {
-            self.ringing(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
+            self.hunting(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
+        } else if let Reply::Resolved(found) = reply {
+            self.ringing(session, effects, |way, effects| match way {
+                Way::Hunt(_) => Outcome::Pending,
+                Way::Outside(outside) => outside.resolved(ticket, &found, effects),
+            });
         } else if let Reply::Fetched(fetched) = reply {
             self.fetched(session, ticket, fetched.map(|fetched| *fetched), effects);
         } else if let Reply::Clip(made) = reply {
@@ -194,6 +213,9 @@ impl Service for Room {
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
         if self.number_late(ticket, effects) {
             return;
+        }
+        if let Some(call) = self.soon.remove(&ticket) {
+            return self.tell_next(call, effects);
         }
         let Some(session) = self.tickets.remove(&ticket) else { return };
         if self.calls.get(&session).is_some_and(|call| call.limit == Some(ticket)) {
@@ -211,8 +233,12 @@ impl Service for Room {
         });
         if woke {
             self.drive(session, program::Event::Woke, effects);
-        } else {
-            self.ringing(session, effects, |hunt, effects| hunt.timer(ticket, effects));
+        } else if !self.greeting_woke(session, ticket, effects) {
+            self.hunting(session, effects, |hunt, effects| hunt.timer(ticket, effects));
+            self.ringing(session, effects, |way, effects| match way {
+                Way::Hunt(_) => Outcome::Pending,
+                Way::Outside(outside) => outside.timer(ticket, effects),
+            });
         }
     }
 
@@ -221,9 +247,19 @@ impl Service for Room {
     }
 
     fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
-        if self.hall_adopted(session, state, effects) {
-            return;
+        self.adopting = true;
+        if !self.adopt_teller(session, state, effects)
+            && !self.hall_adopted(session, state, effects)
+        {
+            self.adopt_call(session, state, effects);
         }
+        self.adopting = false;
+    }
+}
+
+/// After a restart.
+impl Room {
+    fn adopt_call(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
         let kept = Kept::decode(state, session);
         let Some(seat) = Seat::restore(&kept.seat, session, effects) else {
             effects.end(session, None);
@@ -231,12 +267,11 @@ impl Service for Room {
         };
         let stream = StreamKey { bridge: types::BridgeId(kept.bridge), index: 0 };
         let dialling = kept.dialling.and_then(|one| Dialling::restore(&one, session, effects));
-        let dialling = dialling.map(|dialling| dialling.of(session));
         let (answered, talks) = (kept.facts.answered.is_some(), dialling.is_some());
         let mut saved = kept.program;
         saved.talking &= talks;
         let program = Program::resume(saved, kept.hooks.fallback.clone(), effects.now());
-        let call = Call {
+        let mut call = Call {
             session,
             facts: kept.facts,
             leg: kept.leg,
@@ -259,7 +294,19 @@ impl Service for Room {
             limit: None,
             meeting: kept.meeting,
             aside: None,
+            tape: None,
         };
+        // What was recorded until then is kept; those hear of it who would have.
+        if let Some(tape) = kept.tape {
+            let ticket = effects.recovered_recording(&tape.sid);
+            self.tape_later(&call, &tape, ticket, effects);
+        }
+        if let Some(sid) = kept.recording {
+            self.record_later(&call, sid, effects);
+        }
+        if call.seat.voice() != media::Voice::All {
+            call.seat.speak(media::Voice::All, effects);
+        }
         let meets = call.program.meets();
         self.calls.insert(session, Box::new(call));
         self.limit(session, effects);
@@ -352,6 +399,7 @@ impl Room {
             limit: None,
             meeting: None,
             aside: None,
+            tape: None,
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -387,9 +435,9 @@ impl Room {
         }
         let recording = call.recording.take();
         let recorders = call.program.recorders();
-        if let Some((_, tap)) = recording {
-            effects.finish_recording(tap);
-            effects.media(media::Command::Untap { tap });
+        if let Some((_, tap, _)) = &recording {
+            effects.finish_recording(*tap);
+            effects.media(media::Command::Untap { tap: *tap });
         }
         if let Some(limit) = call.limit {
             effects.cancel_timer(limit);
@@ -397,9 +445,7 @@ impl Room {
         if let Some(outgoing) = &mut call.outgoing {
             outgoing.close(effects);
         }
-        if let Some(mut dialling) = call.dialling.take() {
-            dialling.close(effects);
-        }
+        self.leave_dial(&mut call, effects);
         let (guest, queued) = (call.has_guest(), call.leaves_for_good(effects));
         call.seat.close(effects);
         let bridge = call.stream.bridge;
@@ -413,6 +459,11 @@ impl Room {
         let outcome = if call.facts.answered.is_some() { "answered" } else { outcome };
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = by.to_owned();
+        self.leave_tape(&mut call, effects);
+        if let (Some((ticket, _, sid)), Some((action, status))) = (recording, recorders) {
+            let (said, more) = (call.said_now(), Vec::new());
+            self.tell_later(&call, Late { ticket, sid, said, action, status, more }, effects);
+        }
         if let (Some(hook), Some(more)) = (call.program.queue_action(), queued) {
             self.tell_hook(&call, &hook, more, effects);
         }
@@ -420,9 +471,22 @@ impl Room {
         self.remember(call.row());
         effects.end(session, Some(call.record()));
         effects.publish(Notice::CallEnded(call.facts.clone().into()));
-        if let (Some((ticket, _)), Some((action, status))) = (recording, recorders) {
-            self.late.insert(ticket, Box::new(Late { call, action, status }));
+    }
+
+    /// Tells every hunt of a call something.
+    fn hunting(
+        &mut self,
+        session: SessionId,
+        effects: &mut Effects<'_>,
+        mut tell: impl FnMut(&mut Hunt, &mut Effects<'_>) -> Outcome,
+    ) {
+        if self.calls.get(&session).is_some_and(|call| call.outgoing.is_some()) {
+            return self.reaching(session, effects, tell);
         }
+        self.ringing(session, effects, |way, effects| match way {
+            Way::Hunt(hunt) => tell(hunt, effects),
+            Way::Outside(_) => Outcome::Pending,
+        });
     }
 
     /// Writes down how a call stands.

@@ -419,7 +419,7 @@ impl Call {
                     ("QueueTime".to_owned(), waited.to_string()),
                 ];
                 let sid = call_sid(caller.0);
-                Some(Dialled { status: "completed", sid, seconds: None, more })
+                Some(Dialled { status: "completed", sid, more, ..Dialled::default() })
             }
             queued => {
                 self.meeting = queued;

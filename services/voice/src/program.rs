@@ -89,6 +89,10 @@ pub struct Dialled {
     pub seconds: Option<u64>,
     /// What else is said of it.
     pub more: Vec<(String, String)>,
+    /// What a SIP address answered last.
+    pub sip: Option<u16>,
+    /// Where the recording can be fetched.
+    pub recording: Option<String>,
 }
 
 /// A recording that is kept.
@@ -113,7 +117,8 @@ pub enum Act {
     Ask(Ask),
     /// Reach somebody and bridge.
     Dial(Box<Dial>),
-    /// A document for those who wait is at its end, or of no use for that reason.
+    /// A document beside the call's own is at its end, or of no use for that reason: one for those who wait, or for
+    /// somebody who was dialled, who talks with the caller now.
     Done {
         /// The vendor's number.
         failed: Option<u16>,
@@ -225,6 +230,8 @@ pub struct Program {
     state: State,
     answered: bool,
     scope: Scope,
+    /// It is for somebody who was dialled, before he talks with the caller.
+    whisper: bool,
     fallback: Option<Hook>,
     /// The fallback is what is asked now.
     falling: bool,
@@ -242,6 +249,14 @@ impl Program {
         program
     }
 
+    /// A program for somebody who was dialled and answered; it ends with [`Act::Done`], or with [`Act::Hangup`].
+    pub fn whisper(ask: Ask) -> Self {
+        let mut program = Self::idle(None);
+        (program.whisper, program.answered) = (true, true);
+        program.ask(ask);
+        program
+    }
+
     fn idle(fallback: Option<Hook>) -> Self {
         Self {
             source: Answer { content_type: String::new(), body: Vec::new(), url: String::new() },
@@ -250,6 +265,7 @@ impl Program {
             state: State::Over,
             answered: false,
             scope: Scope::Call,
+            whisper: false,
             fallback,
             falling: false,
             fallbacks: 0,
@@ -411,6 +427,14 @@ impl Program {
         self.acts.push_back(Act::Hangup);
     }
 
+    /// Leaves a verb out that has no place here.
+    fn skip(&mut self, now: Instant) {
+        let sentence =
+            "this verb has no place in a document for somebody who was dialled".to_owned();
+        self.acts.push_back(Act::Note { class: Class::Warning, code: 12200, sentence });
+        self.next(now);
+    }
+
     fn next(&mut self, now: Instant) {
         self.at += 1;
         self.run(now);
@@ -424,12 +448,21 @@ impl Program {
                 return self.done(None);
             }
             self.answer();
-            return self.end();
+            return if self.whisper { self.done(None) } else { self.end() };
         };
         if !self.may_run(&verb) {
             return;
         }
         match verb {
+            Verb::Dial(_) if self.whisper => {
+                let url = self.source.url.clone();
+                self.fail(13201, "whoever was dialled cannot dial", &url);
+            }
+            Verb::Enqueue(_) | Verb::Leave | Verb::Record(_) | Verb::Reject { .. }
+                if self.whisper =>
+            {
+                self.skip(now);
+            }
             Verb::Enqueue(enqueue) => self.enqueue(enqueue),
             Verb::Leave => self.leave_queue(now),
             Verb::Dial(dial) => self.dial(dial, now),

@@ -17,6 +17,8 @@ switchboard::refusals! {
         Rejected,
         /// As many calls run as may.
         TooMany,
+        /// What came to the reply address of a push is no answer.
+        BadReply,
     }
     rows REFUSALS;
     retry 5: NoPorts | TooMany;
@@ -59,5 +61,11 @@ pub const REFUSALS: &[RefusalRow] = &[
         "raise `voice.calls_max`, or run more shards",
         "as many calls run programs as may",
         "`voice.calls_max` holds on each shard. Programs that never end their calls fill it.",
+    ),
+    RefusalRow::new(
+        ("voice.bad_reply", 2107, 400, 400),
+        "send {\"action\":\"accept\"}, decline, busy or text",
+        "the body is no answer to a push",
+        "It has to be JSON with an `action` that is known; a description beside `accept` has to be one that can be read, and a text has 1,000 octets at most.",
     ),
 ];

@@ -197,7 +197,7 @@ fn record_falls_through_when_nobody_spoke() {
 fn dial_reaches_and_goes_on() {
     let over = |status, seconds| {
         let sid = if seconds == Some(7) { "CA2".to_owned() } else { String::new() };
-        Event::Dialled(Dialled { status, sid, seconds, more: Vec::new() })
+        Event::Dialled(Dialled { status, sid, seconds, ..Dialled::default() })
     };
     let (mut script, acts) = Script::of("<Dial timeLimit='60'>+15550101</Dial><Say>next</Say>");
     assert!(matches!(&acts[..], [Act::Answer, Act::Dial(_)]));

@@ -81,6 +81,18 @@ fn told(out: &driver::Out) -> Vec<(String, String)> {
     status.map(|(_, fetch)| (said(fetch, "CallStatus"), said(fetch, "SequenceNumber"))).collect()
 }
 
+/// The app hears what it is told, one after the other.
+fn hears(house: &mut Phones, mut out: driver::Out) -> driver::Out {
+    let mut heard = 0;
+    loop {
+        let mut told = fetches(&out).into_iter().filter(|(_, fetch)| fetch.url.ends_with("/told"));
+        let Some((ticket, _)) = told.nth(heard) else { return out };
+        heard += 1;
+        let more = house.reply(ticket, document(""));
+        out.add(more);
+    }
+}
+
 fn document(inner: &str) -> Reply {
     Reply::Fetched(Ok(Box::new(Fetched {
         status: 200,
@@ -117,6 +129,7 @@ const FORM: &[(&str, &str)] = &[
 fn a_call_is_made_answered_changed_and_ended() {
     let mut house = house();
     let out = ask(&mut house, "POST", "/Calls.json", FORM);
+    let out = hears(&mut house, out);
     let (status, made) = answer(&out);
     assert_eq!(
         (status, &made["status"], &made["direction"]),
@@ -131,11 +144,13 @@ fn a_call_is_made_answered_changed_and_ended() {
         "{invite}"
     );
     let out = house.answer(&invite, "180 Ringing", "");
+    let out = hears(&mut house, out);
     assert_eq!(told(&out), [("ringing".to_owned(), "1".to_owned())]);
     let path = format!("/Calls/{sid}.json");
     let (_, ringing) = answer(&ask(&mut house, "GET", &path, &[]));
     assert_eq!((&ringing["status"], &ringing["end_time"]), (&"ringing".into(), &Value::Null));
     let out = picks_up(&mut house, &invite);
+    let out = hears(&mut house, out);
     assert_eq!(told(&out), [("in-progress".to_owned(), "2".to_owned())]);
     let first = fetches(&out).into_iter().find(|(_, fetch)| fetch.url.ends_with("/hello"));
     let (ticket, first) = first.expect("the program is asked for");
@@ -183,8 +198,10 @@ fn answer_of_list(
 fn a_call_is_canceled_or_comes_to_nothing() {
     let mut house = house();
     let out = ask(&mut house, "POST", "/Calls.json", FORM);
+    let out = hears(&mut house, out);
     let invite = out.requests("INVITE").pop().unwrap();
-    house.answer(&invite, "180 Ringing", "");
+    let ringing = house.answer(&invite, "180 Ringing", "");
+    hears(&mut house, ringing);
     let path = format!("/Calls/{}.json", answer(&out).1["sid"].as_str().unwrap());
     let (status, no) = answer(&ask(&mut house, "POST", &path, &[("Url", "http://a.example/")]));
     assert_eq!((status, &no["code"]), (400, &21220.into()));
@@ -192,14 +209,18 @@ fn a_call_is_canceled_or_comes_to_nothing() {
     assert_eq!(answer(&out).1["status"], "canceled");
     assert!(!out.requests("CANCEL").is_empty());
     assert_eq!(told(&out), [("canceled".to_owned(), "2".to_owned())]);
+    hears(&mut house, out);
     // Busy; and nobody there.
     let out = ask(&mut house, "POST", "/Calls.json", FORM);
+    let out = hears(&mut house, out);
     let invite = out.requests("INVITE").pop().unwrap();
     let out = house.answer(&invite, "486 Busy Here", "");
+    let out = hears(&mut house, out);
     assert_eq!(told(&out), [("busy".to_owned(), "1".to_owned())]);
     let mut nobody = FORM.to_vec();
     nobody[0] = ("To", "client:nobody");
     let out = ask(&mut house, "POST", "/Calls.json", &nobody);
+    let out = hears(&mut house, out);
     assert_eq!(answer(&out).0, 201);
     assert_eq!(told(&out).last().unwrap().0, "failed");
     assert_eq!(house.sessions_kept(), 0);
@@ -216,6 +237,11 @@ fn a_call_that_rings_ends_with_the_process_and_says_so() {
         Phones::with_log(|| Box::new(Room::new(Config::default())), house.log.clone(), 0);
     let (status, over) = answer(&ask(&mut house, "GET", &format!("/Calls/{sid}.json"), &[]));
     assert_eq!((status, &over["status"]), (200, &"failed".into()));
+    // What the app had not heard when the process ended, then the end.
+    let out = house.seconds(1);
+    let out = hears(&mut house, out);
+    let words: Vec<_> = told(&out).into_iter().map(|(status, _)| status).collect();
+    assert_eq!(words, ["initiated", "failed"]);
     assert_eq!(house.sessions_kept(), 0);
 }
 

@@ -1,130 +1,12 @@
 //! The room: a caller, an app that the test plays, what is heard, what lasts.
 
-use std::time::Duration;
+mod common;
 
-use driver::Phones;
-use driver::phones::request;
-use driver::text::header;
+use common::*;
 use media::{Command, Play};
-use switchboard::clip::{ClipFact, RecordEnd, RecordedFact};
-use switchboard::fetch::{Fetch, FetchFault, Fetched};
-use switchboard::notice::{CallFacts, Notice};
-use switchboard::route::{Change, Number};
-use switchboard::store::Entry;
-use switchboard::{Input, Output, Reply, Ticket};
-use voice::{Config, Refusal, Room};
-
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
-                   m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
-
-fn house_from(log: Vec<Entry>) -> Phones {
-    let mut house = Phones::with_log(|| Box::new(Room::new(Config::default())), log, 0);
-    let number = Number {
-        number: "+15550100".into(),
-        voice_url: "http://app.example/start#rc=0".into(),
-        status_callback: "http://app.example/status".into(),
-        ..Number::default()
-    };
-    let change = Change::Number(number.number.clone(), Some(number));
-    house.notice(Notice::RoutingChanged(Box::new(change)));
-    house
-}
-
-fn house() -> Phones {
-    house_from(Vec::new())
-}
-
-/// The question that went out.
-fn fetch(out: &driver::Out) -> (Ticket, &Fetch) {
-    let found = out.list.iter().find_map(|output| match output {
-        Output::Fetch { ticket, fetch, .. } => Some((*ticket, &**fetch)),
-        _ => None,
-    });
-    found.expect("a question")
-}
-
-/// What was said in it.
-fn said(fetch: &Fetch, name: &str) -> String {
-    let body = String::from_utf8(fetch.body.clone()).unwrap();
-    let found = body.split('&').find_map(|pair| {
-        let (known, value) = pair.split_once('=')?;
-        (known == name).then(|| value.to_owned())
-    });
-    found.unwrap_or_default()
-}
-
-fn document(inner: &str) -> Reply {
-    Reply::Fetched(Ok(Box::new(Fetched {
-        status: 200,
-        headers: vec![
-            ("content-type".into(), "text/xml".into()),
-            ("set-cookie".into(), "s=1; Path=/".into()),
-        ],
-        body: format!("<Response>{inner}</Response>").into_bytes(),
-        url: String::new(),
-        took: Duration::from_millis(3),
-    })))
-}
-
-fn media(out: &driver::Out) -> Vec<Command> {
-    let command = |output: &Output| match output {
-        Output::Media(command) => Some(command.clone()),
-        _ => None,
-    };
-    out.list.iter().filter_map(command).collect()
-}
-
-fn record(house: &Phones) -> CallFacts {
-    let ended = house.heard().into_iter().find_map(|notice| match notice {
-        Notice::CallEnded(facts) => Some((*facts).clone()),
-        _ => None,
-    });
-    ended.expect("the call ended")
-}
-
-/// Somebody calls the number; the question to the app follows.
-fn called(house: &mut Phones) -> (driver::Out, String) {
-    let headers =
-        "Contact: <sip:alice@192.0.2.1>\r\nX-Shop: 7\r\nContent-Type: application/sdp\r\n";
-    let invite = request("INVITE", "alice", 1, "+15550100", 900, headers, SDP);
-    (house.say(1, &invite), invite)
-}
-
-fn in_dialog(method: &str, ok: &str, cseq: u32) -> String {
-    format!(
-        "{method} sip:+15550100@198.51.100.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKd{method}{cseq}\r\n\
-         Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nContent-Length: 0\r\n\r\n",
-        header(ok, "From"),
-        header(ok, "To"),
-        header(ok, "Call-ID"),
-    )
-}
-
-fn ok_of(out: &driver::Out) -> String {
-    out.sent().into_iter().find(|text| text.starts_with("SIP/2.0 200")).expect("200")
-}
-
-fn key(out: &[Command], key: u8) -> Input<'static> {
-    let stream = out.iter().find_map(|command| match command {
-        Command::Play { stream, .. } => Some(*stream),
-        _ => None,
-    });
-    let (seat, held) = (media::Seat::FIRST_GUEST, Duration::from_millis(100));
-    Input::Media(media::Event::Key { stream: stream.expect("sound"), seat, key, held })
-}
-
-fn clip(out: &driver::Out) -> Ticket {
-    let found = out.list.iter().find_map(|output| match output {
-        Output::Sound(switchboard::SoundOrder::Clip { ticket, .. }) => Some(*ticket),
-        _ => None,
-    });
-    found.expect("a clip")
-}
-
-fn made() -> Reply {
-    let (id, length) = (media::ClipId(5), Duration::from_secs(2));
-    Reply::Clip(Ok(ClipFact { id, length, address: "/media/5.wav".into(), octets: 9 }))
-}
+use switchboard::fetch::FetchFault;
+use switchboard::{Output, Reply};
+use voice::Refusal;
 
 #[test]
 fn a_menu_hears_a_key_and_hangs_up() {
@@ -158,10 +40,11 @@ fn a_menu_hears_a_key_and_hangs_up() {
     assert!(second.headers.contains(&("cookie".into(), "s=1".into())), "{:?}", second.headers);
     let out = house.reply(ticket, document("<Hangup/>"));
     assert!(out.sent()[0].starts_with("BYE "), "{:?}", out.sent());
-    let (_, status) = fetch(&out);
+    let (told, status) = fetch(&out);
     assert_eq!(&*status.url, "http://app.example/status");
     assert_eq!(said(status, "CallStatus"), "completed");
     assert_eq!(said(status, "CallbackSource"), "call-progress-events");
+    house.reply(told, fine());
     let facts = record(&house);
     assert_eq!((&*facts.outcome, &*facts.hung_up_by, facts.status), ("answered", "server", 200));
     assert_eq!(house.sessions_kept(), 0);
@@ -202,12 +85,6 @@ fn a_program_may_refuse() {
     assert!(out.sent().is_empty() && media(&out).is_empty());
 }
 
-fn called_again(house: &mut Phones) -> (driver::Out, String) {
-    let headers = "Contact: <sip:alice@192.0.2.1>\r\nContent-Type: application/sdp\r\n";
-    let invite = request("INVITE", "alice", 1, "+15550100", 901, headers, SDP);
-    (house.say(1, &invite), invite)
-}
-
 #[test]
 fn somebody_is_dialled_and_talks() {
     let mut house = house();
@@ -221,13 +98,7 @@ fn somebody_is_dialled_and_talks() {
     let invite = out.requests("INVITE").pop().expect("bob is called");
     assert!(invite.contains("sip:bob@192.0.2.2") && invite.contains("m=audio"), "{invite}");
     house.answer(&invite, "180 Ringing", "");
-    let body = SDP.replace("192.0.2.1", "192.0.2.2");
-    let ok = driver::phones::reply_to(
-        &invite,
-        "200 OK",
-        "Contact: <sip:bob@192.0.2.2>\r\nContent-Type: application/sdp\r\n",
-    )
-    .replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let ok = ok_with_sound(&invite, "bob", 2);
     let out = house.say(2, &ok);
     let answered = ok_of(&out);
     house.say(1, &in_dialog("ACK", &answered, 1));
@@ -236,14 +107,7 @@ fn somebody_is_dialled_and_talks() {
         .any(|command| matches!(command, Command::Take { seat: media::Seat(3), .. }));
     assert!(aimed, "bob is heard");
     // Bob hangs up; the program goes on.
-    let bye = format!(
-        "BYE sip:x@198.51.100.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKbye\r\nMax-Forwards: 70\r\n\
-         From: {};tag=theirs\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
-        header(&invite, "To"),
-        header(&invite, "From"),
-        header(&invite, "Call-ID"),
-    );
-    let out = house.say(2, &bye);
+    let out = house.say(2, &bye_of(&invite, 2));
     let (_, fetch) = fetch(&out);
     assert_eq!(&*fetch.url, "http://app.example/done");
     assert_eq!(
@@ -283,10 +147,7 @@ fn a_message_is_kept_when_its_caller_hangs_up() {
     let record = "<Record playBeep='false' action='/left' recordingStatusCallback='/ready'/>";
     let out = house.reply(ticket, document(record));
     let ok = ok_of(&out);
-    let recording = out.list.iter().find_map(|output| match output {
-        Output::Sound(switchboard::SoundOrder::Record { ticket, .. }) => Some(*ticket),
-        _ => None,
-    });
+    let recording = recording(&out);
     house.say(1, &in_dialog("ACK", &ok, 1));
     let out = house.say(1, &in_dialog("BYE", &ok, 2));
     assert!(
@@ -294,29 +155,22 @@ fn a_message_is_kept_when_its_caller_hangs_up() {
             .iter()
             .any(|output| { matches!(output, Output::Sound(switchboard::SoundOrder::Finish(_))) })
     );
-    let fact = RecordedFact {
-        hash: "ab".repeat(32),
-        address: "/media/ab.wav".into(),
-        length: Duration::from_secs(4),
-        octets: 64_044,
-        loudest: Some(9_000),
-        end: RecordEnd::Asked,
-    };
-    let out = house.reply(recording.expect("a recording"), Reply::Recorded(Ok(fact)));
-    let told: Vec<_> = out
-        .list
-        .iter()
-        .filter_map(|output| match output {
-            Output::Fetch { fetch, .. } => Some(&**fetch),
-            _ => None,
-        })
-        .collect();
-    let [ready, left] = told[..] else { panic!("{told:?}") };
+    // What is told of one call is told in order: its end, then what came later.
+    let (over, status) = fetch(&out);
+    assert_eq!(&*status.url, "http://app.example/status");
+    house.reply(recording, kept());
+    let out = house.reply(over, fine());
+    let (told, ready) = fetch(&out);
     assert_eq!(&*ready.url, "http://app.example/ready");
     assert_eq!(said(ready, "RecordingStatus"), "completed");
+    let out = house.reply(told, fine());
+    let (told, left) = fetch(&out);
     assert_eq!((&*left.url, &*said(left, "Digits")), ("http://app.example/left", "hangup"));
     assert_eq!(said(left, "RecordingUrl"), "http%3A%2F%2Fexample.org%2Fmedia%2Fab.wav");
     assert_eq!(said(left, "CallStatus"), "completed");
+    assert_eq!(house.sessions_kept(), 1);
+    house.reply(told, fine());
+    assert_eq!(house.sessions_kept(), 0);
 }
 
 #[test]

@@ -28,7 +28,8 @@ impl Out {
         Self { letters: letters.collect(), list }
     }
 
-    pub(crate) fn add(&mut self, more: Self) {
+    /// What came after it.
+    pub fn add(&mut self, more: Self) {
         self.list.extend(more.list);
         self.letters.extend(more.letters);
     }

@@ -2,7 +2,7 @@
 //!
 //! Spec: programmable-voice §1.2
 
-use twiml::Dial;
+use twiml::{Dial, Hook};
 use types::Instant;
 
 use super::{Act, Dialled, Program, State};
@@ -22,8 +22,43 @@ impl Program {
             (false, false) => self.answer(),
             (true, _) => {}
         }
-        self.acts.push_back(Act::Dial(dial.clone()));
+        let whole = Box::new(self.with_addresses(&dial));
+        self.acts.push_back(Act::Dial(whole));
         self.state = State::Dialling { dial, bridged: false };
+    }
+
+    /// The same with whole addresses, for those who do not know the document.
+    fn with_addresses(&self, dial: &Dial) -> Dial {
+        let whole = |hook: &Hook| {
+            let url = self.address(&hook.url)?;
+            Some(Hook { url, method: hook.method })
+        };
+        let told = |status: &Option<(Hook, Vec<String>)>| {
+            let (hook, events) = status.as_ref()?;
+            Some((whole(hook)?, events.clone()))
+        };
+        let mut dial = dial.clone();
+        dial.recording_status = told(&dial.recording_status);
+        for target in &mut dial.targets {
+            target.whisper = target.whisper.as_ref().and_then(whole);
+            target.status = told(&target.status);
+        }
+        dial
+    }
+
+    /// The `<Dial>` that runs, with whole addresses.
+    pub fn dial_that_runs(&self) -> Option<Dial> {
+        match &self.state {
+            State::Dialling { dial, .. } => Some(self.with_addresses(dial)),
+            State::Apologising
+            | State::Asking
+            | State::Gathering { .. }
+            | State::Over
+            | State::Pausing
+            | State::Queued { .. }
+            | State::Recording { .. }
+            | State::Sounding => None,
+        }
     }
 
     pub(super) fn bridged(&mut self, now: Instant) {
@@ -47,6 +82,8 @@ impl Program {
         more.extend(dialled.seconds.map(|time| ("DialCallDuration".to_owned(), time.to_string())));
         more.push(("DialBridged".to_owned(), bridged.to_string()));
         more.extend(dialled.more.iter().cloned());
+        more.extend(dialled.sip.map(|code| ("DialSipResponseCode".to_owned(), code.to_string())));
+        more.extend(dialled.recording.clone().map(|url| ("RecordingUrl".to_owned(), url)));
         self.hand_over(&action, dial.method, more);
     }
 

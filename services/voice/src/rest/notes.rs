@@ -3,6 +3,7 @@
 use serde_json::json;
 use switchboard::Effects;
 use switchboard::clip::RecordedFact;
+use types::SessionId;
 
 use super::things::fresh_sid;
 use crate::call::{Call, call_sid};
@@ -43,7 +44,7 @@ pub(crate) fn note(
 
 /// Keeps that there is a recording of a call, for `/Recordings`.
 pub(crate) fn recorded(
-    call: &Call,
+    call: SessionId,
     (recorded, fact): (&Recorded, &RecordedFact),
     (source, channels): (&str, u8),
     effects: &mut Effects<'_>,
@@ -61,7 +62,7 @@ pub(crate) fn recorded(
     let thing = Thing {
         kind: "recording",
         sid: recorded.sid.clone(),
-        owner: call_sid(call.session.0),
+        owner: call_sid(call.0),
         name: String::new(),
         body: body.to_string(),
         made: now,

@@ -235,6 +235,7 @@ impl Room {
             playing: Playing::Nothing,
             recording: None,
             dialling: None,
+            tape: None,
             progress: Progress { made: true, stages, ..Progress::default() },
             outgoing: Some(Box::new(outgoing)),
             limit: None,
