@@ -257,9 +257,7 @@ impl Decoder {
             (Decoding::Opus(decoder), _) => decoder.decode(payload, room, false).ok()?,
             (Decoding::G722(decoder), _) => decoder.decode_into(payload, room).ok()?,
             (Decoding::Plain, Codec::G711(law)) => {
-                for (sample, octet) in room.iter_mut().zip(payload) {
-                    *sample = law.decode(*octet);
-                }
+                law.decode_into(payload, room);
                 payload.len()
             }
             (Decoding::Plain, _) => {
@@ -347,9 +345,7 @@ impl Encoder {
             (Encoding::Opus(encoder), _) => encoder.encode(pcm, payload).unwrap_or(0),
             (Encoding::G722(encoder), _) => encoder.encode_into(pcm, payload).unwrap_or(0),
             (Encoding::Plain, Codec::G711(law)) => {
-                for (octet, sample) in payload.iter_mut().zip(pcm) {
-                    *octet = law.encode(*sample);
-                }
+                law.encode_into(pcm, payload);
                 pcm.len()
             }
             (Encoding::Plain, _) => {

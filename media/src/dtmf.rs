@@ -70,13 +70,14 @@ impl Detector {
 
 /// The key whose tones one block holds.
 fn find(rate: Rate, frame: &[i16]) -> Option<char> {
-    let count = frame.len() as f32;
-    let power: f32 = frame.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / count;
+    // Whole numbers, so that many are added at once.
+    let squares = frame.iter().map(|sample| u64::from(i32::from(*sample).pow(2).unsigned_abs()));
+    let power = squares.sum::<u64>() as f32 / frame.len() as f32;
     if frame.is_empty() || power < LOUD_MIN {
         return None;
     }
     let strongest = |tones: &[f32; 4]| {
-        let powers = tones.map(|tone| tone_power(rate, frame, tone));
+        let powers = powers(rate, frame, tones);
         let (mut best, mut most) = (0, 0.0);
         for (place, power) in powers.into_iter().enumerate() {
             if power > most {
@@ -93,16 +94,24 @@ fn find(rate: Rate, frame: &[i16]) -> Option<char> {
     if alike && all { KEYS.get(row)?.get(column).copied() } else { None }
 }
 
-/// The power of one tone in a block, as the mean of its squares, by Goertzel's recurrence.
-fn tone_power(rate: Rate, frame: &[i16], tone: f32) -> f32 {
-    let factor = 2.0 * (TAU * tone / rate.hertz() as f32).cos();
-    let (mut one, mut two) = (0.0f32, 0.0f32);
+/// The power of four tones in a block, each as the mean of its squares, by Goertzel's recurrence: side by side, since each step
+/// waits for the one before.
+fn powers(rate: Rate, frame: &[i16], tones: &[f32; 4]) -> [f32; 4] {
+    let factors = tones.map(|tone| 2.0 * (TAU * tone / rate.hertz() as f32).cos());
+    let (mut one, mut two) = ([0.0f32; 4], [0.0f32; 4]);
     for sample in frame {
-        let next = f32::from(*sample) + factor * one - two;
-        (two, one) = (one, next);
+        let sample = f32::from(*sample);
+        for ((one, two), factor) in one.iter_mut().zip(&mut two).zip(&factors) {
+            let next = sample + factor * *one - *two;
+            (*two, *one) = (*one, next);
+        }
     }
     let count = frame.len() as f32;
-    2.0 * (one * one + two * two - factor * one * two) / (count * count)
+    let mut powers = [0.0; 4];
+    for (power, ((one, two), factor)) in powers.iter_mut().zip(one.iter().zip(&two).zip(&factors)) {
+        *power = 2.0 * (one * one + two * two - factor * one * two) / (count * count);
+    }
+    powers
 }
 
 /// The two tones of a key, in hertz.

@@ -53,6 +53,30 @@ impl Law {
         }
     }
 
+    /// Writes the octets of samples, as many as there are of both.
+    pub fn encode_into(self, pcm: &[i16], out: &mut [u8]) {
+        // One loop for each law, without a branch in it, so that many samples are written at once.
+        match self {
+            Self::A => {
+                out.iter_mut().zip(pcm).for_each(|(octet, sample)| *octet = a_encode(*sample))
+            }
+            Self::Mu => {
+                out.iter_mut().zip(pcm).for_each(|(octet, sample)| *octet = mu_encode(*sample));
+            }
+        }
+    }
+
+    /// Reads the samples of octets, as many as there are of both.
+    pub fn decode_into(self, payload: &[u8], out: &mut [i16]) {
+        let table = match self {
+            Self::A => &A_SAMPLES,
+            Self::Mu => &MU_SAMPLES,
+        };
+        for (sample, octet) in out.iter_mut().zip(payload) {
+            *sample = table.get(usize::from(*octet)).copied().unwrap_or_default();
+        }
+    }
+
     /// All samples of a payload.
     pub fn decode_all(self, payload: &[u8]) -> Vec<i16> {
         payload.iter().map(|octet| self.decode(*octet)).collect()
@@ -64,13 +88,36 @@ impl Law {
     }
 }
 
+/// The sample of each octet.
+const MU_SAMPLES: [i16; 256] = samples(Law::Mu);
+const A_SAMPLES: [i16; 256] = samples(Law::A);
+
+const fn samples(law: Law) -> [i16; 256] {
+    let (mut all, mut octet) = ([0; 256], 0);
+    while octet < 256 {
+        if let (_, [place, ..]) = all.split_at_mut(octet) {
+            *place = law.decode(octet as u8);
+        }
+        octet += 1;
+    }
+    all
+}
+
+/// The highest bit of a number that is none of those below `lowest`, counted from there, and the four bits below it: as a
+/// floating-point number has them, which can be asked for many at once.
+const fn segment_and_step(size: i32, lowest: i32) -> i32 {
+    /// What is added to the exponent of an `f32`, and the bits below the four that are wanted.
+    const EXPONENT: i32 = 127;
+    const BELOW: i32 = 19;
+    ((size as f32).to_bits() as i32 >> BELOW) - ((EXPONENT + lowest) << 4)
+}
+
 const fn mu_encode(sample: i16) -> u8 {
-    let (sign, size) = if sample < 0 { (0x80, -(sample as i32)) } else { (0, sample as i32) };
+    let sample = sample as i32;
+    let (sign, size) = (sample >> 31 & 0x80, sample.abs());
     let size = if size > 0x7fff - BIAS { 0x7fff } else { size + BIAS };
     // The highest bit, 7 to 14, names the segment; the four bits below it the step.
-    let segment = 24 - size.leading_zeros() as i32;
-    let step = (size >> (segment + 3)) & 0x0f;
-    !(sign | (segment << 4) | step) as u8
+    !(sign | segment_and_step(size, 7)) as u8
 }
 
 const fn mu_decode(octet: u8) -> i16 {
@@ -83,13 +130,8 @@ const fn mu_decode(octet: u8) -> i16 {
 const fn a_encode(sample: i16) -> u8 {
     let sample = sample as i32 >> 3;
     // Negative values are mirrored around -1/2: -1 becomes 0.
-    let (sign, size) = if sample < 0 { (0, -sample - 1) } else { (0x80, sample) };
-    let code = if size < 32 {
-        size >> 1
-    } else {
-        let segment = 27 - size.leading_zeros() as i32;
-        (segment << 4) | ((size >> segment) & 0x0f)
-    };
+    let (sign, size) = (!(sample >> 31) & 0x80, sample ^ (sample >> 31));
+    let code = if size < 32 { size >> 1 } else { segment_and_step(size, 4) };
     (sign | code) as u8 ^ 0x55
 }
 
@@ -108,6 +150,45 @@ mod tests {
     use super::*;
 
     const LAWS: [Law; 2] = [Law::A, Law::Mu];
+
+    /// As the standard's tables are read, bit by bit.
+    fn by_bits(law: Law, sample: i16) -> u8 {
+        let highest = |size: i32| 31 - size.leading_zeros() as i32;
+        match law {
+            Law::Mu => {
+                let sign = if sample < 0 { 0x80 } else { 0 };
+                let size = (i32::from(sample).abs() + BIAS).min(0x7fff);
+                let segment = highest(size) - 7;
+                !(sign | (segment << 4) | (size >> (segment + 3)) & 0x0f) as u8
+            }
+            Law::A => {
+                let sample = i32::from(sample) >> 3;
+                let (sign, size) = if sample < 0 { (0, -sample - 1) } else { (0x80, sample) };
+                let segment = highest(size.max(1)) - 4;
+                let code = match size {
+                    0..32 => size >> 1,
+                    _ => (segment << 4) | ((size >> segment) & 0x0f),
+                };
+                (sign | code) as u8 ^ 0x55
+            }
+        }
+    }
+
+    #[test]
+    fn every_sample_has_the_octet_of_the_standard() {
+        let all: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+        for law in LAWS {
+            let mut octets = vec![0; all.len()];
+            law.encode_into(&all, &mut octets);
+            for (sample, octet) in all.iter().zip(&octets) {
+                assert_eq!(*octet, by_bits(law, *sample), "{law:?} {sample}");
+                assert_eq!(*octet, law.encode(*sample));
+            }
+            let mut samples = vec![0; 256];
+            law.decode_into(&(0..=255).collect::<Vec<u8>>(), &mut samples);
+            assert_eq!(samples, law.decode_all(&(0..=255).collect::<Vec<u8>>()));
+        }
+    }
 
     #[test]
     fn octets_have_the_values_of_the_standard() {

@@ -165,6 +165,11 @@ impl Jitter {
         self.missed < CONCEALED_MAX || self.comfort.is_some()
     }
 
+    /// Whether anybody was ever heard.
+    pub const fn has_heard(&self) -> bool {
+        self.source.is_some() || self.comfort.is_some()
+    }
+
     /// Lays one packet at its time; false when it holds no sound of that codec.
     pub fn put(&mut self, ssrc: u32, timestamp: u32, codec: Codec, payload: &[u8]) -> bool {
         let Some(ticks) = codec.ticks(payload).filter(|_| payload.len() <= PAYLOAD_MAX) else {

@@ -440,9 +440,7 @@ fn speak_alone(
     let header = leg.trail.frame(sound.sent.payload_type, FRAME, due);
     let mut wire = [0; HEADER_MIN + FRAME];
     header.write(&mut wire);
-    for (octet, sample) in wire.iter_mut().skip(HEADER_MIN).zip(&pcm) {
-        *octet = law.encode(*sample);
-    }
+    law.encode_into(&pcm, wire.get_mut(HEADER_MIN..).unwrap_or_default());
     send(port, to, &wire);
 }
 
@@ -589,11 +587,18 @@ fn listen(
     mixer.begin();
     for (seat, ear) in ears.iter_mut().enumerate() {
         let (seat, Some(ear)) = (seat as u16, ear) else { continue };
-        ear.listen(rate);
         let sound = legs.get(seat).and_then(|leg| leg.sound);
         let let_go = match sound {
-            Some(sound) if sound.events.is_none() => ear.detect(seat, rate, due, keys),
-            _ => ear.pressing.as_mut().and_then(|press| press.release(due)),
+            // It has said nothing yet: its frame is silence.
+            _ if !ear.jitter.has_heard() && ear.pressing.is_none() => None,
+            Some(sound) if sound.events.is_none() => {
+                ear.listen(rate);
+                ear.detect(seat, rate, due, keys)
+            }
+            _ => {
+                ear.listen(rate);
+                ear.pressing.as_mut().and_then(|press| press.release(due))
+            }
         };
         if let Some((key, held)) = let_go {
             note.key(Seat(seat), key, held);

@@ -16,12 +16,15 @@ use crate::streams::Streams;
 use crate::sys::{BATCH, Inbox, Outbox, Ready};
 use crate::{COMMANDS_PER_TURN, Doorbell, Order};
 
+/// Datagrams of one leg that are read at once: most have one, and room for more is not free.
+const FEW: usize = 4;
+
 /// Batches that are read from one socket before others have their turn.
 const BATCHES: usize = 8;
 
 /// How long a pump lets packets gather when it is under load: what a packet may be late for it, beside the millisecond
 /// that a wait is rounded to.
-pub const GATHER: Duration = Duration::from_micros(500);
+pub const GATHER: Duration = Duration::from_millis(1);
 
 /// Packets a second from which that is load.
 pub const GATHER_FROM: u128 = 2_000;
@@ -45,6 +48,8 @@ pub(crate) struct Turn<F> {
     window: (Instant, usize),
     /// More than [`GATHER_FROM`] came in the last one.
     busy: bool,
+    /// Some wait that were not read yet.
+    left: bool,
 }
 
 impl<F: Fn(Event)> Turn<F> {
@@ -72,6 +77,7 @@ impl<F: Fn(Event)> Turn<F> {
             started: Clock::now(),
             window: (Instant(0), 0),
             busy: false,
+            left: false,
         })
     }
 
@@ -147,7 +153,7 @@ impl<F: Fn(Event)> Turn<F> {
             self.busy = *count as u128 * 1_000_000 > GATHER_FROM * passed.as_micros();
             (*since, *count) = (now, 0);
         }
-        if self.busy && came > 0 {
+        if self.busy && came > 0 && !std::mem::take(&mut self.left) {
             std::thread::sleep(GATHER);
         }
     }
@@ -327,21 +333,27 @@ impl<F: Fn(Event)> Turn<F> {
 
     /// What came to one socket, [`BATCHES`] batches at most: how many. What is left wakes the pump again at once.
     fn forward(&mut self, port: u16, now: Instant) -> usize {
+        let many = self.sockets.is_kept(port);
+        let batch = if many { BATCH } else { FEW };
         let mut all = 0;
         for _ in 0..BATCHES {
-            let count = self.forward_batch(port, now);
+            let count = self.forward_batch(port, many, now);
             all += count;
-            if count < BATCH {
-                break;
+            if count < batch {
+                return all;
             }
         }
+        self.left = true;
         all
     }
 
-    fn forward_batch(&mut self, port: u16, now: Instant) -> usize {
+    fn forward_batch(&mut self, port: u16, many: bool, now: Instant) -> usize {
         self.sockets.dress(port);
         let Some(socket) = self.sockets.get(port) else { return 0 };
-        let count = match self.inbox.receive(socket) {
+        let Self { inbox, .. } = self;
+        let received =
+            if many { inbox.receive::<BATCH>(socket) } else { inbox.receive::<FEW>(socket) };
+        let count = match received {
             Ok(count) => count,
             // Nothing there after all, or an error of an earlier send: the next packet tells.
             Err(_) => return 0,
@@ -353,6 +365,15 @@ impl<F: Fn(Event)> Turn<F> {
                 self.sockets.dress(by);
                 self.passed.push((place, by, self.sockets.written(to)));
             }
+        }
+        if let [(place, by, to)] = self.passed.as_slice() {
+            // A batch of one costs more than it saves.
+            if let (Some(socket), Some((bytes, _))) =
+                (self.sockets.get(*by), self.inbox.datagram(*place))
+            {
+                Outbox::send_one(socket, bytes, *to);
+            }
+            return count;
         }
         for run in self.passed.chunk_by(|one, next| one.1 == next.1) {
             let Some(socket) = run.first().and_then(|(_, by, _)| self.sockets.get(*by)) else {

@@ -44,6 +44,8 @@ struct Entry {
     idle: Option<u64>,
     /// Its buffer and its class are set: with its first packet, for most calls in set-up have none yet.
     dressed: bool,
+    /// It was bound elsewhere, never rests, and has the packets of many.
+    kept: bool,
 }
 
 impl Sockets {
@@ -77,6 +79,11 @@ impl Sockets {
         }
     }
 
+    /// Whether the socket of `port` has the packets of many.
+    pub(crate) fn is_kept(&self, port: u16) -> bool {
+        matches!(self.table.get(usize::from(port)), Some(Some(entry)) if entry.kept)
+    }
+
     /// Makes sure that a socket is bound to `port`, and takes it out of the idle ones.
     pub(crate) fn bind(&mut self, port: u16) -> io::Result<()> {
         let place = usize::from(port);
@@ -97,7 +104,7 @@ impl Sockets {
             other => other?,
         };
         self.epoll.add(socket.as_fd(), port)?;
-        self.table[place] = Some(Entry { socket, idle: None, dressed: false });
+        self.table[place] = Some(Entry { socket, idle: None, dressed: false, kept: false });
         Ok(())
     }
 
@@ -131,7 +138,7 @@ impl Sockets {
             self.table.resize_with(place + 1, || None);
         }
         self.epoll.add(socket.as_fd(), port)?;
-        self.table[place] = Some(Entry { socket, idle: None, dressed: true });
+        self.table[place] = Some(Entry { socket, idle: None, dressed: true, kept: true });
         Ok(port)
     }
 

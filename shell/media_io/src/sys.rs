@@ -168,11 +168,14 @@ impl Inbox {
         }
     }
 
-    /// Reads what is there, at most [`BATCH`] datagrams. Never waits.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Reads what is there, at most `COUNT` datagrams, which are [`BATCH`] at most. Never waits.
+    pub(crate) fn receive<const COUNT: usize>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+    ) -> io::Result<usize> {
         self.received.clear();
         // SAFETY: iovec and mmsghdr are plain C structures for which all zeros is a valid value.
-        let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+        let (mut parts, mut headers): ([libc::iovec; COUNT], [libc::mmsghdr; COUNT]) =
             unsafe { (mem::zeroed(), mem::zeroed()) };
         let rooms = self.bytes.iter_mut().zip(&mut self.names);
         for ((part, header), (bytes, name)) in parts.iter_mut().zip(&mut headers).zip(rooms) {
@@ -183,8 +186,8 @@ impl Inbox {
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
         }
-        let count = BATCH as libc::c_uint;
-        // SAFETY: each header names one part and one address room, each part one buffer of the
+        let count = COUNT.min(BATCH) as libc::c_uint;
+        // SAFETY: each header that counts names one part and one address room, each part one buffer of the
         // length it states; all of them outlive the call and nobody else touches them during it. No
         // timeout is given.
         let count = unsafe {
