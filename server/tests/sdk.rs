@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::namespace::Namespace;
@@ -14,6 +15,8 @@ use support::server::Server;
 use support::{STEP, turn};
 
 const NUMBER: &str = "+15550177";
+/// How long requests made from the description may take.
+const FUZZING: Duration = Duration::from_secs(60);
 
 fn event(line: &str, kind: &str) -> Option<Value> {
     let event: Value = serde_json::from_str(line).ok()?;
@@ -62,4 +65,31 @@ fn official_packages_work_as_they_are() {
         Launch::installed("node").words([&*script.to_string_lossy(), &options]).on(&host).start();
     app.line(STEP, "done", |line| event(line, "done"));
     assert!(app.wait(STEP).success());
+    description_holds(&server, &host);
+}
+
+/// Requests that nobody wrote, made from our own description: every answer is one that it names, and none is a fault.
+fn description_holds(server: &Server, host: &Namespace) {
+    let folder = tempfile::tempdir().expect("a folder for its notes");
+    let place = format!("{}/openapi.json", server.written["CARILLON_URL"]);
+    let token = format!("Authorization: Bearer {}", server.written["CARILLON_TOKEN"]);
+    let checks = "not_a_server_error,status_code_conformance,content_type_conformance";
+    let words = ["run", &place, "--header", &token, "--checks", checks, "--phases", "fuzzing"];
+    let bounds = ["--max-examples", "5", "--seed", "1", "--no-color"];
+    // A stream without end, a WebSocket, and a body that is sound.
+    let left_out = [
+        "--exclude-path",
+        "/v1/events",
+        "--exclude-path",
+        "/v1/phone",
+        "--exclude-operation-id",
+        "post_media",
+    ];
+    let tool = python().with_file_name("schemathesis");
+    let mut tool = Launch::built(&tool.to_string_lossy())
+        .words(words.into_iter().chain(bounds).chain(left_out))
+        .folder(folder.path())
+        .on(host)
+        .start();
+    assert!(tool.wait(FUZZING).success());
 }
