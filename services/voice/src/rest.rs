@@ -9,6 +9,7 @@
 
 pub mod ask;
 mod calls;
+mod messages;
 pub(crate) mod notes;
 mod numbers;
 pub mod outgoing;
@@ -21,12 +22,14 @@ mod update;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use switchboard::notice::LetterPlan;
 use switchboard::store::{Row as Cells, StoreFault};
 use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Reply, Scope, Ticket};
 use types::SessionId;
 
 use crate::{Room, store};
 use ask::{Ask, Form};
+use messages::MESSAGE;
 use row::Row;
 use say::{No, Page};
 use things::{APPLICATION, Kind, NOTIFICATION, RECORDING};
@@ -79,6 +82,8 @@ pub(crate) enum Waiting {
     Ended(Ask),
     /// An application, by which a call is made.
     Apply { ask: Ask, request: Box<ApiRequest> },
+    /// A message that is being written down, and then goes out.
+    Letter { ask: Ask, answer: ApiResponse, plan: Box<LetterPlan> },
     /// A thing that is to be deleted, with its file.
     Drop { ask: Ask, kind: &'static Kind },
     /// A thing that is to be changed.
@@ -100,6 +105,7 @@ impl Waiting {
             | Self::Ended(ask)
             | Self::Apply { ask, .. }
             | Self::Drop { ask, .. }
+            | Self::Letter { ask, .. }
             | Self::Merge { ask, .. }
             | Self::Thing { ask, .. }
             | Self::Things { ask, .. }
@@ -164,6 +170,9 @@ impl Room {
             (_, ["Calls", call, "Recordings"]) => {
                 self.things(&RECORDING, (call, None), ask, effects)
             }
+            ("POST", ["Messages"]) => self.send_message(ask, effects),
+            (_, ["Messages"]) => self.things(&MESSAGE, ("", None), ask, effects),
+            (_, ["Messages", sid]) => self.things(&MESSAGE, ("", Some(sid)), ask, effects),
             (_, ["Notifications"]) => self.things(&NOTIFICATION, ("", None), ask, effects),
             (_, ["Notifications", sid] | ["Calls", _, "Notifications", sid]) => {
                 self.things(&NOTIFICATION, ("", Some(sid)), ask, effects)
@@ -187,9 +196,28 @@ impl Room {
         let (id, form) = (waiting.ask().id, waiting.ask().form);
         let done = if let Reply::Rows(rows) = reply {
             rows.map_err(fault).and_then(|rows| self.rows(waiting, &rows, effects))
-        } else if let (Reply::Written(written), Waiting::Change { answer, .. }) = (&reply, waiting)
-        {
-            written.clone().map_err(fault).map(|()| Done::Now(answer))
+        } else if let Reply::Written(written) = reply {
+            match (written, waiting) {
+                (Err(why), _) => Err(fault(why)),
+                (Ok(()), Waiting::Letter { answer, plan, .. }) => {
+                    messages::written(*plan, effects);
+                    Ok(Done::Now(answer))
+                }
+                (Ok(()), Waiting::Change { answer, .. }) => Ok(Done::Now(answer)),
+                // Whatever else waits has asked for rows.
+                (
+                    Ok(()),
+                    Waiting::Apply { .. }
+                    | Waiting::Call(_)
+                    | Waiting::Calls { .. }
+                    | Waiting::Drop { .. }
+                    | Waiting::Ended(_)
+                    | Waiting::Forget(_)
+                    | Waiting::Merge { .. }
+                    | Waiting::Thing { .. }
+                    | Waiting::Things { .. },
+                ) => return None,
+            }
         } else {
             return Some(reply); // The store says nothing else.
         };
@@ -236,8 +264,10 @@ impl Room {
             Waiting::Ended(ask) if rows.is_empty() => Err(No::missing(&say::base(&ask))),
             Waiting::Ended(_) => Err(update::ended()),
             Waiting::Forget(ask) => self.forget_call(&ask, rows, effects),
-            // Only changes are written, and nothing is read for them.
-            Waiting::Change { answer, .. } => Ok(Done::Now(answer)),
+            // Changes are written, and nothing is read for them.
+            Waiting::Change { answer, .. } | Waiting::Letter { answer, .. } => {
+                Ok(Done::Now(answer))
+            }
         }
     }
 

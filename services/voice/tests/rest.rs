@@ -349,6 +349,36 @@ fn numbers_are_shown_and_recordings_go_with_their_files() {
 }
 
 #[test]
+fn messages_are_written_down_and_go_to_whoever_delivers() {
+    let mut house = house();
+    let form = [("To", "client:bob"), ("From", "shop"), ("Body", "Grüße")];
+    let out = ask(&mut house, "POST", "/Messages.json", &form);
+    let (ticket, _) = out.writes()[0];
+    assert!(!house.heard().iter().any(|notice| matches!(notice, Notice::LetterWanted(_))));
+    let (status, sent) = answer(&house.reply(ticket, Reply::Written(Ok(()))));
+    assert_eq!((status, &sent["body"], &sent["to"]), (201, &"Grüße".into(), &"client:bob".into()));
+    let letter = house.heard().into_iter().find_map(|notice| match notice {
+        Notice::LetterWanted(plan) => Some(plan),
+        _ => None,
+    });
+    let letter = letter.expect("it goes out");
+    assert_eq!((&*letter.to, &*letter.from_uri), ("bob", "sip:shop@example.org"));
+    for (name, value, code) in [
+        ("To", "client:nobody", 21211),
+        ("To", "+15550123", 21211),
+        ("To", "", 21604),
+        ("From", "", 21603),
+        ("Body", "", 21602),
+        ("MediaUrl", "http://a.example/", 20422),
+    ] {
+        let mut form: Vec<_> = form.iter().filter(|(known, _)| *known != name).copied().collect();
+        form.push((name, value));
+        let (status, no) = answer(&ask(&mut house, "POST", "/Messages.json", &form));
+        assert_eq!((status, &no["code"]), (400, &code.into()), "{name} {value}");
+    }
+}
+
+#[test]
 fn lists_go_over_pages_and_calls_are_forgotten() {
     let mut house = house();
     let row = |n: u64| {

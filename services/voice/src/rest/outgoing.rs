@@ -446,7 +446,7 @@ fn brief(
 }
 
 /// An address for people and phones.
-fn address(who: &str, effects: &Effects<'_>) -> String {
+pub(super) fn address(who: &str, effects: &Effects<'_>) -> String {
     if who.starts_with("sip:") || who.starts_with("sips:") {
         return who.chars().filter(|c| !matches!(c, '<' | '>' | '"')).collect();
     }
@@ -514,7 +514,7 @@ fn bad_to(to: &str) -> No {
 }
 
 /// One of our numbers; a name will do towards our own people.
-fn caller(from: &str, to: &str, effects: &Effects<'_>) -> Result<String, No> {
+pub(super) fn caller(from: &str, to: &str, effects: &Effects<'_>) -> Result<String, No> {
     let bare: String = from.chars().filter(|c| !matches!(c, ' ' | '(' | ')' | '-' | '.')).collect();
     if effects.directory().routing().numbers.contains_key(&bare) {
         return Ok(bare);

@@ -164,9 +164,13 @@ impl Room {
         let before = before.ok_or_else(|| {
             No::invalid(20001, "PageToken is none of ours: take next_page_uri as it is")
         })?;
-        let owner = if owner.is_empty() { ask.text("CallSid").unwrap_or_default() } else { owner };
-        let name = ask.text("FriendlyName").unwrap_or_default();
-        let date = if kind.kind == "notification" { "MessageDate" } else { "DateCreated" };
+        let (of, name, date) = match kind.kind {
+            "message" => ("To", "From", "DateSent"),
+            "notification" => ("CallSid", "FriendlyName", "MessageDate"),
+            _ => ("CallSid", "FriendlyName", "DateCreated"),
+        };
+        let owner = if owner.is_empty() { ask.text(of).unwrap_or_default() } else { owner };
+        let name = ask.text(name).unwrap_or_default();
         let span = ask.span(date);
         let query = store::things(kind.kind, (owner, name), span, &before, page.size + 1);
         let waiting = Waiting::Things { ask: ask.clone(), page, kind };
