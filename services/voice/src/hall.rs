@@ -24,10 +24,14 @@ impl Room {
                 let conference = Conference::new(session, name, effects);
                 self.conferences.insert(session, Box::new(conference));
             }
-            queue::KIND => {
-                let queue = Queue::new(session, name, effects);
-                self.queues.insert(session, Box::new(queue));
-            }
+            queue::KIND => match self.queues.get_mut(&session) {
+                // An app has made it.
+                Some(queue) => queue.keep(effects),
+                None => {
+                    let queue = Queue::new(session, name, effects);
+                    self.queues.insert(session, Box::new(queue));
+                }
+            },
             _ => return false,
         }
         true

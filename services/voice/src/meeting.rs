@@ -194,6 +194,7 @@ impl Room {
                 let wait = Wait::Url(hook(link));
                 call.wait(Kind::Announcement, &wait, Vec::new(), effects);
             }
+            FromConference::Kick => self.depart(session, Why::Kicked, "answered", effects),
             FromConference::Out => self.depart(session, Why::HungUp, "answered", effects),
             FromConference::Turned { code } => {
                 call.note_error(code, "the conference does not let it in", effects);
@@ -211,6 +212,9 @@ impl Room {
             return;
         };
         match word {
+            FromQueue::Divert(link) => {
+                call.program.divert(link.ask(Vec::new()));
+            }
             FromQueue::Full => self.unqueue(session, "queue-full", effects),
             FromQueue::Standing(now) => {
                 if agent.is_none() {
@@ -485,9 +489,14 @@ fn not_there(session: SessionId, (from, word): (SessionId, Word), effects: &mut 
 }
 
 /// The session of everybody who names it.
-fn open(name: &str, kind: &str, effects: &mut Effects<'_>) -> SessionId {
+pub fn open(name: &str, kind: &str, effects: &mut Effects<'_>) -> SessionId {
     let key = format!("{}/{name}", effects.apps().sid);
     effects.open(&key, kind)
+}
+
+/// The slot of that session.
+pub fn home(name: &str, effects: &Effects<'_>) -> types::Slot {
+    effects.home(&format!("{}/{name}", effects.apps().sid))
 }
 
 fn joining(noun: Conference) -> Joining {

@@ -9,12 +9,14 @@
 
 pub mod ask;
 mod calls;
+mod conferences;
 mod messages;
 pub(crate) mod notes;
 mod numbers;
 pub mod outgoing;
 mod plain;
 pub mod progress;
+mod queues;
 pub mod row;
 pub mod say;
 mod things;
@@ -161,6 +163,8 @@ impl Room {
             (_, [] | ["Calls"] | ["Calls", _]) => Err(method_not_allowed(ask)),
             (_, ["Applications"]) => self.things(&APPLICATION, ("", None), ask, effects),
             (_, ["Applications", sid]) => self.things(&APPLICATION, ("", Some(sid)), ask, effects),
+            (_, ["Conferences", rest @ ..]) => self.conferences(ask, rest, request, effects),
+            (_, ["Queues", rest @ ..]) => self.queues_of(ask, rest, request, effects),
             (_, ["AvailablePhoneNumbers", ..]) => numbers::available(ask),
             (_, ["IncomingPhoneNumbers", rest @ ..]) => self.incoming(ask, rest, effects),
             (_, ["Recordings"]) => self.things(&RECORDING, ("", None), ask, effects),

@@ -117,6 +117,8 @@ pub enum FromConference {
     Enter { sid: String, stream: StreamKey, seat: media::Seat, voice: Voice, listen: bool },
     /// It hears this, or music, until it is called back in.
     Hold(Option<Link>),
+    /// It is sent away.
+    Kick,
     /// It is over, or does not want the call any more.
     Out,
     /// Who hears it from now on.
@@ -145,6 +147,8 @@ pub enum ToQueue {
 /// What a queue says to a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromQueue {
+    /// An app takes it out: it goes on with this document.
+    Divert(Link),
     /// There is no room for it.
     Full,
     /// This one wants it. `sid`: of his call.

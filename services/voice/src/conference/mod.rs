@@ -31,6 +31,7 @@ pub use members::Member;
 use record::Taping;
 pub use saved::KIND;
 use teller::Teller;
+pub use update::Change;
 
 /// How long after a restart a conference waits for those who were in it.
 pub const RETURN_MAX: Seconds = Seconds(20);

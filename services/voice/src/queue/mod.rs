@@ -21,6 +21,10 @@ use crate::word::{FromQueue, Link, Standing};
 
 /// Calls that wait for somebody to come into one queue; of more the oldest is forgotten, and waits until its time is over.
 pub const AGENTS_MAX: usize = 1_000;
+/// How many may wait in a queue, unless its maker says otherwise.
+pub const MOST: u32 = 1_000;
+/// The most that he may say.
+pub const MOST_MAX: u32 = 5_000;
 /// How long after a restart a queue waits for those who stood in it.
 pub const RETURN_MAX: Seconds = Seconds(20);
 /// What the state of a queue says that it is.

@@ -2,4 +2,5 @@
 
 mod conference;
 mod queue;
+mod rest;
 mod world;

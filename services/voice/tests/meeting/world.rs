@@ -12,8 +12,8 @@ use switchboard::fetch::Fetched;
 use switchboard::route::{Change, Number};
 use switchboard::store::Entry;
 use switchboard::{
-    Config, Effects, Input, Mail, Manifest, Notice, Output, Reply, Service, Session, SoundOrder,
-    Ticket,
+    ApiRequest, ApiResponse, Config, Effects, Input, Mail, Manifest, Notice, Output, Reply,
+    Service, Session, SoundOrder, Ticket,
 };
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -75,6 +75,7 @@ pub struct World {
     /// Recordings that began.
     pub records: Vec<(usize, Ticket)>,
     pub sent: Vec<(u8, String)>,
+    pub answers: Vec<ApiResponse>,
     next: u32,
     cseq: u32,
 }
@@ -102,6 +103,7 @@ impl World {
             played: Vec::new(),
             records: Vec::new(),
             sent: Vec::new(),
+            answers: Vec::new(),
             next: 0,
             cseq: 10,
         };
@@ -162,10 +164,14 @@ impl World {
                             self.log.push(entry);
                         }
                     }
+                    Output::Mail { shard, mail: Mail::Api(request), .. } => {
+                        inputs.push_back((shard, Input::Api(request)));
+                    }
                     Output::Mail { shard, mail, .. } => {
                         inputs.push_back((shard, Input::Mail(mail)))
                     }
                     Output::Media(command) => self.media(command),
+                    Output::Api { response, .. } => self.answers.push(response),
                     Output::Fetch { ticket, fetch, .. } => {
                         if let Some(body) = self.ask(&fetch) {
                             let reply = Reply::Fetched(Ok(Box::new(Fetched {
@@ -340,6 +346,37 @@ impl World {
         while self.house.advance(end) {
             self.run(VecDeque::from([(0, Input::Tick), (1, Input::Tick)]));
         }
+    }
+
+    /// An app asks the API of the account; `path`: behind it, with its suffix. It comes to the slot in its name.
+    pub fn api(
+        &mut self,
+        method: &str,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> (u16, serde_json::Value) {
+        let own = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
+        let form: Vec<_> = form.iter().map(own).collect();
+        let row = ["GET", "POST", "DELETE"].iter().position(|known| *known == method).unwrap() + 1;
+        let whole = format!("Accounts/AC{}{path}", "0".repeat(32));
+        let slot =
+            path.split('/').nth(2).and_then(|sid| u8::from_str_radix(sid.get(2..4)?, 16).ok());
+        let (query, body) = match method {
+            "POST" => (Vec::new(), voice::address::form(&form).into_bytes()),
+            _ => (form, Vec::new()),
+        };
+        let request = ApiRequest {
+            id: 7,
+            room: "voice".into(),
+            endpoint: row as u16,
+            path: whole.split('/').map(str::to_owned).collect(),
+            query,
+            body,
+            ..ApiRequest::default()
+        };
+        self.give(types::Slot(slot.unwrap_or(0)).shard(2), Input::Api(request));
+        let answer = self.answers.pop().expect("an answer");
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
     /// What the app was asked at a path, in order.
