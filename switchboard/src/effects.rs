@@ -186,6 +186,11 @@ impl Effects<'_> {
         found
     }
 
+    /// Whether the server takes no new calls any more, since it is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.core.draining
+    }
+
     /// Counts under a stable name.
     pub fn count(&mut self, name: &'static str) {
         self.core.count(name);

@@ -226,6 +226,10 @@ fn a_call_is_canceled_or_comes_to_nothing() {
     assert_eq!(house.sessions_kept(), 0);
     let (_, list) = answer_of_list(&mut house, &[("Status", "busy")], Vec::new());
     assert_eq!(list["calls"].as_array().unwrap().len(), 1);
+    // A server that is about to end calls nobody.
+    house.give(Input::Drain);
+    let (status, no) = answer(&ask(&mut house, "POST", "/Calls.json", FORM));
+    assert_eq!((status, &no["code"]), (503, &20503.into()));
 }
 
 #[test]

@@ -174,6 +174,9 @@ impl Room {
         slot: Slot,
         effects: &mut Effects<'_>,
     ) -> Result<SessionId, No> {
+        if effects.is_draining() {
+            return Err(No::new(503, 20503, "The server is draining: it takes no new calls"));
+        }
         if self.calls.len() >= self.config.calls_max as usize {
             return Err(No::new(429, 20429, "As many calls run programs as may: voice.calls_max"));
         }
