@@ -56,7 +56,7 @@ mod tap;
 pub mod tones;
 mod track;
 mod trail;
-mod vad;
+pub mod vad;
 mod webrtc;
 mod words;
 

@@ -29,7 +29,7 @@ const SCALE: u32 = 256;
 
 /// See the head of this file.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Speech {
+pub struct Speech {
     silence: Duration,
     /// The mean of a frame of noise, in parts of [`SCALE`].
     noise: u32,
@@ -44,7 +44,7 @@ pub(crate) struct Speech {
 
 /// What has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// Nothing was said for as long as was asked for; how long it had spoken before.
     Silent(Duration),
     /// It begins to speak.
@@ -53,12 +53,12 @@ pub(crate) enum Change {
 
 impl Speech {
     /// Nothing was heard yet. `silence`: after how long it is told.
-    pub(crate) fn new(silence: Duration, now: Instant) -> Self {
+    pub fn new(silence: Duration, now: Instant) -> Self {
         Self { silence, noise: QUIET / 4 * SCALE, run: 0, since: None, last: now, told: false }
     }
 
     /// Takes the mean of one frame.
-    pub(crate) fn hear(&mut self, level: u32, due: Instant) -> Option<Change> {
+    pub fn hear(&mut self, level: u32, due: Instant) -> Option<Change> {
         let level = level.min(u16::MAX.into());
         let noise = self.noise / SCALE;
         let loud = level > QUIET.max(noise.min(NOISE_MAX) * APART);

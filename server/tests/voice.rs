@@ -9,13 +9,16 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::namespace::Namespace;
 use support::phone::Phone;
 use support::program::find;
 use support::server::Server;
 use support::wave::{loudness, read as read_wave, tone};
 use support::{STEP, turn, until};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::Role;
+use tungstenite::{Message, WebSocket};
 
 /// What the app plays. Units: hertz.
 const PITCH: f64 = 600.0;
@@ -121,6 +124,17 @@ impl App {
 /// Answers on one connection until it ends.
 fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
     while let Some(asked) = read(&mut stream) {
+        if asked.path == "/media" {
+            let proof = derive_accept_key(asked.header("sec-websocket-key").as_bytes());
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {proof}\r\n\r\n"
+            );
+            log.lock().expect("nobody panicked with it").push(asked);
+            if stream.write_all(head.as_bytes()).is_ok() {
+                echo(WebSocket::from_raw_socket(stream, Role::Server, None), log);
+            }
+            return;
+        }
         let (kind, body) = match asked.path.as_str() {
             "/start" => (
                 "text/xml",
@@ -134,6 +148,11 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
             ),
             "/recorded" => ("text/xml", b"<Response><Hangup/></Response>".to_vec()),
             "/sound.wav" => ("audio/wav", sound()),
+            "/bot" => {
+                let connect = "<Response><Connect><Stream url='media' statusCallback='streamed'>\
+                               <Parameter name='who' value='me'/></Stream></Connect><Hangup/></Response>";
+                ("text/xml", connect.as_bytes().to_vec())
+            }
             _ => ("text/plain", b"fine".to_vec()),
         };
         let length = body.len();
@@ -144,6 +163,40 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
         let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
         if sent.is_err() {
             return;
+        }
+    }
+}
+
+/// A bot that says what it hears, until it heard a key and was heard itself for two seconds.
+fn echo(mut socket: WebSocket<TcpStream>, log: &Mutex<Vec<Asked>>) {
+    const FRAMES: usize = 100;
+    let (mut frames, mut pressed, mut heard) = (0, false, false);
+    while let Ok(message) = socket.read() {
+        let Ok(text) = message.to_text() else { continue };
+        let Ok(said) = serde_json::from_str::<Value>(text) else { continue };
+        let event = said["event"].as_str().unwrap_or_default().to_owned();
+        let name = &said["streamSid"];
+        if event == "media" {
+            frames += 1;
+            let payload = &said["media"]["payload"];
+            let back = json!({"event": "media", "streamSid": name, "media": {"payload": payload}});
+            let mark = json!({"event": "mark", "streamSid": name, "mark": {"name": "end"}});
+            let mark = (frames == FRAMES).then_some(mark);
+            for word in std::iter::once(back).chain(mark) {
+                if socket.send(Message::text(word.to_string())).is_err() {
+                    return;
+                }
+            }
+            continue;
+        }
+        pressed |= event == "dtmf";
+        heard |= event == "mark";
+        let (method, path, body) = ("WS".to_owned(), event, said.to_string());
+        let asked = Asked { method, path, headers: Vec::new(), body };
+        log.lock().expect("nobody panicked with it").push(asked);
+        if pressed && heard {
+            // The program goes on.
+            let _ = socket.close(None);
         }
     }
 }
@@ -266,4 +319,44 @@ fn an_app_hears_a_key_and_is_heard() {
     for words in ["/start", "/got", "/status", "200 "] {
         assert!(ladder.contains(words), "{words}: {ladder}");
     }
+}
+
+#[test]
+fn a_bot_on_a_media_stream_is_heard() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let app = App::start(&host);
+    let house = House { server: Server::dev(&host, "127.0.0.1"), app };
+    let (server, app) = (&house.server, &house.app);
+    let number = json!({"voice_url": format!("{}/bot", app.url)}).to_string();
+    server.door.put("/v1/numbers/+15550178", "application/json", number.as_bytes());
+    let sip = server.sip.to_string();
+    let env = server.env.to_string_lossy();
+    let login = ["--server", &sip, "--env", &env, "--user", "1001"];
+    let words = ["call", "+15550178", "--dtmf", "4"];
+    let mut phone = Phone::start(&host, &login, &words, &tone(PITCH, 10));
+    phone.event(STEP, "answered");
+    phone.event(STEP, "ended");
+    phone.ended();
+    let heard = loudness(&phone.heard(), PITCH);
+    let other = loudness(&phone.heard(), 1_100.0);
+    assert!(heard > 10.0 * other, "{heard} of his own tone, {other} of another");
+
+    let socket = app.asked("/media");
+    let url = format!("{}/media", app.url.replacen("http", "ws", 1));
+    let signature = voice::sign::signature(&server.written["TWILIO_AUTH_TOKEN"], &url, &[]);
+    assert_eq!(
+        (socket.header("x-twilio-signature"), socket.header("cookie")),
+        (&*signature, "s=7")
+    );
+    let value = |asked: Asked| -> Value { serde_json::from_str(&asked.body).expect("JSON") };
+    let sid = app.asked("/bot").says("CallSid");
+    assert_eq!(value(app.asked("connected"))["protocol"], "Call");
+    let start = value(app.asked("start"));
+    assert_eq!((&start["start"]["callSid"], &start["sequenceNumber"]), (&json!(sid), &json!("1")));
+    assert_eq!(start["start"]["customParameters"], json!({"who": "me"}));
+    assert_eq!(value(app.asked("dtmf"))["dtmf"]["digit"], "4");
+    assert_eq!(value(app.asked("mark"))["mark"]["name"], "end");
+    let told = app.asked("/streamed");
+    assert_eq!((told.says("StreamEvent"), told.says("CallSid")), ("stream-started".into(), sid));
 }

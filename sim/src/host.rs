@@ -146,9 +146,11 @@ impl Host {
                 | Output::Render { .. }
                 | Output::Resolve { .. }
                 | Output::Media(_)
+                | Output::Ear(_)
                 | Output::Event(_)
                 | Output::Part { .. }
                 | Output::Sound(_)
+                | Output::Stream(_)
                 | Output::Suspect { .. }
                 | Output::Crashed { .. } => None,
             };

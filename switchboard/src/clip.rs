@@ -187,6 +187,10 @@ crate::refusals! {
         TooLarge,
         /// The content is no sound that we decode.
         Unsupported,
+        /// Nobody turns speech into words here.
+        NoListener,
+        /// The program or the server that finds words failed.
+        ListenerFailed,
     }
     rows ROWS;
     retry 5: Busy | Store;
@@ -277,6 +281,18 @@ pub const ROWS: &[RefusalRow] = &[
         "use wav, mp3, ogg, flac or m4a",
         "the content is no sound that the server decodes",
         "The content decides, not the name or the label. A web page instead of a file is the usual cause when an address was given.",
+    ),
+    RefusalRow::new(
+        ("sound.no_listener", 2215, 488, 422),
+        "set `transcription.url` or `transcription.command`",
+        "nobody turns speech into words here",
+        "Speech is recognised by a server that takes files as OpenAI's transcriptions do, or by a program of the operator's: `[transcription]` names it. Keys are heard without it.",
+    ),
+    RefusalRow::new(
+        ("sound.listener_failed", 2216, 502, 502),
+        "look into the log for what it said",
+        "the program or the server that finds words failed",
+        "It ended with an error, took too long, or answered with something that has no words.",
     ),
 ];
 

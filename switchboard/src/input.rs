@@ -184,6 +184,8 @@ pub enum Output {
     },
     /// A line of the event log.
     Event(EventLine),
+    /// Words that callers say.
+    Ear(crate::hearing::EarOrder),
     /// Readiness of one part of this shard.
     Part {
         /// Its name in `/readyz`.
@@ -193,6 +195,8 @@ pub enum Output {
     },
     /// Clips and recordings.
     Sound(crate::clip::SoundOrder),
+    /// Sound to and from apps.
+    Stream(crate::stream::StreamOrder),
     /// Somebody tried in vain what no good phone does; for the log, at most once a second for each source.
     Suspect {
         /// From where.
@@ -276,6 +280,13 @@ pub enum Reply {
     Rows(Result<Vec<Row>, StoreFault>),
     /// A change is durable, or was undone.
     Written(Result<(), StoreFault>),
+    // Behind the others: what was recorded before knows variants by their place.
+    /// What somebody said.
+    Heard(crate::hearing::Hearing),
+    /// A stream of sound has begun, or why not.
+    StreamBegan(Result<(), crate::stream::StreamFault>),
+    /// A stream of sound is over.
+    StreamEnded(crate::stream::StreamEnd),
 }
 
 /// A picture in the sizes that we hand out; octets are kept by the shell under these names.

@@ -23,6 +23,7 @@ mod fork;
 pub mod group;
 pub mod gruu;
 mod guard;
+pub mod hearing;
 pub mod hop;
 pub mod hunt;
 pub mod input;
@@ -60,6 +61,7 @@ mod slab;
 mod sound;
 pub mod store;
 mod strangers;
+pub mod stream;
 pub mod subscription;
 mod subscription_run;
 mod suspects;
@@ -74,6 +76,7 @@ pub use clip::{
 };
 pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
+pub use hearing::{EarOrder, EarPlan, Hearing, Tongue};
 pub use hop::{Hop, Question};
 pub use input::{
     ApiRequest, ApiResponse, Clock, Found, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
@@ -89,4 +92,5 @@ pub use service::{
     Service, Session,
 };
 pub use shard::{Corridor, REOPENS_MAX, ROUNDS_MAX, Shard};
+pub use stream::{StreamEnd, StreamFault, StreamOrder, StreamPlan};
 pub use subscription::{Bounds, SubscriptionEvent, SubscriptionState, Terms};

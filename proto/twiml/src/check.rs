@@ -15,16 +15,22 @@ pub(crate) const FINDINGS_MAX: usize = 200;
 
 /// What this server does not do: a document that wants it is abandoned.
 pub(crate) const UNOFFERED: &[&str] = &[
+    "AiSession",
     "Application",
-    "Connect",
+    "Assistant",
+    "Autopilot",
+    "Conversation",
+    "ConversationRelay",
     "Echo",
     "Pay",
+    "Recording",
     "Refer",
+    "Room",
     "Sim",
+    "Siprec",
     "Sms",
-    "Start",
-    "Stop",
     "Task",
+    "VirtualAgent",
     "WhatsApp",
 ];
 
@@ -82,6 +88,9 @@ impl Check {
             }
         }
         self.content(element, within_gather);
+        if let ("Stream", Some(parent)) = (&*element.name, parent) {
+            self.stream(element, &parent.name);
+        }
     }
 
     fn child(&mut self, parent: &Element, shape: &Shape, child: &Element) {
@@ -179,6 +188,30 @@ impl Check {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A `<Stop>` needs no more than a name.
+    fn stream(&mut self, element: &Element, parent: &str) {
+        let mut error = |code, place, sentence: &str| {
+            self.add(Finding::new(Class::Error, code, place, sentence));
+        };
+        let url = element.attribute("url");
+        let scheme = url.and_then(|url| url.value.split_once("://")).map(|(scheme, _)| scheme);
+        match (parent, url) {
+            ("Stop", _) => return,
+            (_, None) => match element.attribute("connectorName") {
+                Some(name) => error(31940, name.place, "There are no connectors here: use `url`."),
+                None => error(31923, element.place, "<Stream> has no `url`."),
+            },
+            (_, Some(url)) if scheme.is_some_and(|scheme| !["ws", "wss"].contains(&scheme)) => {
+                error(31922, url.place, "`url` takes an address of wss or ws.");
+            }
+            (_, Some(_)) => {}
+        }
+        let track = element.attribute("track").filter(|track| track.value != "inbound_track");
+        if let ("Connect", Some(track)) = (parent, track) {
+            error(31941, track.place, "<Connect> hears the caller alone: inbound_track.");
         }
     }
 

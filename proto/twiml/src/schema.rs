@@ -95,6 +95,11 @@ impl Shape {
     }
 }
 
+/// The names of all elements.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SHAPES.iter().map(|shape| shape.name)
+}
+
 /// The row of an element.
 pub(crate) fn shape(name: &str) -> Option<&'static Shape> {
     SHAPES.iter().find(|shape| shape.name == name)
@@ -577,7 +582,7 @@ const SHAPES: &[Shape] = &[
                 text("name"),
                 text("connectorName"),
                 text("url"),
-                field("track", TRACK, "inbound_track", 31940),
+                fatal(field("track", TRACK, "inbound_track", 31941)),
             ],
         ],
         &["Parameter"],

@@ -6,6 +6,7 @@ use crate::check::{TARGETS_MAX, is_number, is_verb};
 use crate::finding::Place;
 use crate::meet::{self, Enqueue, Meet};
 use crate::schema::shape;
+use crate::streams::{Connect, Start, Stop, connect, started, stopped};
 use crate::tree::{Element, Node};
 
 /// A document that can run.
@@ -27,6 +28,8 @@ pub struct Step {
 /// What a document can say. The vendor's other verbs are refused when it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
+    /// Give the call to an app by a web socket, until that ends.
+    Connect(Box<Connect>),
     /// Reach somebody, and bridge.
     Dial(Box<Dial>),
     /// Wait in a queue.
@@ -52,6 +55,10 @@ pub enum Verb {
     },
     /// Speak.
     Say(Say),
+    /// Begin something that outlives the document.
+    Start(Vec<Start>),
+    /// End what `<Start>` began.
+    Stop(Vec<Stop>),
 }
 
 /// How to ask an app.
@@ -134,8 +141,25 @@ pub struct Gather {
     pub digits_max: Option<usize>,
     /// Ask even when nobody pressed anything.
     pub action_on_empty: bool,
+    /// How words are heard.
+    pub speech_terms: SpeechTerms,
     /// What is said meanwhile.
     pub prompts: Vec<Prompt>,
+}
+
+/// How `<Gather>` hears words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpeechTerms {
+    /// So long a silence ends what he says; `None`: whatever is usual between two sentences.
+    pub silence: Option<Duration>,
+    /// The longest that he may speak.
+    pub length_max: Option<Duration>,
+    /// The language's tag.
+    pub language: String,
+    /// Words that are likely.
+    pub hints: String,
+    /// He may speak before the prompts are over.
+    pub barge_in: bool,
 }
 
 /// Record the caller.
@@ -157,6 +181,8 @@ pub struct Record {
     pub trim: bool,
     /// Where to say that it is ready.
     pub status: Option<Hook>,
+    /// Where to say what was said; `None`: nobody wants to know.
+    pub transcribed: Option<Hook>,
 }
 
 /// Reach somebody.
@@ -265,6 +291,7 @@ impl Document {
 fn verb(element: &Element) -> Option<Verb> {
     let read = Read(element);
     Some(match &*element.name {
+        "Connect" => Verb::Connect(Box::new(connect(read)?)),
         "Dial" => Verb::Dial(Box::new(dial(read))),
         "Enqueue" => Verb::Enqueue(Box::new(meet::enqueue(element)?)),
         "Gather" => Verb::Gather(Box::new(gather(read))),
@@ -276,6 +303,8 @@ fn verb(element: &Element) -> Option<Verb> {
         "Redirect" => Verb::Redirect(Hook { url: element.text(), method: read.method("method") }),
         "Reject" => Verb::Reject { busy: read.value("reason") == Some("busy") },
         "Say" => Verb::Say(say(read)?),
+        "Start" => Verb::Start(element.elements().filter_map(started).collect()),
+        "Stop" => Verb::Stop(element.elements().filter_map(stopped).collect()),
         _ => return None,
     })
 }
@@ -320,6 +349,19 @@ fn gather(read: Read<'_>) -> Gather {
         finish_on: read.value("finishOnKey").and_then(|keys| keys.chars().next()),
         digits_max: read.number("numDigits").and_then(|number| usize::try_from(number).ok()),
         action_on_empty: read.flag("actionOnEmptyResult"),
+        speech_terms: SpeechTerms {
+            silence: match read.value("speechTimeout") {
+                Some("auto") => None,
+                time => {
+                    let given = time.and_then(|time| time.trim().parse().ok());
+                    Some(given.map_or(read.seconds("timeout"), Duration::from_secs))
+                }
+            },
+            length_max: read.number("maxSpeechTime").map(|time| Duration::from_secs(time.into())),
+            language: read.text("language").unwrap_or_default(),
+            hints: read.text("hints").unwrap_or_default(),
+            barge_in: read.flag("bargeIn"),
+        },
         prompts: read.0.elements().filter_map(prompt).collect(),
     }
 }
@@ -334,6 +376,11 @@ fn record(read: Read<'_>) -> Record {
         beep: read.flag("playBeep"),
         trim: read.value("trim") == Some("trim-silence"),
         status: read.hook("recordingStatusCallback", "recordingStatusCallbackMethod"),
+        transcribed: {
+            let url = read.text("transcribeCallback").filter(|url| !url.is_empty());
+            let wanted = read.flag("transcribe") || url.is_some();
+            url.filter(|_| wanted).map(|url| Hook { url, method: Method::Post })
+        },
     }
 }
 

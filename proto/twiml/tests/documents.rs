@@ -335,3 +335,67 @@ fn outside_data_reads_or_is_refused_by_number() {
     }
     assert!(count > 50, "{count} documents");
 }
+
+#[test]
+fn the_same_as_json() {
+    let xml = "<Response><Say voice='slt' loop='2'>Hello &amp; more</Say>\
+               <Gather numDigits='1' action='/got' actionOnEmptyResult='true'><Play>a.wav</Play></Gather>\
+               <Connect><Stream url='wss://bot.example/x'><Parameter name='a' value='b'/></Stream></Connect>\
+               <Hangup/></Response>";
+    let json = r#"{
+        "state": {"step": [1, "two"]},
+        "verbs": [
+            {"verb": "say", "voice": "slt", "loop": 2, "text": "Hello \u0026 more"},
+            {"verb": "gather", "numDigits": "1", "action": "/got", "actionOnEmptyResult": true, "input": null,
+             "verbs": [{"verb": "Play", "text": "a.wav"}]},
+            {"verb": "connect", "verbs": [
+                {"verb": "stream", "url": "wss://bot.example/x", "parameters": {"a": "b"}}]},
+            {"verb": "hangup"}
+        ]
+    }"#;
+    let (one, two) = (twiml::read(xml.as_bytes()), twiml::read_json(json.as_bytes()));
+    assert_eq!((one.findings.len(), two.findings.len()), (0, 0), "{:?}", two.findings);
+    let verbs = |reading: twiml::Reading| -> Vec<_> {
+        let steps = reading.document.expect("it runs").steps;
+        steps.into_iter().map(|step| step.verb).collect()
+    };
+    assert_eq!(two.state.as_deref(), Some(r#"{"step": [1, "two"]}"#));
+    assert_eq!(verbs(two), verbs(one));
+    assert_eq!(twiml::read_json(br#"{"verbs":[]}"#).state, None);
+    // What is wrong has the same numbers, and its place.
+    let warned = r#"{"verbs": [{"verb": "pause", "length": "x", "wait": 2}, {"verb": "dance"}, {"verb": "say", "text": "a"}]}"#;
+    let reading = twiml::read_json(warned.as_bytes());
+    let codes: Vec<_> = reading.findings.iter().map(|finding| finding.code.unwrap()).collect();
+    assert_eq!(codes, [13910, 12200, 12200]);
+    assert_eq!(reading.findings[0].line_and_column(warned), (1, 30));
+    for (text, code) in [
+        ("", 11770),
+        ("[]", 12102),
+        ("{}", 12102),
+        (r#"{"verbs": {}}"#, 12200),
+        (r#"{"verbs": [1]}"#, 12200),
+        (r#"{"verbs": [{}]}"#, 12200),
+        (r#"{"verbs": []} x"#, 12100),
+        (r#"{"verbs": [}"#, 12100),
+        (r#"{"verbs": ["\ud800"]}"#, 12100),
+        (r#"{"verbs": [{"verb": "pay"}]}"#, 13750),
+        (&format!(r#"{{"verbs": {}"#, "[".repeat(50_000)), 12100),
+        (&format!(r#"{{"state": "{}", "verbs": []}}"#, "a".repeat(5_000)), 11750),
+    ] {
+        let reading = twiml::read_json(text.as_bytes());
+        assert_eq!(reading.document, None, "{text}");
+        assert!(
+            reading.findings.iter().any(|finding| finding.code == Some(code)),
+            "{text}: {reading:?}"
+        );
+    }
+    let mut rng = types::Rng::from_number(22);
+    for _ in 0..20_000 {
+        let mut octets = json.as_bytes().to_vec();
+        for _ in 0..1 + rng.below(4) {
+            let place = rng.below(octets.len() as u64) as usize;
+            octets[place] = rng.next_u64() as u8;
+        }
+        twiml::read_json(&octets);
+    }
+}

@@ -170,6 +170,21 @@ types::settings! {
 }
 
 types::settings! {
+    /// Who turns speech into words (`[transcription]`). Empty: nobody, and only keys are heard.
+    pub struct Transcription {
+        /// A program and its words; `{file}`, `{language}` and `{hints}` are filled in; without `{file}` the WAV comes on its
+        /// input. It writes the words.
+        command: Vec<String> = Vec::new() => restart,
+        /// What the server of `transcription.url` wants to see.
+        key: Secret<String> = Secret::default() => restart,
+        /// Its model.
+        model: String = "whisper-1".to_owned() => restart,
+        /// A server that takes files as `https://HOST/v1/audio/transcriptions` of OpenAI does.
+        url: String = String::new() => restart,
+    }
+}
+
+types::settings! {
     /// The ladder of each call (`[ladder]`).
     pub struct Ladder {
         /// Memory for the newest calls of this node.
@@ -248,6 +263,8 @@ pub struct Tree {
     pub guard: Guard,
     /// `[speech]`.
     pub speech: Speech,
+    /// `[transcription]`.
+    pub transcription: Transcription,
     /// `[ladder]`.
     pub ladder: Ladder,
     /// `[log]`.
@@ -280,6 +297,7 @@ pub const SECTIONS: &[(&str, &[Setting])] = &[
     ("imap", Imap::REFERENCE),
     ("guard", Guard::REFERENCE),
     ("speech", Speech::REFERENCE),
+    ("transcription", Transcription::REFERENCE),
     ("ladder", Ladder::REFERENCE),
     ("log", Log::REFERENCE),
     ("push.apns", Apns::REFERENCE),

@@ -318,6 +318,7 @@ fn typed<'a>(source: &Source<'a>, document: &mut DeTable<'a>) -> Result<Tree, Fa
         imap: section(source, document, "imap")?,
         guard: section(source, document, "guard")?,
         speech: section(source, document, "speech")?,
+        transcription: section(source, document, "transcription")?,
         ladder: section(source, document, "ladder")?,
         log: section(source, document, "log")?,
         apns: section(source, &mut providers, "apns")?,

@@ -187,10 +187,18 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     if !matches!(tree.rooms.voice.sip_targets.as_str(), "any" | "public") {
         return Err(places.fault("voice.sip_targets", "wants \"public\" or \"any\""));
     }
-    let url = &tree.speech.url;
-    if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(places.fault("speech.url", "wants an address of http or https"));
+    let speakers =
+        [("speech.url", &tree.speech.url), ("transcription.url", &tree.transcription.url)];
+    for (key, url) in speakers {
+        if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(places.fault(key, "wants an address of http or https"));
+        }
     }
+    if !tree.transcription.url.is_empty() && !tree.transcription.command.is_empty() {
+        let why = "only one may listen: leave it or `transcription.url` empty";
+        return Err(places.fault("transcription.command", why));
+    }
+    let url = &tree.speech.url;
     if !url.is_empty() && !tree.speech.command.is_empty() {
         return Err(
             places.fault("speech.command", "only one may speak: leave it or `speech.url` empty")

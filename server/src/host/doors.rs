@@ -25,8 +25,10 @@ use tokio::sync::{Semaphore, oneshot};
 use types::{Flow, Rng, Transport};
 use web::Web;
 
+use super::ears::Ears;
 use super::health::Health;
 use super::lines::Lines;
+use super::media_streams::Streams;
 use super::parts::Parts;
 use super::phones::{self, Phones};
 use super::post::{Door, Post};
@@ -56,6 +58,8 @@ pub struct Doors {
     pub phones: Phones,
     /// Set once the HTTP door is open.
     pub web: OnceLock<Web>,
+    pub ears: Ears,
+    pub streams: Streams,
     pub parts: Parts,
     pub health: Arc<Health>,
     pub shards: Vec<Door>,
@@ -72,6 +76,7 @@ pub struct Outside {
     pub clips: Clips,
     pub recorder: Recorder,
     pub voices: Voices,
+    pub ears: Ears,
     pub sender: Arc<Sender>,
     pub client: Arc<web::client::Client>,
     pub runtime: Handle,
@@ -84,7 +89,7 @@ pub struct Outside {
 impl Doors {
     pub fn new(outside: Outside, shards: Vec<Door>, phones: Phones) -> Self {
         let Outside { store, blobs, pictures, clips, recorder, voices, sender, .. } = outside;
-        let Outside { client, runtime, pump, resolver, parts, health, .. } = outside;
+        let Outside { client, ears, runtime, pump, resolver, parts, health, .. } = outside;
         Self {
             store,
             blobs,
@@ -101,6 +106,8 @@ impl Doors {
             lines: OnceLock::new(),
             phones,
             web: OnceLock::new(),
+            ears,
+            streams: Streams::default(),
             parts,
             health,
             asked: shards.iter().map(|_| Arc::default()).collect(),

@@ -12,11 +12,13 @@ mod crashes;
 mod credentials;
 mod crowd;
 mod doors;
+mod ears;
 mod flows;
 mod health;
 mod held;
 mod lines;
 mod listen;
+mod media_streams;
 mod meters;
 mod parts;
 mod phones;
@@ -282,6 +284,7 @@ impl Host {
             recorder: Recorder::start(&clips).map_err(Fault::System)?,
             voices: sounds::voices(&tree.speech, tokio::runtime::Handle::current())
                 .map_err(Fault::Client)?,
+            ears: ears::Ears::new(&tree.transcription).map_err(Fault::Client)?,
             sender,
             client,
             runtime: tokio::runtime::Handle::current(),

@@ -367,6 +367,7 @@ impl Loop {
                 | Output::Fetch { after, .. }
                 | Output::Mail { after, .. } => (*after, None, true),
                 Output::Crashed { .. }
+                | Output::Ear(_)
                 | Output::Event(_)
                 | Output::Load { .. }
                 | Output::Media(_)
@@ -375,6 +376,7 @@ impl Loop {
                 | Output::Resolve { .. }
                 | Output::Save { .. }
                 | Output::Sound(_)
+                | Output::Stream(_)
                 | Output::Suspect { .. }
                 | Output::Write { .. } => (None, None, false),
             };
@@ -520,6 +522,7 @@ impl Loop {
             Output::Deliver { ticket, delivery, .. } => {
                 self.doors.deliver(index, ticket, *delivery);
             }
+            Output::Ear(order) => self.doors.ear_order(index, order),
             Output::Event(line) => self.doors.event(line),
             Output::Fetch { ticket, fetch, .. } => self.doors.fetch(index, ticket, *fetch),
             Output::Load { ticket, query } => self.doors.load(index, ticket, query),
@@ -570,6 +573,7 @@ impl Loop {
             Output::Save { .. } => (),
             Output::Send { flow, .. } => self.send(flow, bytes),
             Output::Sound(order) => self.doors.sound(index, order),
+            Output::Stream(order) => self.doors.stream_order(index, order),
             Output::Suspect { flow, what, times } => {
                 let transport = flow.transport.param();
                 tracing::info!(source = %flow.remote, transport, what, times, "sip_suspect");

@@ -169,6 +169,7 @@ impl Load {
                 Output::Crashed { room, why, .. } => panic!("{room}: {why}"),
                 Output::Api { .. }
                 | Output::Deliver { .. }
+                | Output::Ear(_)
                 | Output::Event(_)
                 | Output::Fetch { .. }
                 | Output::Mail { .. }
@@ -178,6 +179,7 @@ impl Load {
                 | Output::Resolve { .. }
                 | Output::Save { .. }
                 | Output::Sound(_)
+                | Output::Stream(_)
                 | Output::Suspect { .. } => (),
             }
         }

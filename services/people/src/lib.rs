@@ -324,6 +324,7 @@ impl Service for Room {
                 Reply::Clip(_)
                 | Reply::Fetched(_)
                 | Reply::Found(_)
+                | Reply::Heard(_)
                 | Reply::Located(_)
                 | Reply::Picture(_)
                 | Reply::Push(_)
@@ -331,7 +332,9 @@ impl Service for Room {
                 | Reply::Resolved(_)
                 | Reply::Response(_)
                 | Reply::Rows(_)
-                | Reply::Seized(_),
+                | Reply::Seized(_)
+                | Reply::StreamBegan(_)
+                | Reply::StreamEnded(_),
             ) => (),
         }
     }

@@ -36,6 +36,7 @@ impl Room {
             Act::Hangup => return self.finish(session, (480, "failed", "server"), effects),
             Act::Reject { busy } => return self.reject(session, busy, effects),
             Act::Ask(ask) => return self.ask(session, ask, effects),
+            Act::Connect(stream) => return self.open_stream(session, (*stream, true), effects),
             Act::Dial(dial) => return self.dial(session, &dial, effects),
             Act::Abandon(action) => return self.abandon(session, action, effects),
             Act::Done { failed } => return self.aside_done(session, failed, effects),
@@ -43,12 +44,21 @@ impl Room {
             Act::Enqueue(noun) => return self.enqueue(session, *noun, effects),
             Act::Leave => return self.unqueue(session, "leave", effects),
             Act::Meet(meet) => return self.meet(session, *meet, effects),
+            Act::Deafen => return self.deafen(session, effects),
+            Act::Disconnect => return self.disconnect(session, effects),
+            Act::Fork(stream) => return self.open_stream(session, (*stream, false), effects),
+            Act::Listen(listen) => return self.listen(session, *listen, effects),
             Act::Play { piece, times } => return self.play(session, piece, times, effects),
             Act::Record(record) => return self.record(session, &record, effects),
             Act::Note { class, code, sentence } => {
                 let Some(call) = self.calls.get_mut(&session) else { return };
                 return note(call, (class, code), &sentence, effects);
             }
+            Act::StopStream(name) => return self.stop_stream(session, &name, effects),
+            Act::StopTranscription(name) => {
+                return self.stop_transcription(session, &name, effects);
+            }
+            Act::Transcribe(wanted) => return self.transcribe(session, *wanted, effects),
             Act::Answer | Act::EndRecord | Act::Hush | Act::Ring => {}
         }
         let Some(call) = self.calls.get_mut(&session) else { return };
@@ -68,17 +78,25 @@ impl Room {
             }
             Act::Abandon(_)
             | Act::Ask(_)
+            | Act::Connect(_)
+            | Act::Deafen
             | Act::Dial(_)
+            | Act::Disconnect
             | Act::Done { .. }
             | Act::EndDial
             | Act::Enqueue(_)
+            | Act::Fork(_)
             | Act::Hangup
             | Act::Leave
+            | Act::Listen(_)
             | Act::Meet(_)
             | Act::Note { .. }
             | Act::Play { .. }
             | Act::Record(_)
-            | Act::Reject { .. } => {}
+            | Act::Reject { .. }
+            | Act::StopStream(_)
+            | Act::StopTranscription(_)
+            | Act::Transcribe(_) => {}
         }
     }
 
@@ -212,7 +230,8 @@ impl Call {
         let dialling = self.dialling.iter().flat_map(Dialling::tickets);
         let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
         let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
-        single.chain(dialling).chain(outgoing).collect()
+        let apart = self.stream_tickets().chain(self.ear_tickets());
+        single.chain(dialling).chain(outgoing).chain(apart).collect()
     }
 }
 

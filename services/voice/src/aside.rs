@@ -87,7 +87,11 @@ impl Call {
     pub(crate) fn tell(&mut self, event: Event, now: Instant) {
         let aside = self.aside.as_mut().map(|aside| &mut aside.program);
         match event {
-            Event::Answered(_) | Event::Failed(_) | Event::Sounded(_) => {
+            Event::Answered(_)
+            | Event::Failed(_)
+            | Event::Sounded(_)
+            | Event::Spoke
+            | Event::Understood(_) => {
                 aside.unwrap_or(&mut self.program).handle(event, now);
             }
             Event::Key(_) => {
@@ -105,6 +109,7 @@ impl Call {
             }
             Event::Bridged
             | Event::Dialled(_)
+            | Event::Disconnected
             | Event::Gone
             | Event::Recorded(_)
             | Event::Silent

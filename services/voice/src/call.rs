@@ -8,17 +8,19 @@ use switchboard::notice::CallFacts;
 use switchboard::route::Number;
 use switchboard::seat::Seat;
 use switchboard::{Caller, Effects, Ticket};
-use twiml::{Hook, Method};
+use twiml::{Hook, Method, Stream};
 use types::{Instant, LegId, SessionId, UnixTime, tagged};
 
 use crate::aside::Aside;
 use crate::cookies::Jar;
 use crate::dial::{Dialling, Tape};
 use crate::hook::{Answer, Asking, Question};
+use crate::listen::Listening;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
 use crate::rest::outgoing::Outgoing;
 use crate::rest::progress::Progress;
+use crate::stream::Streaming;
 
 /// The version of the documents and of what apps are told.
 pub(crate) const VERSION: &str = "2010-04-01";
@@ -62,6 +64,8 @@ pub struct Call {
     pub aside: Option<Aside>,
     /// Of a `<Dial>`.
     pub tape: Option<Tape>,
+    pub streams: Vec<Streaming>,
+    pub ears: Vec<Listening>,
 }
 
 /// What the caller hears of us.
@@ -224,6 +228,8 @@ impl Call {
         // Apps that are called hear another word for it than those that ask.
         let status = if self.status() == "queued" { "initiated" } else { self.status() };
         said.push(("CallStatus".to_owned(), status.to_owned()));
+        let told = self.program.told().map(|told| ("State".to_owned(), told.to_owned()));
+        said.extend(told);
         said
     }
 
@@ -248,6 +254,9 @@ impl Call {
             writer.number(6, self.program.is_talking().into());
             if let Some((_, _, ask)) = &self.asking {
                 writer.nested(7, |writer| write_ask(ask, writer));
+            }
+            if let Some(told) = self.program.told() {
+                writer.text(8, told);
             }
         });
         for hook in
@@ -274,6 +283,7 @@ impl Call {
         if let Some(meeting) = &self.meeting {
             writer.nested(30, |writer| meeting.encode(writer));
         }
+        Streaming::encode(&self.streams, 20, &mut writer);
         writer.finish()
     }
 
@@ -302,12 +312,14 @@ pub struct Kept {
     pub tape: Option<Tape>,
     /// The recording that ran.
     pub recording: Option<String>,
+    pub streams: Vec<(String, Stream)>,
 }
 
 impl Kept {
     pub fn decode(bytes: &[u8], session: SessionId) -> Self {
         let source = Answer { content_type: String::new(), body: Vec::new(), url: String::new() };
-        let program = Saved { source, at: 0, digits: String::new(), ask: None, talking: false };
+        let program =
+            Saved { source, at: 0, digits: String::new(), ask: None, talking: false, told: None };
         let mut kept = Self {
             facts: CallFacts::default(),
             leg: LegId(0),
@@ -322,6 +334,7 @@ impl Kept {
             meeting: None,
             tape: None,
             recording: None,
+            streams: Vec::new(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -340,6 +353,7 @@ impl Kept {
                 13 => kept.recording = field.string(),
                 14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),
+                20 => kept.streams.push(Streaming::decode(field.0)),
                 _ => (), // A field of a newer version.
             }
         }
@@ -358,6 +372,7 @@ fn read_program(bytes: &[u8], saved: &mut Saved) {
             5 => saved.digits = field.string().unwrap_or_default(),
             6 => saved.talking = field.number() == Some(1),
             7 => saved.ask = Some(read_ask(field.0)),
+            8 => saved.told = field.string(),
             _ => (), // A field of a newer version.
         }
     }
@@ -408,7 +423,7 @@ pub fn read_hook(bytes: &[u8]) -> Hook {
     Hook { url, method }
 }
 
-pub fn read_pair(bytes: &[u8]) -> (String, String) {
+pub(crate) fn read_pair(bytes: &[u8]) -> (String, String) {
     let mut pair = (String::new(), String::new());
     for (tag, field) in tagged::Reader::new(bytes) {
         match tag {

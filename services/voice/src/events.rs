@@ -30,6 +30,7 @@ pub(crate) fn kept(
     Some(Recorded {
         url: format!("{}{}", effects.public(), fact.address),
         sid: sid.to_owned(),
+        hash: fact.hash,
         seconds: fact.length.as_secs(),
     })
 }
@@ -172,7 +173,10 @@ impl Room {
         {
             self.greeting_key(session, char::from(*key), effects);
         } else if let media::Event::Key { key, .. } = event {
+            call.stream_key(char::from(*key), effects);
             self.drive(session, Event::Key(char::from(*key)), effects);
+        } else if let media::Event::Fed { feed, mark, .. } = event {
+            call.stream_mark(*feed, *mark, effects);
         } else if let media::Event::Silent { seat, .. } = event
             && *seat == ours
         {
@@ -244,6 +248,7 @@ impl Room {
                 let response = Passed::status(if key.is_some() { 200 } else { 480 });
                 effects.leg(session, leg, LegCommand::Respond { request, response });
                 if let Some(key) = key {
+                    call.stream_key(key, effects);
                     self.drive(session, Event::Key(key), effects);
                 }
             }

@@ -259,6 +259,12 @@ impl Asking {
     }
 }
 
+/// How long a connection to this address may take; `None`: what stands behind its # cannot be obeyed.
+pub fn patience(address: &Address) -> Option<Duration> {
+    let Policy { connect, read, total, .. } = Policy::read(&address.fragment)?;
+    Some((connect + read).min(total))
+}
+
 impl Policy {
     /// What stands behind the number sign; `None`: something that cannot be obeyed.
     fn read(fragment: &str) -> Option<Self> {

@@ -24,6 +24,7 @@ mod dial;
 mod events;
 mod hall;
 pub mod hook;
+mod listen;
 mod meeting;
 mod music;
 pub mod program;
@@ -32,6 +33,7 @@ mod refusal;
 pub mod rest;
 pub mod sign;
 pub mod store;
+pub mod stream;
 mod told;
 mod word;
 
@@ -53,6 +55,7 @@ use conference::Conference;
 pub use config::Config;
 use cookies::Jar;
 use dial::{Dialling, Way};
+use listen::Reading;
 use program::{Ask, Program};
 use queue::Queue;
 pub use refusal::{REFUSALS, Refusal};
@@ -84,6 +87,8 @@ pub struct Room {
     replies: Map<String, SessionId>,
     /// What apps ask of the API.
     pub(crate) rest: rest::Rest,
+    /// Recordings whose words are being found.
+    readings: Map<Ticket, Box<Reading>>,
 }
 
 static MANIFEST: Manifest = Manifest {
@@ -118,6 +123,7 @@ impl Room {
             adopting: false,
             replies: Map::with_hasher(key),
             rest: rest::Rest::default(),
+            readings: Map::with_hasher(key),
         }
     }
 }
@@ -181,6 +187,12 @@ impl Service for Room {
             }
             return;
         }
+        if let Some(reading) = self.readings.remove(&ticket) {
+            if let Reply::Heard(hearing) = reply {
+                self.read(*reading, hearing, effects);
+            }
+            return;
+        }
         if let Some(call) = self.late.remove(&ticket) {
             if let Reply::Recorded(recorded) = reply {
                 self.late_recorded(call, ticket, recorded, effects);
@@ -207,6 +219,10 @@ impl Service for Room {
             self.clip_made(session, ticket, made, effects);
         } else if let Reply::Recorded(recorded) = reply {
             self.recorded(session, ticket, recorded, effects);
+        } else if let Reply::Heard(hearing) = reply {
+            self.heard(session, (ticket, hearing), effects);
+        } else if matches!(reply, Reply::StreamBegan(_) | Reply::StreamEnded(_)) {
+            self.streamed(session, (ticket, &reply), effects);
         }
     }
 
@@ -295,6 +311,8 @@ impl Room {
             meeting: kept.meeting,
             aside: None,
             tape: None,
+            streams: Vec::new(),
+            ears: Vec::new(),
         };
         // What was recorded until then is kept; those hear of it who would have.
         if let Some(tape) = kept.tape {
@@ -310,6 +328,9 @@ impl Room {
         let meets = call.program.meets();
         self.calls.insert(session, Box::new(call));
         self.limit(session, effects);
+        if answered {
+            self.restart_streams(session, kept.streams, effects);
+        }
         if answered && meets {
             // Whom it meets may come back after it.
             let ticket = effects.set_timer(effects.now());
@@ -400,6 +421,8 @@ impl Room {
             meeting: None,
             aside: None,
             tape: None,
+            streams: Vec::new(),
+            ears: Vec::new(),
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -435,6 +458,7 @@ impl Room {
         }
         let recording = call.recording.take();
         let recorders = call.program.recorders();
+        let transcriber = call.program.transcriber();
         if let Some((_, tap, _)) = &recording {
             effects.finish_recording(*tap);
             effects.media(media::Command::Untap { tap: *tap });
@@ -447,6 +471,8 @@ impl Room {
         }
         self.leave_dial(&mut call, effects);
         let (guest, queued) = (call.has_guest(), call.leaves_for_good(effects));
+        self.end_streams(&mut call, effects);
+        self.end_ears(&mut call, effects);
         call.seat.close(effects);
         let bridge = call.stream.bridge;
         if guest {
@@ -462,7 +488,9 @@ impl Room {
         self.leave_tape(&mut call, effects);
         if let (Some((ticket, _, sid)), Some((action, status))) = (recording, recorders) {
             let (said, more) = (call.said_now(), Vec::new());
-            self.tell_later(&call, Late { ticket, sid, said, action, status, more }, effects);
+            let words = transcriber;
+            let late = Late { ticket, sid, said, action, status, more, words };
+            self.tell_later(&call, late, effects);
         }
         if let (Some(hook), Some(more)) = (call.program.queue_action(), queued) {
             self.tell_hook(&call, &hook, more, effects);

@@ -18,15 +18,21 @@ mod read;
 mod record;
 mod saved;
 mod sound;
+mod streams;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use twiml::{Class, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record, Step, Verb};
+use twiml::{
+    Class, Connect, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record, Step, Stream,
+    Transcription, Verb,
+};
 use types::Instant;
 
 use crate::address::Address;
 use crate::hook::{Answer, Failure};
+pub use gather::Listen;
+use gather::Speech;
 pub use meet::{Scope, Unqueued};
 use read::read;
 pub use saved::Saved;
@@ -51,6 +57,8 @@ pub enum Event {
     Bridged,
     /// A `<Dial>` is over.
     Dialled(Dialled),
+    /// The app that had the call by `<Connect>` is gone, or was never there.
+    Disconnected,
     /// The app did not answer.
     Failed(Failure),
     /// The caller is gone.
@@ -65,6 +73,10 @@ pub enum Event {
     Sounded(Heard),
     /// Waiting in a queue is over.
     Unqueued(Unqueued),
+    /// The caller begins to speak.
+    Spoke,
+    /// What the caller said; `None`: it was not understood.
+    Understood(Option<Words>),
     /// The deadline came.
     Woke,
 }
@@ -102,8 +114,19 @@ pub struct Recorded {
     pub url: String,
     /// Its name.
     pub sid: String,
+    /// The SHA-256 of its file.
+    pub hash: String,
     /// How long it plays. Units: seconds.
     pub seconds: u64,
+}
+
+/// What somebody said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// As text.
+    pub text: String,
+    /// How sure, of 100.
+    pub confidence: u8,
 }
 
 /// What a program wants done.
@@ -115,6 +138,12 @@ pub enum Act {
     Answer,
     /// Ask an app.
     Ask(Ask),
+    /// Give the call to an app by a stream; [`Event::Disconnected`] follows.
+    Connect(Box<Stream>),
+    /// Nobody listens to the caller any more.
+    Deafen,
+    /// What [`Connect`](Self::Connect) began ends; no [`Event::Disconnected`] follows.
+    Disconnect,
     /// Reach somebody and bridge.
     Dial(Box<Dial>),
     /// A document beside the call's own is at its end, or of no use for that reason: one for those who wait, or for
@@ -129,6 +158,8 @@ pub enum Act {
     Enqueue(Box<Enqueue>),
     /// The recording ends; [`Event::Recorded`] follows.
     EndRecord,
+    /// Let an app hear the call beside all else.
+    Fork(Box<Stream>),
     /// Nothing is heard any more; no [`Event::Sounded`] follows.
     Hush,
     /// End the call.
@@ -137,6 +168,8 @@ pub enum Act {
     Leave,
     /// Take part in a conference, or talk with the first of a queue; [`Event::Dialled`] follows.
     Meet(Box<Meet>),
+    /// Listen to what the caller says; [`Event::Spoke`] and [`Event::Understood`] follow.
+    Listen(Box<Listen>),
     /// Something for the log of the call.
     Note {
         /// What follows from it.
@@ -162,6 +195,12 @@ pub enum Act {
     },
     /// Let the caller hear that it rings, before he is answered.
     Ring,
+    /// End what [`Fork`](Self::Fork) began, by its name; an empty one: the last.
+    StopStream(String),
+    /// End what [`Transcribe`](Self::Transcribe) began, by its name; an empty one: the last.
+    StopTranscription(String),
+    /// Tell an app what is said, beside all else.
+    Transcribe(Box<Transcription>),
 }
 
 /// A question to an app, beside what every question says.
@@ -204,10 +243,12 @@ enum State {
     Asking,
     /// The apology is heard.
     Apologising,
+    /// An app has the call.
+    Connected { connect: Box<Connect> },
     /// Somebody is dialled.
     Dialling { dial: Box<Dial>, bridged: bool },
     /// Keys are collected.
-    Gathering { gather: Box<Gather>, digits: String, prompt: Option<usize> },
+    Gathering { gather: Box<Gather>, digits: String, prompt: Option<usize>, speech: Speech },
     /// It is over.
     Over,
     /// Nothing happens for a while.
@@ -238,6 +279,8 @@ pub struct Program {
     fallbacks: u32,
     documents: u32,
     deadline: Option<Instant>,
+    /// What an app wants to hear again, as JSON.
+    told: Option<String>,
     acts: VecDeque<Act>,
 }
 
@@ -271,6 +314,7 @@ impl Program {
             fallbacks: 0,
             documents: 0,
             deadline: None,
+            told: None,
             acts: VecDeque::new(),
         }
     }
@@ -285,6 +329,11 @@ impl Program {
         self.deadline
     }
 
+    /// What the app wants to hear again with each question, as JSON.
+    pub fn told(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
     /// Whether the caller was answered.
     pub fn is_answered(&self) -> bool {
         self.answered
@@ -295,6 +344,7 @@ impl Program {
         match self.state {
             State::Apologising => "apologising",
             State::Asking => "asking",
+            State::Connected { .. } => "connected",
             State::Dialling { bridged: false, .. } => "dialling",
             State::Dialling { bridged: true, .. } => "talking",
             State::Gathering { .. } => "gathering",
@@ -312,6 +362,7 @@ impl Program {
             Event::Answered(answer) => self.load(answer, now),
             Event::Bridged => self.bridged(now),
             Event::Dialled(dialled) => self.dialled(&dialled, now),
+            Event::Disconnected => self.disconnected(now),
             Event::Failed(failure) => self.fail(failure.code, &failure.sentence, &failure.url),
             Event::Gone => {
                 self.state = State::Over;
@@ -323,6 +374,8 @@ impl Program {
             Event::Silent => self.silent(),
             Event::Sounded(heard) => self.sounded(heard, now),
             Event::Unqueued(unqueued) => self.unqueued(unqueued, now),
+            Event::Spoke => self.spoke(now),
+            Event::Understood(words) => self.understood(words, now),
             Event::Woke => self.woke(now),
         }
     }
@@ -331,6 +384,7 @@ impl Program {
 /// Documents.
 impl Program {
     fn ask(&mut self, ask: Ask) {
+        self.deafen();
         self.state = State::Asking;
         self.deadline = None;
         self.acts.push_back(Act::Ask(ask));
@@ -347,8 +401,9 @@ impl Program {
             return self.fail(12400, "the program runs in circles", &answer.url);
         }
         match read(&answer) {
-            Ok((document, warnings)) => {
+            Ok((document, warnings, state)) => {
                 self.falling = false;
+                self.told = state.or(self.told.take());
                 for (code, sentence) in warnings {
                     self.acts.push_back(Act::Note { class: Class::Warning, code, sentence });
                 }
@@ -465,6 +520,7 @@ impl Program {
             }
             Verb::Enqueue(enqueue) => self.enqueue(enqueue),
             Verb::Leave => self.leave_queue(now),
+            Verb::Connect(connect) => self.connect(connect),
             Verb::Dial(dial) => self.dial(dial, now),
             Verb::Gather(gather) => self.gather(gather, now),
             Verb::Hangup => {
@@ -485,6 +541,8 @@ impl Program {
             // Too late to refuse.
             Verb::Reject { .. } => self.end(),
             Verb::Say(say) => self.say(say),
+            Verb::Start(started) => self.start(started, now),
+            Verb::Stop(stopped) => self.stop(stopped, now),
         }
     }
 
@@ -498,6 +556,7 @@ impl Program {
             State::Recording { .. } => self.beeped(now),
             State::Sounding => self.was_heard(heard, now),
             State::Asking
+            | State::Connected { .. }
             | State::Dialling { .. }
             | State::Gathering { .. }
             | State::Over
@@ -519,6 +578,7 @@ impl Program {
             State::Recording { .. } => self.acts.push_back(Act::EndRecord),
             State::Apologising
             | State::Asking
+            | State::Connected { .. }
             | State::Over
             | State::Queued { .. }
             | State::Sounding => {}
@@ -532,6 +592,7 @@ impl Program {
             State::Recording { .. } => self.recording_key(key),
             State::Apologising
             | State::Asking
+            | State::Connected { .. }
             | State::Over
             | State::Pausing
             | State::Queued { .. }

@@ -64,6 +64,8 @@ pub struct Late {
     pub status: Option<Hook>,
     /// What the latter hears beside the usual.
     pub more: Vec<(String, String)>,
+    /// Who wants to know what was said.
+    pub words: Option<Hook>,
 }
 
 impl Room {
@@ -118,6 +120,10 @@ impl Room {
     ) {
         let Some(call) = self.calls.remove(&session) else { return };
         let status = call.program.recorders().and_then(|(_, status)| status);
+        if let (Some(recorded), Some(hook)) = (recorded, call.program.transcriber()) {
+            let about = (call.said_now(), call.jar.clone());
+            self.read_recording(session, about, (recorded, hook), effects);
+        }
         if let (Some(recorded), Some(hook)) = (recorded, status) {
             self.tell_hook(&call, &hook, ready(recorded), effects);
         }
@@ -243,7 +249,9 @@ impl Room {
         let Some((_, status)) = call.program.recorders() else { return };
         let ticket = effects.recovered_recording(&sid);
         let (said, more) = (call.said_now(), Vec::new());
-        self.tell_later(call, Late { ticket, sid, said, action: None, status, more }, effects);
+        let words = call.program.transcriber();
+        let late = Late { ticket, sid, said, action: None, status, more, words };
+        self.tell_later(call, late, effects);
     }
 
     /// It ended: its action hears of it as well, as of one that the caller ended.
@@ -281,6 +289,10 @@ impl Room {
             said.retain(|(name, _)| late.more.iter().all(|(known, _)| known != name));
             said.extend(late.more.iter().cloned());
             self.tell(call, &jar, about(hook, said), effects);
+        }
+        if let Some(hook) = late.words.clone() {
+            let about = (late.said.clone(), jar.clone());
+            self.read_recording(call, about, (&recorded, hook), effects);
         }
         if let Some(hook) = &late.action {
             let more = [
@@ -369,7 +381,7 @@ impl Late {
     fn write(&self, writer: &mut tagged::Writer) {
         writer.text(1, &self.sid);
         call::write_pairs(2, &self.said, writer);
-        for (tag, hook) in [(3, &self.action), (4, &self.status)] {
+        for (tag, hook) in [(3, &self.action), (4, &self.status), (6, &self.words)] {
             if let Some(hook) = hook {
                 writer.nested(tag, |writer| call::write_hook(hook, writer));
             }
@@ -386,6 +398,7 @@ impl Late {
                 3 => late.action = Some(call::read_hook(field.0)),
                 4 => late.status = Some(call::read_hook(field.0)),
                 5 => late.more.push(call::read_pair(field.0)),
+                6 => late.words = Some(call::read_hook(field.0)),
                 _ => (), // A field of a newer version.
             }
         }

@@ -6,8 +6,8 @@ use twiml::{Class, Hook, Method};
 use types::Instant;
 use voice::hook::{Answer, Failure};
 use voice::program::{
-    APOLOGY, Act, Ask, DOCUMENTS_MAX, Dialled, Event, FALLBACKS_MAX, Heard, Piece, Program,
-    Recorded, Saved, TIMES_MAX,
+    APOLOGY, Act, Ask, DOCUMENTS_MAX, Dialled, Event, FALLBACKS_MAX, Heard, Listen, Piece, Program,
+    Recorded, Saved, TIMES_MAX, Words,
 };
 
 const BASE: &str = "http://app.example/voice/start?x=1";
@@ -111,6 +111,105 @@ fn verbs_run_one_after_another() {
 }
 
 #[test]
+fn gather_hears_words() {
+    let ask_for = "<Gather input='dtmf speech' action='/got' timeout='4' speechTimeout='2' language='de-DE' \
+                   hints='ja, nein'><Say>a</Say></Gather><Say>nothing</Say>";
+    let (mut script, acts) = Script::of(ask_for);
+    let listen = Listen {
+        silence: Duration::from_secs(2),
+        length_max: Duration::from_secs(60),
+        language: "de-DE".into(),
+        hints: "ja, nein".into(),
+    };
+    assert_eq!(acts, [Act::Answer, Act::Listen(Box::new(listen)), say("a")]);
+    assert_eq!(script.tell(Event::Spoke), [Act::Hush], "he need not hear it all");
+    // Nothing that could be understood: he may try again, and time passes.
+    assert_eq!(script.tell(Event::Understood(None)), []);
+    assert_eq!(script.tell(Event::Spoke), []);
+    let words = Words { text: "ja".into(), confidence: 85 };
+    let got = ask("http://app.example/got", &[("SpeechResult", "ja"), ("Confidence", "0.85")]);
+    assert_eq!(script.tell(Event::Understood(Some(words.clone()))), [Act::Deafen, got]);
+    assert_eq!(script.tell(Event::Understood(Some(words))), [], "it was said before");
+    // Whoever presses a key does not speak.
+    let (mut script, _) = Script::of(ask_for);
+    assert_eq!(script.keys("1"), [Act::Deafen, Act::Hush]);
+    assert_eq!(script.wait(4), [ask("http://app.example/got", &[("Digits", "1")])]);
+    // Whoever does neither hears the next verb.
+    let (mut script, _) = Script::of(ask_for);
+    assert_eq!(script.heard(), []);
+    assert_eq!(script.wait(4), [Act::Deafen, say("nothing")]);
+    // Where he may not interrupt, nobody listens before the end of the prompts; keys count for nothing.
+    let (mut script, acts) = Script::of(
+        "<Gather input='speech' bargeIn='false' speechTimeout='auto'><Say>a</Say></Gather>",
+    );
+    assert_eq!(acts, [Act::Answer, say("a")]);
+    let after = script.heard();
+    let [Act::Listen(listen)] = &after[..] else { panic!("{after:?}") };
+    assert_eq!(listen.silence, Duration::from_secs(1));
+    assert_eq!(script.keys("1"), []);
+}
+
+#[test]
+fn documents_in_json_run_and_keep_a_state() {
+    let mut script = Script::begun(None);
+    let first =
+        r#"{"state": {"n": 1}, "verbs": [{"verb": "gather", "numDigits": 1, "action": "/got"}]}"#;
+    assert_eq!(script.answer("application/json; charset=utf-8", first), [Act::Answer]);
+    assert_eq!(script.program.told(), Some(r#"{"n": 1}"#));
+    assert_eq!(script.keys("5"), [ask("http://app.example/got", &[("Digits", "5")])]);
+    // A document that says nothing of it leaves it as it was.
+    let next = script.answer("application/json", r#"{"verbs": [{"verb": "say", "text": "a"}]}"#);
+    assert_eq!(next.len(), 1, "{next:?}");
+    assert_eq!(script.program.told(), Some(r#"{"n": 1}"#));
+    let mut script = Script::begun(None);
+    assert_eq!(code(&script.answer("application/json", "<Response/>")), Some(12100));
+}
+
+#[test]
+fn streams_take_the_place_of_verbs_or_run_beside_them() {
+    let (mut script, acts) = Script::of(
+        "<Start><Stream url='../media' name='a' track='outbound_track' statusCallback='/s'/></Start>\
+         <Stop><Stream name='a'/></Stop><Connect><Stream url='wss://bot.example/x'>\
+         <Parameter name='n' value='v'/></Stream></Connect><Say>b</Say>",
+    );
+    let status = Some(Hook { url: "http://app.example/s".into(), method: Method::Post });
+    let forked = twiml::Stream {
+        name: "a".into(),
+        url: "ws://app.example/media".into(),
+        track: twiml::Track::Outbound,
+        status,
+        parameters: Vec::new(),
+    };
+    let connected = twiml::Stream {
+        url: "wss://bot.example/x".into(),
+        track: twiml::Track::Inbound,
+        parameters: vec![("n".into(), "v".into())],
+        ..twiml::Stream::default()
+    };
+    let fork = Act::Fork(Box::new(forked));
+    let connect = Act::Connect(Box::new(connected));
+    assert_eq!(acts, [fork, Act::StopStream("a".into()), Act::Answer, connect]);
+    assert_eq!(script.program.doing(), "connected");
+    assert_eq!(script.keys("12"), [], "the app hears them");
+    assert_eq!(script.tell(Event::Disconnected), [say("b")]);
+    // With an action it is asked.
+    let (mut script, _) =
+        Script::of("<Connect action='/over'><Stream url='/media'/></Connect><Say>b</Say>");
+    assert_eq!(script.tell(Event::Disconnected), [ask("http://app.example/over", &[])]);
+    for (stream, wrong) in [
+        ("<Connect><Stream/></Connect>", 31923),
+        ("<Connect><Stream url='https://app.example/'/></Connect>", 31922),
+        ("<Start><Stream connectorName='x'/></Start>", 31940),
+        ("<Connect><Stream url='/m' track='both_tracks'/></Connect>", 31941),
+        ("<Start><Stream url='/m' track='all'/></Start>", 31941),
+        ("<Start><Siprec/></Start>", 13750),
+    ] {
+        let (_, acts) = Script::of(stream);
+        assert_eq!(code(&acts), Some(wrong), "{stream}");
+    }
+}
+
+#[test]
 fn what_comes_first_may_leave_the_call_unanswered() {
     let (mut script, acts) = Script::of("<Pause length='2'/><Reject reason='busy'/>");
     assert_eq!(acts, []);
@@ -168,7 +267,7 @@ fn gather_collects_keys() {
 fn record_falls_through_when_nobody_spoke() {
     let recorded = || {
         let (url, sid) = ("http://h/media/a.wav".to_owned(), "RE1".to_owned());
-        Event::Recorded(Some(Recorded { url, sid, seconds: 3 }))
+        Event::Recorded(Some(Recorded { url, sid, hash: String::new(), seconds: 3 }))
     };
     let (mut script, acts) = Script::of("<Record action='/r' maxLength='9'/><Say>nobody</Say>");
     assert_eq!(acts, [Act::Answer, Act::Play { piece: Piece::Beep, times: 1 }]);
@@ -318,7 +417,7 @@ fn a_program_goes_on_after_a_restart() {
     script.keys("12");
     let (source, at, digits) = script.program.position();
     let (source, digits) = (source.clone(), digits.to_owned());
-    let saved = Saved { source, at, digits, ask: None, talking: false };
+    let saved = Saved { source, at, digits, ask: None, talking: false, told: None };
     script.program = Program::resume(saved.clone(), None, script.now);
     assert_eq!(script.acts(), [], "who has begun to press needs no prompt");
     assert_eq!(script.keys("3"), [ask("http://app.example/g", &[("Digits", "123")])]);
@@ -334,8 +433,14 @@ fn a_program_goes_on_after_a_restart() {
     // Two who talk go on talking.
     let (script, _) = Script::of("<Dial timeLimit='60' action='/d'>+15550101</Dial>");
     let (source, at, _) = script.program.position();
-    let saved =
-        Saved { source: source.clone(), at, digits: String::new(), ask: None, talking: true };
+    let saved = Saved {
+        source: source.clone(),
+        at,
+        digits: String::new(),
+        ask: None,
+        talking: true,
+        told: None,
+    };
     let mut script = Script { program: Program::resume(saved, None, script.now), now: script.now };
     assert_eq!((script.acts(), script.program.is_talking()), (Vec::new(), true));
     assert_eq!(script.wait(60), [Act::EndDial]);

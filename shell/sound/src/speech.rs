@@ -139,42 +139,59 @@ impl Voices {
 
     /// Runs a program with a text on its input, and gives its output. `NoVoice`: it is not there.
     fn run(&self, command: &mut Command, text: Option<&str>) -> Result<Vec<u8>, SoundFault> {
-        let until = Instant::now() + self.time;
-        let name = command.get_program().to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("LC_ALL", "C.UTF-8");
-        // A group of its own: what it starts ends with it.
-        command.process_group(0);
-        command.stdin(if text.is_some() { Stdio::piped() } else { Stdio::null() });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().map_err(|error| {
-            tracing::warn!(program = ?name, %error, "voice_not_started");
-            if error.kind() == io::ErrorKind::NotFound {
-                SoundFault::NoVoice
-            } else {
-                SoundFault::SpeechFailed
-            }
-        })?;
-        let mut child = Ended(child);
-        let spoken = talk(&mut child.0, text.map(str::to_owned), until);
-        let fault = |why: &str, said: &[u8]| {
-            let said = String::from_utf8_lossy(said);
-            tracing::warn!(program = ?name, why, %said, "voice_failed");
-            SoundFault::SpeechFailed
-        };
-        let Talk { output, complaint } = spoken.map_err(|why| fault(why, b""))?;
-        let status = loop {
-            match child.0.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < until => thread::sleep(LOOK),
-                Ok(None) | Err(_) => return Err(fault("it did not end in time", &complaint)),
-            }
-        };
-        if !status.success() {
-            return Err(fault("it ended with an error", &complaint));
-        }
-        Ok(output)
+        let input = text.map(|text| text.as_bytes().to_vec());
+        run(command, input, self.time).map_err(|missing| match missing {
+            Ran::Failed => SoundFault::SpeechFailed,
+            Ran::Missing => SoundFault::NoVoice,
+        })
     }
+}
+
+/// Why a program gave nothing.
+pub(crate) enum Ran {
+    /// It ended with an error, or not in time; the log has its words.
+    Failed,
+    /// It is not there.
+    Missing,
+}
+
+/// Runs a program with this on its input, and gives its output.
+pub(crate) fn run(
+    command: &mut Command,
+    input: Option<Vec<u8>>,
+    time: Duration,
+) -> Result<Vec<u8>, Ran> {
+    let until = Instant::now() + time;
+    let name = command.get_program().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("LC_ALL", "C.UTF-8");
+    // A group of its own: what it starts ends with it.
+    command.process_group(0);
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| {
+        tracing::warn!(program = ?name, %error, "voice_not_started");
+        if error.kind() == io::ErrorKind::NotFound { Ran::Missing } else { Ran::Failed }
+    })?;
+    let mut child = Ended(child);
+    let spoken = talk(&mut child.0, input, until);
+    let fault = |why: &str, said: &[u8]| {
+        let said = String::from_utf8_lossy(said);
+        tracing::warn!(program = ?name, why, %said, "voice_failed");
+        Ran::Failed
+    };
+    let Talk { output, complaint } = spoken.map_err(|why| fault(why, b""))?;
+    let status = loop {
+        match child.0.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < until => thread::sleep(LOOK),
+            Ok(None) | Err(_) => return Err(fault("it did not end in time", &complaint)),
+        }
+    };
+    if !status.success() {
+        return Err(fault("it ended with an error", &complaint));
+    }
+    Ok(output)
 }
 
 /// A program that is ended when we are done with it, whatever it does.
@@ -197,11 +214,11 @@ struct Talk {
 
 /// Gives a program its text and takes what it says, each on a thread of its own: none of them can stop the others. The
 /// threads end with the program's pipes.
-fn talk(child: &mut Child, text: Option<String>, until: Instant) -> Result<Talk, &'static str> {
+fn talk(child: &mut Child, text: Option<Vec<u8>>, until: Instant) -> Result<Talk, &'static str> {
     let threads = "the system gives no threads";
     if let (Some(mut input), Some(text)) = (child.stdin.take(), text) {
         // A program that does not read its text says so by how it ends.
-        let write = move || drop(input.write_all(text.as_bytes()));
+        let write = move || drop(input.write_all(&text));
         thread::Builder::new().name("voice".to_owned()).spawn(write).map_err(|_| threads)?;
     }
     let (told, heard) = sync_channel(2);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -22,6 +22,8 @@ use switchboard::fetch::{Fetch, FetchFault, Fetched, REDIRECTS_MAX, URL_MAX};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use types::is_public;
+
+use crate::app_socket::SOCKETS_MAX;
 
 /// Questions on their way at one time; then `FetchFault::Busy`.
 pub const IN_FLIGHT_MAX: usize = 1_000;
@@ -41,6 +43,9 @@ pub struct Client {
     pools: Mutex<BTreeMap<Duration, reqwest::Client>>,
     longest: reqwest::Client,
     turns: Semaphore,
+    /// For handshakes of web sockets, which HTTP/2 knows in another way.
+    pub(crate) upgrades: reqwest::Client,
+    pub(crate) sockets: Arc<Semaphore>,
 }
 
 /// The HTTP client could not be set up, most often for lack of trusted roots.
@@ -53,7 +58,11 @@ impl Client {
     pub fn new(public_only: bool) -> Result<Self, ClientFault> {
         let longest = pool(public_only, CONNECT_MAX).map_err(ClientFault)?;
         let turns = Semaphore::new(IN_FLIGHT_MAX);
-        Ok(Self { public_only, pools: Mutex::default(), longest, turns })
+        let upgrades = builder(public_only, CONNECT_MAX).http1_only().build();
+        let upgrades = upgrades.map_err(ClientFault)?;
+        let sockets = Arc::new(Semaphore::new(SOCKETS_MAX));
+        let pools = Mutex::default();
+        Ok(Self { public_only, pools, longest, turns, upgrades, sockets })
     }
 
     /// Asks, and reads the answer within the question's limits.
@@ -108,7 +117,7 @@ impl Client {
     }
 
     /// Spec: RFC 6890 for addresses that stand in the URL itself, which no resolver sees.
-    fn judge(&self, url: &Url) -> Result<(), FetchFault> {
+    pub(crate) fn judge(&self, url: &Url) -> Result<(), FetchFault> {
         if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
             return Err(FetchFault::Url);
         }
@@ -136,6 +145,10 @@ impl Client {
 }
 
 fn pool(public_only: bool, connect: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    builder(public_only, connect).build()
+}
+
+fn builder(public_only: bool, connect: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
@@ -143,7 +156,6 @@ fn pool(public_only: bool, connect: Duration) -> Result<reqwest::Client, reqwest
         .connect_timeout(connect)
         .pool_idle_timeout(IDLE)
         .dns_resolver(Names { public_only })
-        .build()
 }
 
 /// Where a redirection leads; its fragment is not sent.
@@ -177,7 +189,7 @@ async fn read(mut response: Response, fetch: &Fetch, url: Url) -> Result<Fetched
 }
 
 /// What an error of the client is called. Its kinds stand along its chain of sources.
-fn fault(error: &reqwest::Error) -> FetchFault {
+pub(crate) fn fault(error: &reqwest::Error) -> FetchFault {
     let mut source = error.source();
     while let Some(at) = source {
         if let Some(known) = at.downcast_ref::<FetchFault>() {
@@ -232,7 +244,6 @@ impl Resolve for Names {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use switchboard::fetch::FetchLimits;

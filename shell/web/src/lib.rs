@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 mod account;
+pub mod app_socket;
 pub mod client;
 mod connections;
 mod console;

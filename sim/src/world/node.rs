@@ -1,6 +1,8 @@
 //! The node in the fake world: its shards, its log, its store, and what they put out.
 
-use switchboard::{SoundFault, SoundOrder, Ticket};
+use switchboard::{
+    EarOrder, Hearing, SoundFault, SoundOrder, StreamEnd, StreamFault, StreamOrder, Ticket,
+};
 
 use super::*;
 
@@ -146,6 +148,27 @@ impl World {
                     self.after(delay, Happening::Reply { run, shard, ticket, reply });
                 }
             }
+            // Nor anybody who listens.
+            Output::Ear(EarOrder::Next { ticket, .. } | EarOrder::Read { ticket, .. }) => {
+                let delay = self.micros(20_000);
+                let reply = Reply::Heard(Hearing::Over);
+                self.after(delay, Happening::Reply { run, shard, ticket, reply });
+            }
+            Output::Ear(EarOrder::Close(_) | EarOrder::Open(_)) => {}
+            // Nor anybody who takes sound.
+            Output::Stream(StreamOrder::Open { began, ended, .. }) => {
+                let fault = StreamFault::Target;
+                let end = StreamEnd { fault: Some(fault), ..StreamEnd::default() };
+                let replies =
+                    [(began, Reply::StreamBegan(Err(fault))), (ended, Reply::StreamEnded(end))];
+                for (ticket, reply) in replies {
+                    let delay = self.micros(20_000);
+                    self.after(delay, Happening::Reply { run, shard, ticket, reply });
+                }
+            }
+            Output::Stream(
+                StreamOrder::Close(_) | StreamOrder::Key { .. } | StreamOrder::Mark { .. },
+            ) => {}
             Output::Deliver { ticket, delivery, .. } => {
                 let fate = self.providers.deliver(&delivery, &mut self.rng);
                 let prid = delivery.target.prid.clone();

@@ -9,8 +9,10 @@ use types::Instant;
 use super::Effects;
 use crate::clip::{ClipSource, Recording, SoundOrder};
 use crate::fetch::Fetch;
+use crate::hearing::{EarOrder, EarPlan, Tongue};
 use crate::input::{EventLine, EventText, Output, Ticket};
 use crate::store::{Batch, Query};
+use crate::stream::{StreamOrder, StreamPlan};
 use crate::timers::Reason;
 
 /// Store, providers, pictures, timers.
@@ -147,5 +149,63 @@ impl Effects<'_> {
 
     fn sound(&mut self, order: SoundOrder) {
         self.core.out.list.push(Output::Sound(order));
+    }
+}
+
+/// Words.
+impl Effects<'_> {
+    /// Listens to somebody, until [`close_ear`](Self::close_ear).
+    pub fn open_ear(&mut self, plan: EarPlan) {
+        self.core.out.list.push(Output::Ear(EarOrder::Open(Box::new(plan))));
+    }
+
+    /// The next thing that an ear hears; `on_reply` gets `Reply::Heard`.
+    pub fn hear(&mut self, tap: TapId) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Ear(EarOrder::Next { ticket, tap }));
+        ticket
+    }
+
+    /// Nobody listens any more; who asked hears that it is over.
+    pub fn close_ear(&mut self, tap: TapId) {
+        self.core.out.list.push(Output::Ear(EarOrder::Close(tap)));
+    }
+
+    /// The words of a recording, by the hash of its file; `on_reply` gets `Reply::Heard`.
+    pub fn read_words(&mut self, hash: &str, tongue: Tongue) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        let hash = hash.to_owned();
+        self.core.out.list.push(Output::Ear(EarOrder::Read { ticket, hash, tongue }));
+        ticket
+    }
+}
+
+/// Streams of sound.
+impl Effects<'_> {
+    /// Sound to an app and back; `on_reply` gets `Reply::StreamBegan` for the first ticket and `Reply::StreamEnded` for
+    /// the second one, each once.
+    pub fn open_stream(&mut self, plan: StreamPlan) -> (Ticket, Ticket) {
+        let [began, ended] = [self.core.ticket(self.room), self.core.ticket(self.room)];
+        self.stream(StreamOrder::Open { began, ended, plan: Box::new(plan) });
+        (began, ended)
+    }
+
+    /// The end of the stream that hears this tap; its tickets are answered.
+    pub fn close_stream(&mut self, tap: TapId) {
+        self.stream(StreamOrder::Close(tap));
+    }
+
+    /// A key that the app of a stream shall know of.
+    pub fn stream_key(&mut self, tap: TapId, key: char) {
+        self.stream(StreamOrder::Key { tap, key });
+    }
+
+    /// What the app of a stream fed before this mark has been heard, or was cleared.
+    pub fn stream_mark(&mut self, tap: TapId, mark: u64) {
+        self.stream(StreamOrder::Mark { tap, mark });
+    }
+
+    fn stream(&mut self, order: StreamOrder) {
+        self.core.out.list.push(Output::Stream(order));
     }
 }

@@ -254,17 +254,25 @@ impl Room {
             // He is there, and of these nothing is done in such a document.
             Act::Abandon(_)
             | Act::Answer
+            | Act::Connect(_)
+            | Act::Deafen
             | Act::Dial(_)
+            | Act::Disconnect
             | Act::Done { .. }
             | Act::EndDial
             | Act::EndRecord
             | Act::Enqueue(_)
+            | Act::Fork(_)
             | Act::Hangup
             | Act::Leave
+            | Act::Listen(_)
             | Act::Meet(_)
             | Act::Record(_)
             | Act::Reject { .. }
-            | Act::Ring => {}
+            | Act::Ring
+            | Act::StopStream(_)
+            | Act::StopTranscription(_)
+            | Act::Transcribe(_) => {}
         }
     }
 

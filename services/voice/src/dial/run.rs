@@ -358,7 +358,8 @@ impl Room {
     ) {
         let (said, more) = (call.said_now(), tape.facts("completed"));
         let (sid, status) = (tape.sid.clone(), tape.hook("completed"));
-        self.tell_later(call, Late { ticket, sid, said, action: None, status, more }, effects);
+        let late = Late { ticket, sid, said, status, more, ..Late::default() };
+        self.tell_later(call, late, effects);
     }
 
     /// The call is over: so are those who were dialled, and apps hear of it.

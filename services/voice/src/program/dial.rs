@@ -52,6 +52,7 @@ impl Program {
             State::Dialling { dial, .. } => Some(self.with_addresses(dial)),
             State::Apologising
             | State::Asking
+            | State::Connected { .. }
             | State::Gathering { .. }
             | State::Over
             | State::Pausing

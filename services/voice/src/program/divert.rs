@@ -44,6 +44,7 @@ impl Program {
         self.deadline = None;
         self.falling = false;
         self.acts.clear();
+        self.deafen();
         match &self.state {
             State::Apologising | State::Gathering { .. } | State::Sounding => {
                 self.acts.push_back(Act::Hush);
@@ -51,6 +52,7 @@ impl Program {
             State::Dialling { dial, .. } if dial.meet.is_some() => {
                 self.acts.push_back(Act::Abandon(None));
             }
+            State::Connected { .. } => self.acts.push_back(Act::Disconnect),
             State::Dialling { .. } => self.acts.push_back(Act::EndDial),
             State::Queued { .. } => self.acts.push_back(Act::Abandon(self.queue_action())),
             State::Recording { begun: false, .. } => self.acts.push_back(Act::Hush),

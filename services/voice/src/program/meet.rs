@@ -157,7 +157,7 @@ impl Program {
     }
 
     /// The same with an address of its own.
-    fn whole(&self, hook: &Hook) -> Option<Hook> {
+    pub(super) fn whole(&self, hook: &Hook) -> Option<Hook> {
         Some(Hook { url: self.address(&hook.url)?, method: hook.method })
     }
 

@@ -49,6 +49,13 @@ impl Program {
         Some((whole(&action), record.status.as_ref().and_then(whole)))
     }
 
+    /// Who wants to know what is said in the recording that runs.
+    pub fn transcriber(&self) -> Option<Hook> {
+        let State::Recording { record, begun: true, .. } = &self.state else { return None };
+        let Hook { url, method } = record.transcribed.as_ref()?;
+        self.address(url).map(|url| Hook { url, method: *method })
+    }
+
     pub(super) fn silent(&mut self) {
         if let State::Recording { begun: true, .. } = self.state {
             self.acts.push_back(Act::EndRecord);

@@ -19,6 +19,8 @@ pub struct Saved {
     pub ask: Option<Ask>,
     /// The caller talked with somebody who was dialled.
     pub talking: bool,
+    /// What the app wants to hear again.
+    pub told: Option<String>,
 }
 
 impl Program {
@@ -48,10 +50,11 @@ impl Program {
 
     /// Goes on after a restart with the verb that ran, from its beginning; keys that were pressed count.
     pub fn resume(saved: Saved, fallback: Option<Hook>, now: Instant) -> Self {
-        let Saved { source, at, digits: pressed, ask, talking } = saved;
+        let Saved { source, at, digits: pressed, ask, talking, told } = saved;
         let mut program = Self::idle(fallback);
         program.answered = true;
-        if let Ok((document, _)) = read(&source) {
+        program.told = told;
+        if let Ok((document, ..)) = read(&source) {
             program.document = document;
         }
         (program.source, program.at) = (source, at);

@@ -244,6 +244,8 @@ impl Room {
             limit: None,
             meeting: None,
             aside: None,
+            streams: Vec::new(),
+            ears: Vec::new(),
         };
         for ticket in call.tickets() {
             self.tickets.insert(ticket, session);
