@@ -2,6 +2,7 @@
 //!
 //! Picture     sip: start a server -> register -> closed loop -> knee -> same load for all -> table, ratios
 //!             generator: callers --INVITE--> server --INVITE--> callees, all in one thread on its own core
+//!             voice: start a server -> an app here -> calls of its program beside plain ones -> processor time, waits
 //!             media: start a relay -> calls with sound through it -> processor time, delay, loss -> ratios
 //! Rules       The generator knows nothing of our SIP stack: it writes its messages by hand and scans what it gets, so it
 //!             judges both servers alike. It runs on loopback and ends only what it started. It never waits without end.
@@ -25,4 +26,5 @@ mod report;
 pub mod sip;
 mod tally;
 mod timers;
+pub mod voice;
 mod wire;

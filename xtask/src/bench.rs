@@ -14,7 +14,7 @@ const BENCHES: [(&str, bool); 7] = [
     ("parser", true),
     ("ptt", false),
     ("sip", true),
-    ("voice", false),
+    ("voice", true),
 ];
 /// Units of which instructions are counted: the program runs fifty times slower under the counter.
 const COUNTED: u64 = 200;

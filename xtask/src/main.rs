@@ -13,7 +13,7 @@ const USAGE: &str = "cargo xtask COMMAND
   test [WORDS]        install what is missing, run every test (WORDS go to cargo test)
   ci                  every check and every test, as before a merge
   console             install what is missing, build the console for the binary and for pages of others
-  bench NAME [WORDS]  measure: sip beside a peer, media beside another, instructions and parser alone (voice, cache and ptt are to come)
+  bench NAME [WORDS]  measure: sip beside a peer, media beside another, voice, instructions and parser alone (cache and ptt are to come)
   fuzz [--for 30s]    the targets of libFuzzer, where a nightly compiler is at hand
   floors              manifests against the tables of ARCHITECTURE.md
   licences            outside crates against deny.toml
