@@ -350,7 +350,8 @@ fn answers_are_judged_by_their_kind() {
     );
     for (kind, body, expected) in [
         ("image/png", "x", 12300),
-        ("application/json", "{}", 12300),
+        ("application/json", "{}", 12102),
+        ("application/pdf", "{}", 12300),
         ("text/html", "<html></html>", 12102),
         ("text/xml", "<Response>", 12100),
         ("text/xml", "", 11770),
