@@ -55,7 +55,7 @@ fn an_app_has_the_call_by_a_stream() {
     assert!(told.iter().any(plays), "{told:?}");
     house.say(1, &in_dialog("ACK", &ok, 1));
     let out = house.reply(began, Reply::StreamBegan(Ok(())));
-    let (_, status) = fetch(&out);
+    let (callback, status) = fetch(&out);
     assert_eq!(
         (&*status.url, &*said(status, "StreamEvent")),
         ("http://app.example/told", "stream-started")
@@ -64,6 +64,7 @@ fn an_app_has_the_call_by_a_stream() {
         (said(status, "StreamSid"), said(status, "StreamName")),
         (name.clone(), "bot".into())
     );
+    house.reply(callback, fine());
     // Keys and marks find their way.
     let out = house.give(key(&told, b'7'));
     assert_eq!(orders(&out), [StreamOrder::Key { tap: plan.tap, key: '7' }]);
@@ -182,13 +183,14 @@ fn what_is_said_is_told_beside_all_else() {
     let out = house.reply(ticket, document(&start));
     let ok = ok_of(&out);
     house.say(1, &in_dialog("ACK", &ok, 1));
-    let (_, told) = fetch(&out);
+    let (callback, told) = fetch(&out);
     assert_eq!(
         (&*told.url, &*said(told, "TranscriptionEvent")),
         ("http://app.example/words", "transcription-started")
     );
+    house.reply(callback, fine());
     let out = house.reply(heard(&out), words("hello"));
-    let (_, told) = fetch(&out);
+    let (callback, told) = fetch(&out);
     assert_eq!(
         (said(told, "TranscriptionEvent"), said(told, "SequenceId")),
         ("transcription-content".into(), "2".into())
@@ -196,6 +198,7 @@ fn what_is_said_is_told_beside_all_else() {
     assert!(
         said(told, "TranscriptionData").contains("hello") && said(told, "Track") == "inbound_track"
     );
+    house.reply(callback, fine());
     let out = house.say(1, &in_dialog("BYE", &ok, 2));
     let (_, told) = fetch(&out);
     assert_eq!(said(told, "TranscriptionEvent"), "transcription-stopped");
@@ -215,7 +218,9 @@ fn a_message_is_put_into_words() {
         _ => None,
     });
     house.say(1, &in_dialog("ACK", &ok, 1));
-    house.say(1, &in_dialog("BYE", &ok, 2));
+    let out = house.say(1, &in_dialog("BYE", &ok, 2));
+    // How it ended is told first.
+    house.reply(fetch(&out).0, fine());
     let fact = RecordedFact {
         hash: "ab".repeat(32),
         address: "/media/ab.wav".into(),
@@ -225,6 +230,7 @@ fn a_message_is_put_into_words() {
         end: RecordEnd::Asked,
     };
     let out = house.reply(recording.expect("a recording"), Reply::Recorded(Ok(fact)));
+    house.reply(fetch(&out).0, fine());
     let out = house.reply(heard(&out), words("call me back"));
     let (_, told) = fetch(&out);
     assert_eq!(
