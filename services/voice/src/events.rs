@@ -1,5 +1,7 @@
 //! What happens to a call: its legs, its media, the answers it waits for.
 
+use std::time::Duration;
+
 use media::{Command, Ending, Play};
 use switchboard::clip::{ClipFact, RecordedFact, SoundFault};
 use switchboard::fetch::{FetchFault, Fetched};
@@ -31,8 +33,13 @@ pub(crate) fn kept(
         url: format!("{}{}", effects.public(), fact.address),
         sid: sid.to_owned(),
         hash: fact.hash,
-        seconds: fact.length.as_secs(),
+        seconds: whole_seconds(fact.length),
     })
+}
+
+/// The length of a recording as apps are told it: the nearest second, since two seconds may lack a packet.
+pub(crate) const fn whole_seconds(length: Duration) -> u64 {
+    length.saturating_add(Duration::from_millis(500)).as_secs()
 }
 
 /// What came of a question, for the ladder.

@@ -7,6 +7,7 @@ use types::{CallId, UnixTime};
 
 use super::{Conference, Tickets};
 use crate::call::date;
+use crate::events::whole_seconds;
 use crate::word::Link;
 
 /// How it is recorded, if it is.
@@ -95,7 +96,7 @@ impl Conference {
             ("RecordingSid", format!("RE{}", fact.hash.get(..32).unwrap_or(&fact.hash))),
             ("RecordingUrl", format!("{}{}", effects.public(), fact.address)),
             ("RecordingStatus", "completed".to_owned()),
-            ("RecordingDuration", fact.length.as_secs().to_string()),
+            ("RecordingDuration", whole_seconds(fact.length).to_string()),
             ("RecordingChannels", "1".to_owned()),
             ("RecordingStartTime", date(taping.since)),
             ("RecordingSource", "Conference".to_owned()),
