@@ -1,8 +1,8 @@
 //! A call that is in a conference or in a queue, and what it is told there.
 //!
-//! Picture     <Conference> --Join--> Wait | Enter: the seat goes there --Out, star, end--> the seat comes home, the program goes on
-//!             <Enqueue> --> Standing: the waiting document, again and again --Go--> whisper --Come--> Place: beside the agent
-//!             <Dial><Queue> --Want--> (the caller) Come --> Place --Over--> the program goes on
+//! Picture     Conference --Join--> Wait | Enter: the seat goes there --Out, star, end--> the seat comes home, the program goes on
+//!             Enqueue --> Standing: the waiting document, again and again --Go--> whisper --Come--> Place: beside the agent
+//!             Dial Queue --Want--> (the caller) Come --> Place --Over--> the program goes on
 //! Rules       The leg stays with its call, whatever shard the others are on; only its seat moves. It is taken home before
 //!             anybody is told that it left. While it is away, what happens to it there comes as words. After a restart
 //!             the verb runs again: who is known where he was is in his place again.
