@@ -56,8 +56,8 @@ const REGISTER_MAX: Duration = Duration::from_secs(60);
 const RATIO_MAX: f64 = 4.0;
 /// From the INVITE to the first thing that the document does, without the app's own time. Units: milliseconds.
 const FIRST_MAX: f64 = 5.0;
-/// How late a packet of the prompt may be, at p99.9: half a packet. Units: milliseconds.
-const LATE_MAX: f64 = 10.0;
+/// How late a packet of the prompt may be, at p99.9: a tick, or the next one would have come before it. Units: milliseconds.
+const LATE_MAX: f64 = 20.0;
 
 /// Runs it all and prints as it goes; what was wanted comes last.
 pub fn run(config: &Config) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use types::{CallId, Refuse, SessionId};
 
 use crate::call::{Call, Playing};
 use crate::dial::{Dialling, tape_sid};
-use crate::hook::{Asking, Signer};
+use crate::hook::Asking;
 use crate::program::{Act, Ask, Event, Heard, Piece};
 use crate::rest::notes;
 use crate::{Refusal, Room, beep};
@@ -146,11 +146,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let token = effects.apps().token.clone();
-        let signer = Signer { token: token.reveal() };
-        let fetch = asking.request(&signer, &call.jar, effects.unix(), effects.now());
-        let words = format!("{} {}", fetch.method, asking.url());
-        effects.ladder(CallId(session.0), Lane::Web, &words);
+        let fetch = call.put(&asking, effects);
         // The ticket comes with the question, which must leave after what says that it is asked.
         call.asking = Some((switchboard::Ticket::default(), asking.clone(), ask.clone()));
         if call.facts.answered.is_some() {

@@ -20,7 +20,7 @@ use crate::Room;
 use crate::act::{note, source};
 use crate::call::{Call, Playing};
 use crate::events::arrived;
-use crate::hook::{Asking, Question, Signer, Turn};
+use crate::hook::{Asking, Question, Turn};
 use crate::program::{Act, Ask, Event, Heard, Piece, Program};
 
 /// See the head of this file.
@@ -303,11 +303,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let token = effects.apps().token.clone();
-        let signer = Signer { token: token.reveal() };
-        let fetch = asking.request(&signer, &call.jar, effects.unix(), effects.now());
-        let words = format!("{} {}", fetch.method, asking.url());
-        effects.ladder(CallId(session.0), Lane::Web, &words);
+        let fetch = call.put(&asking, effects);
         let ticket = effects.fetch(fetch);
         if let Some(greeting) = greeting(call) {
             greeting.asking = Some((ticket, asking, ask));
