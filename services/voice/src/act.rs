@@ -146,7 +146,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let fetch = call.put(&asking, effects);
+        let fetch = asking.put(&call.jar, CallId(session.0), effects);
         // The ticket comes with the question, which must leave after what says that it is asked.
         call.asking = Some((switchboard::Ticket::default(), asking.clone(), ask.clone()));
         if call.facts.answered.is_some() {

@@ -4,19 +4,17 @@ use std::net::SocketAddr;
 
 use media::{StreamKey, TapId};
 use sip::{Message, Name};
-use switchboard::fetch::Fetch;
-use switchboard::ladder::Lane;
 use switchboard::notice::CallFacts;
 use switchboard::route::Number;
 use switchboard::seat::Seat;
 use switchboard::{Caller, Effects, Ticket};
 use twiml::{Hook, Method, Stream};
-use types::{CallId, Instant, LegId, SessionId, UnixTime, tagged};
+use types::{Instant, LegId, SessionId, UnixTime, tagged};
 
 use crate::aside::Aside;
 use crate::cookies::Jar;
 use crate::dial::{Dialling, Tape};
-use crate::hook::{Answer, Asking, Question, Signer};
+use crate::hook::{Answer, Asking, Question};
 use crate::listen::Listening;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
@@ -240,16 +238,6 @@ impl Call {
         let mut parameters = self.said_now();
         parameters.extend(ask.more.iter().cloned());
         Question { url: ask.url.clone(), method: ask.method, parameters }
-    }
-
-    /// A question as it is sent, signed and with the cookies of this call; the ladder shows it.
-    pub fn put(&self, asking: &Asking, effects: &mut Effects<'_>) -> Fetch {
-        let token = effects.apps().token.clone();
-        let signer = Signer { token: token.reveal() };
-        let fetch = asking.request(&signer, &self.jar, effects.unix(), effects.now());
-        let words = format!("{} {}", fetch.method, asking.url());
-        effects.ladder(CallId(self.session.0), Lane::Web, &words);
-        fetch
     }
 
     /// As tagged fields.

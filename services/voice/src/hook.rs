@@ -10,9 +10,11 @@
 
 use std::time::Duration;
 
+use switchboard::Effects;
 use switchboard::fetch::{Fetch, FetchFault, FetchLimits, Fetched};
+use switchboard::ladder::Lane;
 use twiml::Method;
-use types::{Instant, UnixTime};
+use types::{CallId, Instant, UnixTime};
 
 use crate::address::{Address, form};
 use crate::cookies::Jar;
@@ -129,6 +131,16 @@ impl Asking {
     /// Who is asked.
     pub fn url(&self) -> String {
         self.address.sent()
+    }
+
+    /// It as it leaves: signed, with these cookies; the ladder of the call shows it.
+    pub fn put(&self, jar: &Jar, call: CallId, effects: &mut Effects<'_>) -> Fetch {
+        let token = effects.apps().token.clone();
+        let signer = Signer { token: token.reveal() };
+        let fetch = self.request(&signer, jar, effects.unix(), effects.now());
+        let words = format!("{} {}", fetch.method, self.url());
+        effects.ladder(call, Lane::Web, &words);
+        fetch
     }
 
     /// What goes out.

@@ -22,7 +22,7 @@ use crate::Room;
 use crate::call::{self, Call, date};
 use crate::cookies::Jar;
 use crate::events::kept;
-use crate::hook::{Asking, Failure, Question, Signer, Turn};
+use crate::hook::{Asking, Failure, Question, Turn};
 use crate::program::{Ask, Recorded};
 use crate::rest::notes;
 use crate::rest::progress::Stage;
@@ -200,11 +200,7 @@ impl Room {
 
     fn send_telling(&mut self, call: SessionId, asking: Asking, effects: &mut Effects<'_>) {
         let Some(teller) = self.tellers.get_mut(&call) else { return };
-        let token = effects.apps().token.clone();
-        let signer = Signer { token: token.reveal() };
-        let fetch = asking.request(&signer, &teller.jar, effects.unix(), effects.now());
-        let words = format!("{} {}", fetch.method, asking.url());
-        effects.ladder(CallId(call.0), Lane::Web, &words);
+        let fetch = asking.put(&teller.jar, CallId(call.0), effects);
         let ticket = effects.fetch(fetch);
         teller.out = Some((ticket, asking));
         self.telling.insert(ticket, call);

@@ -12,7 +12,7 @@ use switchboard::{Effects, Ticket};
 use types::{CallId, tagged};
 
 use crate::cookies::Jar;
-use crate::hook::{Asking, Question, Signer, Turn};
+use crate::hook::{Asking, Question, Turn};
 use crate::word::Link;
 
 /// Things that wait to be told about one conference.
@@ -66,11 +66,7 @@ impl Teller {
     }
 
     fn send(&mut self, call: CallId, asking: Asking, effects: &mut Effects<'_>) -> Ticket {
-        let token = effects.apps().token.clone();
-        let signer = Signer { token: token.reveal() };
-        let fetch = asking.request(&signer, &self.jar, effects.unix(), effects.now());
-        let words = format!("{} {}", fetch.method, asking.url());
-        effects.ladder(call, Lane::Web, &words);
+        let fetch = asking.put(&self.jar, call, effects);
         let ticket = effects.fetch(fetch);
         self.out = Some((ticket, asking));
         ticket

@@ -303,7 +303,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&session) else { return };
-        let fetch = call.put(&asking, effects);
+        let fetch = asking.put(&call.jar, CallId(session.0), effects);
         let ticket = effects.fetch(fetch);
         if let Some(greeting) = greeting(call) {
             greeting.asking = Some((ticket, asking, ask));
