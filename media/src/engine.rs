@@ -259,6 +259,7 @@ impl Engine {
                 let counts = keys.into_iter().filter_map(|key| self.close(key, now)).collect();
                 self.events.push_back(Event::Closed { bridge, counts });
             }
+            Command::Gauge { stream, seat, every } => self.gauge(stream, seat, every, now),
             Command::Leave { stream, seat } => self.leave(stream, seat, now),
             Command::Listen { stream, seat, silence } => self.listen(stream, seat, silence, now),
             Command::Move { stream, seat, to, place } => {

@@ -17,7 +17,7 @@
 //!             stream takes two even ports, so an engine holds 16,384 streams at most. Beyond: the
 //!             stream fails. [`GUESTS_MAX`] join one stream, [`LOUDEST_MAX`] of them are heard at once;
 //!             [`DELAY_MAX`] in a jitter buffer; a packet of more than 120 ms is dropped.
-//!             [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers. [`CLIPS_MAX`] and [`CLIP_MAX`] of what is played,
+//!             [`GAUGE_MIN`] between two tellings of a level. [`CONSENT_MAX`] and [`ADDRESSES_MAX`] for browsers. [`CLIPS_MAX`] and [`CLIP_MAX`] of what is played,
 //!             [`FEED_MAX`] of what is fed, [`TAPS_MAX`] at one stream. [`DATAGRAMS_MAX`] a second to one leg.
 //!             [`RESTING_MAX`] sources that a shared port remembers.
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
@@ -37,6 +37,7 @@ mod engine;
 pub mod events;
 mod feed;
 pub mod g711;
+mod gauge;
 #[cfg(test)]
 mod hear;
 mod jitter;
@@ -70,6 +71,7 @@ pub use engine::{
     WATCH_EVERY,
 };
 pub use feed::{FEED_MAX, FeedId, MARKS_MAX};
+pub use gauge::{GAUGE_MIN, SILENT};
 pub use jitter::{Counts, DELAY_MAX, Jitter, WINDOW};
 pub use mixer::LOUDEST_MAX;
 pub use play::{CLIP_MAX, CLIPS_MAX, Ending, KEYS_SENT_MAX, Play};

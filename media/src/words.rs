@@ -225,6 +225,15 @@ pub enum Command {
         /// Which bridge.
         bridge: BridgeId,
     },
+    /// Wants to know how loud legs are, which [`Event::Level`] tells. Who is asked about is decoded for it, nobody else.
+    Gauge {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who; `None`: all who are there, or come.
+        seat: Option<Seat>,
+        /// How often, [`GAUGE_MIN`](crate::GAUGE_MIN) at least; `None`: nobody wants to know any more.
+        every: Option<Duration>,
+    },
     /// A guest leaves; its port may be given back.
     Leave {
         /// Which stream.
@@ -397,6 +406,18 @@ pub enum Event {
         /// Where its media comes from.
         from: SocketAddr,
     },
+    /// How loud a leg was, as often as [`Command::Gauge`] asked for. Silence is told once, and not at all of a leg that never said
+    /// anything.
+    ///
+    /// Spec: RFC 6464 §3 (the scale)
+    Level {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// Its loudest 20 ms since the last time, in dB below the loudest that can be said: 0 to 127, which is silence.
+        level: u8,
+    },
     /// The path to a browser is gone; it is sent nothing more.
     Lost {
         /// The first of its streams.
@@ -471,6 +492,7 @@ impl Event {
             | Self::Fed { stream, .. }
             | Self::Key { stream, .. }
             | Self::Latched { stream, .. }
+            | Self::Level { stream, .. }
             | Self::Lost { stream, .. }
             | Self::Played { stream, .. }
             | Self::Quality { stream, .. }
@@ -553,6 +575,7 @@ mod tests {
                 sound: 1,
                 alone: true,
             },
+            Command::Gauge { stream, seat: None, every: Some(Duration::from_millis(200)) },
             Command::Listen { stream, seat: Seat(2), silence: Some(Duration::from_secs(5)) },
             Command::Move { stream, seat: Seat(2), to: stream, place: Seat(3) },
             Command::Share { port: 20_000, by: 65_534 },
@@ -601,6 +624,7 @@ mod tests {
                 how: Ending::Stopped,
             },
             Event::Fed { stream, seat: None, feed: FeedId(1), mark: 2 },
+            Event::Level { stream, seat: Seat(2), level: 127 },
             Event::Silent { stream, seat: Seat::A, after: Duration::ZERO },
             Event::Voiced { stream, seat: Seat::B },
             Event::Untapped { stream, tap: TapId(9) },

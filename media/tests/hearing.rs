@@ -167,3 +167,37 @@ fn fifty_hear_each_other() {
         }
     }
 }
+
+/// Two who talk while packets pass, and one who only listens: how loud each is, as often as was asked for.
+#[test]
+fn how_loud_each_is_is_told_while_packets_pass() {
+    let mut room = Room::call(4, 2);
+    let every = Some(Duration::from_millis(200));
+    room.engine.command(Command::Gauge { stream: STREAM, seat: None, every }, room.now);
+    room.run(1000);
+    let levels = |room: &mut Room, of: Seat| -> Vec<u8> {
+        let events = room.events.iter();
+        let told = events.filter_map(|event| match event {
+            Event::Level { stream: STREAM, seat, level } if *seat == of => Some(*level),
+            _ => None,
+        });
+        told.collect()
+    };
+    for seat in [Seat::A, Seat::B] {
+        let told = levels(&mut room, seat);
+        assert!((4..=5).contains(&told.len()), "{told:?}");
+        assert!(told.iter().skip(1).all(|level| (10..40).contains(level)), "{told:?}");
+    }
+    assert_eq!(room.touched, 0);
+    // One alone, and nobody any more.
+    room.events.clear();
+    room.engine.command(Command::Gauge { stream: STREAM, seat: None, every: None }, room.now);
+    assert_eq!(room.engine.deadline(), None);
+    let one = |every| Command::Gauge { stream: STREAM, seat: Some(Seat::B), every };
+    room.engine.command(one(Some(Duration::ZERO)), room.now);
+    room.run(500);
+    assert!(levels(&mut room, Seat::A).is_empty());
+    assert!((4..=5).contains(&levels(&mut room, Seat::B).len()), "{:?}", room.events);
+    room.engine.command(one(None), room.now);
+    assert_eq!(room.engine.deadline(), None);
+}

@@ -361,6 +361,7 @@ impl Checks {
                 }
             }
             media::Command::Aim { .. }
+            | media::Command::Gauge { .. }
             | media::Command::Listen { .. }
             | media::Command::Play { .. }
             | media::Command::Share { .. }

@@ -24,6 +24,7 @@ use crate::Voice;
 use crate::clip::TapId;
 use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
 use crate::g711::Law;
+use crate::gauge::energy;
 use crate::mixer::{self, Mixer};
 use crate::play::{Clips, Press as Played};
 use crate::rtp::{HEADER_MIN, Kind, Packet};
@@ -77,6 +78,8 @@ pub(super) struct Desk {
     keys: Keys,
     sounds: Sounds,
     taps: Taps,
+    /// How often it shall be told how loud each is.
+    gauged: Option<Duration>,
 }
 
 /// A guest on its way to another stream.
@@ -249,6 +252,18 @@ impl Mix {
         }
     }
 
+    /// How often it shall be told how loud one is, or all are.
+    pub(super) fn gauge(&mut self, seat: Option<Seat>, every: Option<Duration>) {
+        match seat {
+            Some(seat) => {
+                if let Some(ear) = self.desk.ear(seat.0) {
+                    ear.gauged = every;
+                }
+            }
+            None => self.desk.gauged = every,
+        }
+    }
+
     /// What is played at it.
     pub(super) fn sounds(&mut self) -> &mut Sounds {
         &mut self.desk.sounds
@@ -259,12 +274,12 @@ impl Mix {
         &mut self.desk.taps
     }
 
-    /// Whether something is played, or somebody taps it or wants to know who speaks.
+    /// Whether something is played, or somebody taps it or wants to know who speaks, or how loudly.
     fn is_busy(&self) -> bool {
-        let speech = |ear: &Ear| ear.speech.is_some();
         self.desk.sounds.any()
             || !self.desk.taps.is_empty()
-            || self.desk.ears.iter().flatten().any(speech)
+            || self.desk.gauged.is_some()
+            || self.desk.ears.iter().flatten().any(Ear::matters)
     }
 }
 
@@ -286,7 +301,7 @@ impl Desk {
     /// Whether what a leg says matters though nobody hears it.
     fn matters(&self, seat: u16) -> bool {
         let ear = self.ears.get(usize::from(seat)).and_then(Option::as_ref);
-        ear.is_some_and(|ear| ear.speech.is_some()) || self.taps.listen_to(seat)
+        ear.is_some_and(Ear::matters) || self.gauged.is_some() || self.taps.listen_to(seat)
     }
 
     /// Takes the packet of a leg apart; false when it is nothing that belongs here. Of who is heard by nobody only
@@ -356,10 +371,10 @@ impl Stream {
         if desk.mouths.len() < usize::from(seats) {
             desk.mouths.resize_with(seats.into(), Mouth::default);
         }
-        let Desk { state, rate, ears, mouths, keys, sounds, taps } = desk;
-        let rate = *rate;
+        let Desk { state, rate, ears, mouths, keys, sounds, taps, gauged } = desk;
+        let (rate, gauged) = (*rate, *gauged);
         let mut note = Notes { stream: *key, events: work.events, ended: work.ended };
-        listen(&legs, ears, keys, (rate, due), work.mixer, &mut note);
+        listen(&legs, ears, keys, (rate, due, gauged), work.mixer, &mut note);
         step(state, &mut legs, (ears, sounds.any_for_sides()), due);
         let sides_hear = matches!(state, State::Mixing);
         let first_hearer = if sides_hear { 0 } else { 2 };
@@ -580,7 +595,7 @@ fn listen(
     legs: &Legs<'_>,
     ears: &mut [Option<Ear>],
     keys: &mut Keys,
-    (rate, due): (Rate, Instant),
+    (rate, due, gauged): (Rate, Instant, Option<Duration>),
     mixer: &mut Mixer,
     note: &mut Notes<'_>,
 ) {
@@ -608,6 +623,11 @@ fn listen(
         ear.level = level.max(fading);
         if let Some(change) = ear.speech.as_mut().and_then(|speech| speech.hear(level, due)) {
             note.speech(Seat(seat), change);
+        }
+        if let Some(every) = ear.gauged.or(gauged)
+            && let Some(level) = ear.gauge.hear(energy(ear.frame(rate)), every, due)
+        {
+            note.level(Seat(seat), level);
         }
         let was_chosen = std::mem::take(&mut ear.chosen);
         if legs.voice(seat) == Some(Voice::All) && ear.jitter.speaks() {

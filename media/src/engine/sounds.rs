@@ -8,6 +8,7 @@ use types::Instant;
 use super::Engine;
 use crate::clip::{Clip, ClipId, TapId};
 use crate::feed::{Feed, FeedId};
+use crate::gauge::GAUGE_MIN;
 use crate::mixer::Mixer;
 use crate::play::{Clips, Ending, Playing};
 use crate::tap::{Direction, Heard, Takes};
@@ -54,6 +55,11 @@ impl Notes<'_> {
             Change::Silent(after) => Event::Silent { stream, seat, after },
             Change::Voiced => Event::Voiced { stream, seat },
         });
+    }
+
+    /// How loud somebody was.
+    pub(super) fn level(&mut self, seat: Seat, level: u8) {
+        self.events.push_back(Event::Level { stream: self.stream, seat, level });
     }
 
     /// A key by its code; other events are nobody's business.
@@ -126,6 +132,24 @@ impl Engine {
         if let Some(stream) = self.stream_mut(key) {
             let speech = silence.map(|silence| Speech::new(silence, now));
             stream.mix.get_or_insert_default().listen(seat, speech);
+        }
+        self.mix_or_not(key, now);
+    }
+
+    /// Somebody wants to know how loud legs are, or nobody any more.
+    pub(super) fn gauge(
+        &mut self,
+        key: StreamKey,
+        seat: Option<Seat>,
+        every: Option<Duration>,
+        now: Instant,
+    ) {
+        if seat.is_some_and(|seat| self.port(key, seat).is_none()) {
+            return; // Late, not wrong.
+        }
+        if let Some(stream) = self.stream_mut(key) {
+            let every = every.map(|every| every.max(GAUGE_MIN));
+            stream.mix.get_or_insert_default().gauge(seat, every);
         }
         self.mix_or_not(key, now);
     }

@@ -536,6 +536,7 @@ impl Loop {
                     media::Command::Close { .. } => CLOSE_WAIT,
                     media::Command::Admit { .. }
                     | media::Command::Aim { .. }
+                    | media::Command::Gauge { .. }
                     | media::Command::Leave { .. }
                     | media::Command::Listen { .. }
                     | media::Command::Move { .. }

@@ -375,6 +375,7 @@ impl Call {
             | media::Event::Closed { .. }
             | media::Event::Fed { .. }
             | media::Event::Latched { .. }
+            | media::Event::Level { .. }
             | media::Event::Quality { .. }
             | media::Event::Quiet { .. }
             | media::Event::Silent { .. }

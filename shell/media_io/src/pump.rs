@@ -268,6 +268,7 @@ impl<F: Fn(Event)> Turn<F> {
                 self.sinks.remove(&tap);
             }
             Command::Aim { .. }
+            | Command::Gauge { .. }
             | Command::Listen { .. }
             | Command::Move { .. }
             | Command::Play { .. }

@@ -8,6 +8,7 @@ use super::keys::{Key, Keys, Press};
 use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate};
 use crate::dtmf::Detector;
 use crate::events::{self, Tone};
+use crate::gauge::Gauge;
 use crate::jitter::Jitter;
 use crate::resample::{Resampler, resampled};
 use crate::vad::Speech;
@@ -32,6 +33,9 @@ pub(super) struct Ear {
     dialing: Option<(u8, Instant)>,
     /// Somebody wants to know when it speaks.
     pub(super) speech: Option<Speech>,
+    /// How often somebody wants to know how loud it is.
+    pub(super) gauged: Option<Duration>,
+    pub(super) gauge: Gauge,
 }
 
 /// What makes the payloads of one leg.
@@ -78,7 +82,14 @@ impl Ear {
             detector: Detector::default(),
             dialing: None,
             speech: None,
+            gauged: None,
+            gauge: Gauge::default(),
         }
+    }
+
+    /// Whether what it says matters though nobody hears it.
+    pub(super) fn matters(&self) -> bool {
+        self.speech.is_some() || self.gauged.is_some()
     }
 
     /// Takes the next frame, at the rate of the mix.

@@ -464,6 +464,7 @@ impl Conference {
             media::Event::Back { .. }
             | media::Event::Closed { .. }
             | media::Event::Latched { .. }
+            | media::Event::Level { .. }
             | media::Event::Quality { .. }
             | media::Event::Quiet { .. }
             | media::Event::Untapped { .. } => None,
