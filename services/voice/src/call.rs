@@ -18,6 +18,8 @@ use crate::hook::{Answer, Asking, Question};
 use crate::listen::Listening;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
+use crate::rest::events::Events;
+use crate::rest::legs::Legs;
 use crate::rest::outgoing::Outgoing;
 use crate::rest::progress::Progress;
 use crate::stream::Streaming;
@@ -66,6 +68,10 @@ pub struct Call {
     pub tape: Option<Tape>,
     pub streams: Vec<Streaming>,
     pub ears: Vec<Listening>,
+    /// Those whom its program dialled and who are gone.
+    pub legs: Legs,
+    /// What its apps were asked and what they said.
+    pub events: Events,
 }
 
 /// What the caller hears of us.
@@ -284,6 +290,7 @@ impl Call {
             writer.nested(30, |writer| meeting.encode(writer));
         }
         Streaming::encode(&self.streams, 20, &mut writer);
+        self.legs.encode(40, &mut writer);
         writer.finish()
     }
 
@@ -291,6 +298,7 @@ impl Call {
     pub fn record(&self) -> Vec<u8> {
         let mut writer = tagged::Writer::onto(self.facts.encode());
         writer.nested(crate::store::ROW, |writer| self.row().encode(writer));
+        self.legs.encode(crate::store::ROW, &mut writer);
         writer.finish()
     }
 }
@@ -313,6 +321,7 @@ pub struct Kept {
     /// The recording that ran.
     pub recording: Option<String>,
     pub streams: Vec<(String, Stream)>,
+    pub legs: Legs,
 }
 
 impl Kept {
@@ -335,6 +344,7 @@ impl Kept {
             tape: None,
             recording: None,
             streams: Vec::new(),
+            legs: Legs::default(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -353,6 +363,7 @@ impl Kept {
                 13 => kept.recording = field.string(),
                 14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),
+                40 => kept.legs.keep(crate::rest::row::Row::decode(field.0)),
                 20 => kept.streams.push(Streaming::decode(field.0)),
                 _ => (), // A field of a newer version.
             }

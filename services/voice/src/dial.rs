@@ -106,7 +106,9 @@ impl Dialling {
     ) -> (Self, Vec<(usize, Outcome)>) {
         let plan = plan(dial, dialler, &mut seat, effects);
         let shows = dial.caller_id.clone().unwrap_or_else(|| dialler.caller.1.to_owned());
-        let callee = |target: &Target| Callee::new(target.clone(), &shows, effects.rng());
+        let callee = |target: &Target| {
+            Callee::new(target.clone(), &shows, dialler.session.slot(), effects.rng())
+        };
         let callees: Vec<Callee> = dial.targets.iter().map(callee).collect();
         let mut left: Vec<usize> = (0..callees.len()).rev().collect();
         let first =
@@ -358,6 +360,17 @@ impl Dialling {
             pushed: Vec::new(),
             public_only: true,
         })
+    }
+
+    /// An app wants one of those who ring no more. False: he does not ring, he has answered.
+    pub fn give_up(&mut self, place: usize, effects: &mut Effects<'_>) -> bool {
+        let found = self.ways.iter_mut().find(|(known, _)| *known == place);
+        if let Some((_, way)) = found {
+            way.cancel(effects);
+            self.tell(place, "canceled");
+            return true;
+        }
+        false
     }
 
     /// Ends whatever is left of it.

@@ -73,6 +73,7 @@ impl Room {
         let Some((_, mut asking, ask)) = call.asking.take_if(|_| waits) else { return };
         effects.ladder(CallId(session.0), Lane::Web, &arrived(&fetched));
         let (unix, now) = (effects.unix(), effects.now());
+        call.events.note(&asking, &fetched, unix);
         match asking.answered(fetched, &mut call.jar, unix, now) {
             Turn::Again => self.send(session, (asking, ask), effects),
             Turn::Done(answer) => {

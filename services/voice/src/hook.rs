@@ -133,6 +133,12 @@ impl Asking {
         self.address.sent()
     }
 
+    /// What is asked: how, where, and what is said.
+    pub fn asked(&self) -> (&'static str, String, &[(String, String)]) {
+        let method = if self.method == Method::Get { "GET" } else { "POST" };
+        (method, self.address.sent(), &self.parameters)
+    }
+
     /// It as it leaves: signed, with these cookies; the ladder of the call shows it.
     pub fn put(&self, jar: &Jar, call: CallId, effects: &mut Effects<'_>) -> Fetch {
         let token = effects.apps().token.clone();

@@ -313,6 +313,8 @@ impl Room {
             tape: None,
             streams: Vec::new(),
             ears: Vec::new(),
+            legs: kept.legs,
+            events: rest::events::Events::default(),
         };
         // What was recorded until then is kept; those hear of it who would have.
         if let Some(tape) = kept.tape {
@@ -423,6 +425,8 @@ impl Room {
             tape: None,
             streams: Vec::new(),
             ears: Vec::new(),
+            legs: rest::legs::Legs::default(),
+            events: rest::events::Events::default(),
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -496,7 +500,11 @@ impl Room {
             self.tell_hook(&call, &hook, more, effects);
         }
         self.tell_end(&mut call, effects);
+        self.leave_events(&mut call, effects);
         self.remember(call.row());
+        for leg in call.legs.rows() {
+            self.remember(leg.clone());
+        }
         effects.end(session, Some(call.record()));
         effects.publish(Notice::CallEnded(call.facts.clone().into()));
     }

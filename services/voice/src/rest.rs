@@ -9,7 +9,9 @@
 
 pub mod ask;
 mod calls;
-mod conferences;
+pub(crate) mod conferences;
+pub mod events;
+pub mod legs;
 mod messages;
 pub(crate) mod notes;
 mod numbers;
@@ -24,6 +26,7 @@ mod update;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Serialize, de::DeserializeOwned};
 use switchboard::notice::LetterPlan;
 use switchboard::store::{Row as Cells, StoreFault};
 use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Reply, Scope, Ticket};
@@ -34,7 +37,7 @@ use ask::{Ask, Form};
 use messages::MESSAGE;
 use row::Row;
 use say::{No, Page};
-use things::{APPLICATION, Kind, NOTIFICATION, RECORDING};
+use things::{APPLICATION, Kind, NOTIFICATION, Of, RECORDING};
 
 /// Calls that ended lately and are remembered until the store surely has them.
 pub const RECENT_MAX: usize = 1_024;
@@ -78,10 +81,16 @@ pub(crate) enum Waiting {
     Call(Ask),
     /// Calls that are over, beside those that are known.
     Calls { ask: Ask, page: Page, known: Vec<Row> },
+    /// Conferences that are over, beside those that run.
+    Conferences { ask: Ask, page: Page, known: Vec<conferences::Listed> },
+    /// Who takes part in a conference that is over.
+    Emptied { ask: Ask, page: Page },
     /// A change, and what is answered when it was made.
     Change { ask: Ask, answer: ApiResponse },
     /// Whether a call is over, or never was.
     Ended(Ask),
+    /// What the apps of a call that is over were asked.
+    Events { ask: Ask, page: Page },
     /// An application, by which a call is made.
     Apply { ask: Ask, request: Box<ApiRequest> },
     /// A message that is being written down, and then goes out.
@@ -104,7 +113,10 @@ impl Waiting {
             Self::Call(ask)
             | Self::Calls { ask, .. }
             | Self::Change { ask, .. }
+            | Self::Conferences { ask, .. }
+            | Self::Emptied { ask, .. }
             | Self::Ended(ask)
+            | Self::Events { ask, .. }
             | Self::Apply { ask, .. }
             | Self::Drop { ask, .. }
             | Self::Letter { ask, .. }
@@ -161,29 +173,30 @@ impl Room {
             ("POST", ["Calls", sid]) => self.update_call(ask, sid, effects),
             ("DELETE", ["Calls", sid]) => self.delete_call(ask, sid, effects),
             (_, [] | ["Calls"] | ["Calls", _]) => Err(method_not_allowed(ask)),
-            (_, ["Applications"]) => self.things(&APPLICATION, ("", None), ask, effects),
-            (_, ["Applications", sid]) => self.things(&APPLICATION, ("", Some(sid)), ask, effects),
+            (_, ["Applications"]) => self.things(&APPLICATION, Of::All, ask, effects),
+            (_, ["Applications", sid]) => self.things(&APPLICATION, Of::One(sid), ask, effects),
             (_, ["Conferences", rest @ ..]) => self.conferences(ask, rest, request, effects),
             (_, ["Queues", rest @ ..]) => self.queues_of(ask, rest, request, effects),
             (_, ["AvailablePhoneNumbers", ..]) => numbers::available(ask),
             (_, ["IncomingPhoneNumbers", rest @ ..]) => self.incoming(ask, rest, effects),
-            (_, ["Recordings"]) => self.things(&RECORDING, ("", None), ask, effects),
+            (_, ["Recordings"]) => self.things(&RECORDING, Of::All, ask, effects),
             (_, ["Recordings", sid] | ["Calls", _, "Recordings", sid]) => {
-                self.things(&RECORDING, ("", Some(sid)), ask, effects)
+                self.things(&RECORDING, Of::One(sid), ask, effects)
             }
             (_, ["Calls", call, "Recordings"]) => {
-                self.things(&RECORDING, (call, None), ask, effects)
+                self.things(&RECORDING, Of::Owner(call), ask, effects)
             }
             ("POST", ["Messages"]) => self.send_message(ask, effects),
-            (_, ["Messages"]) => self.things(&MESSAGE, ("", None), ask, effects),
-            (_, ["Messages", sid]) => self.things(&MESSAGE, ("", Some(sid)), ask, effects),
-            (_, ["Notifications"]) => self.things(&NOTIFICATION, ("", None), ask, effects),
+            (_, ["Messages"]) => self.things(&MESSAGE, Of::All, ask, effects),
+            (_, ["Messages", sid]) => self.things(&MESSAGE, Of::One(sid), ask, effects),
+            (_, ["Notifications"]) => self.things(&NOTIFICATION, Of::All, ask, effects),
             (_, ["Notifications", sid] | ["Calls", _, "Notifications", sid]) => {
-                self.things(&NOTIFICATION, ("", Some(sid)), ask, effects)
+                self.things(&NOTIFICATION, Of::One(sid), ask, effects)
             }
             (_, ["Calls", call, "Notifications"]) => {
-                self.things(&NOTIFICATION, (call, None), ask, effects)
+                self.things(&NOTIFICATION, Of::Owner(call), ask, effects)
             }
+            (_, ["Calls", call, "Events"]) => self.events_of(ask, call, effects),
             (_, ["Calls", _, part, ..]) => Err(No::not_offered(part)),
             (_, [name, ..]) => plain::other(ask, name, effects),
         }
@@ -214,8 +227,11 @@ impl Room {
                     Waiting::Apply { .. }
                     | Waiting::Call(_)
                     | Waiting::Calls { .. }
+                    | Waiting::Conferences { .. }
+                    | Waiting::Emptied { .. }
                     | Waiting::Drop { .. }
                     | Waiting::Ended(_)
+                    | Waiting::Events { .. }
                     | Waiting::Forget(_)
                     | Waiting::Merge { .. }
                     | Waiting::Thing { .. }
@@ -265,6 +281,11 @@ impl Room {
             Waiting::Things { ask, page, kind } => {
                 Ok(things::listed(kind, (&ask, &page), rows, effects))
             }
+            Waiting::Conferences { ask, page, known } => {
+                Ok(conferences::listed(&ask, &page, known, rows, effects))
+            }
+            Waiting::Emptied { ask, page } => conferences::emptied(&ask, &page, rows),
+            Waiting::Events { ask, page } => Ok(events::found(&ask, &page, rows)),
             Waiting::Ended(ask) if rows.is_empty() => Err(No::missing(&say::base(&ask))),
             Waiting::Ended(_) => Err(update::ended()),
             Waiting::Forget(ask) => self.forget_call(&ask, rows, effects),
@@ -312,6 +333,18 @@ fn fault(why: StoreFault) -> No {
 
 fn method_not_allowed(ask: &Ask) -> No {
     No::new(405, 20004, format!("{} is not what this resource takes", ask.method))
+}
+
+/// What all shards know: this one adds its own to what others had, and the next one is asked; `None`: it goes on there.
+fn gathered<T: Serialize + DeserializeOwned>(
+    request: &ApiRequest,
+    own: impl IntoIterator<Item = T>,
+    effects: &mut Effects<'_>,
+) -> Option<Vec<T>> {
+    let mut known: Vec<T> = serde_json::from_slice(&request.body).unwrap_or_default();
+    known.extend(own);
+    let body = serde_json::to_vec(&known).unwrap_or_default();
+    (!effects.next_shard(&ApiRequest { body, ..request.clone() })).then_some(known)
 }
 
 /// An answer with one resource.

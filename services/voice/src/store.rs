@@ -167,27 +167,47 @@ pub fn thing(kind: &'static str, sid: &str) -> Query {
     }
 }
 
-/// Things of a kind, newest first: of an owner and of a name where these are not empty, made within a span, before one.
-pub fn things(
-    kind: &'static str,
-    (owner, name): (&str, &str),
-    (from, until): (UnixTime, UnixTime),
-    before: &(UnixTime, String),
-    limit: usize,
-) -> Query {
+/// What a list of things is narrowed to; empty texts do not narrow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What they belong to.
+    pub owner: String,
+    /// What they are called.
+    pub name: String,
+    /// When they were made: from, until (not included).
+    pub made: (UnixTime, UnixTime),
+    /// When they were changed last.
+    pub updated: (UnixTime, UnixTime),
+    /// Only those before this one, newest first.
+    pub before: (UnixTime, String),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        let ever = (UnixTime(0), UnixTime(i64::MAX as u64));
+        let before = (ever.1, String::new());
+        Self { owner: String::new(), name: String::new(), made: ever, updated: ever, before }
+    }
+}
+
+/// Things of a kind, newest first.
+pub fn things(kind: &'static str, wanted: &Wanted, limit: usize) -> Query {
     Query {
         sql: "select sid, owner, name, body, made_at, updated_at from voice_things \
               where kind = ?1 and (?2 = '' or owner = ?2) and (?3 = '' or name = ?3) \
-              and made_at >= ?4 and made_at < ?5 and (made_at < ?6 or (made_at = ?6 and sid < ?7)) \
-              order by made_at desc, sid desc limit ?8",
+              and made_at >= ?4 and made_at < ?5 and updated_at >= ?6 and updated_at < ?7 \
+              and (made_at < ?8 or (made_at = ?8 and sid < ?9)) \
+              order by made_at desc, sid desc limit ?10",
         values: vec![
             kind.into(),
-            owner.into(),
-            name.into(),
-            from.into(),
-            until.into(),
-            before.0.into(),
-            before.1.as_str().into(),
+            wanted.owner.as_str().into(),
+            wanted.name.as_str().into(),
+            wanted.made.0.into(),
+            wanted.made.1.into(),
+            wanted.updated.0.into(),
+            wanted.updated.1.into(),
+            wanted.before.0.into(),
+            wanted.before.1.as_str().into(),
             (limit as i64).into(),
         ],
     }
@@ -209,6 +229,21 @@ pub fn put(thing: &Thing) -> Batch {
             thing.updated.into(),
         ],
     )
+}
+
+/// How long that is kept which nobody has to delete: notifications, and events of calls.
+pub const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+
+/// Makes a thing that is kept for [`KEPT`]; older ones of its kind go.
+pub fn put_for_now(thing: &Thing) -> Batch {
+    let mut batch = put(thing);
+    let until = thing.made.0.saturating_sub(KEPT.as_micros() as u64);
+    batch.statements.push(Statement {
+        sql: "delete from voice_things where kind = ?1 and made_at < ?2",
+        values: vec![thing.kind.into(), UnixTime(until).into()],
+        expect: None,
+    });
+    batch
 }
 
 /// A thing goes; one that is not there undoes it.

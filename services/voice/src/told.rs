@@ -24,6 +24,7 @@ use crate::cookies::Jar;
 use crate::events::kept;
 use crate::hook::{Asking, Failure, Question, Turn};
 use crate::program::{Ask, Recorded};
+use crate::rest::events::Events;
 use crate::rest::notes;
 use crate::rest::progress::Stage;
 
@@ -37,6 +38,10 @@ const TELLER: u8 = 100;
 /// Tells apps of one call. It outlives the call as long as something is to be told.
 #[derive(Debug, Default)]
 pub struct Teller {
+    /// What came of what was told, and of the call when that is over.
+    pub events: Events,
+    /// Errors and warnings that were kept.
+    notes: u32,
     /// Its own session, which keeps it.
     session: SessionId,
     call: SessionId,
@@ -153,9 +158,9 @@ impl Room {
         let token = format!("{:016x}{:016x}", effects.rng().next_u64(), effects.rng().next_u64());
         let teller = self.teller(call, jar, effects);
         if teller.queue.len() >= QUEUE_MAX {
-            effects.count("voice.callbacks_dropped");
-            let words = "warning 15003: too much waits to be told; this is not told";
-            return effects.ladder(CallId(call.0), Lane::Note, words);
+            let sentence = "too much waits to be told; this is not told".to_owned();
+            let failure = Failure { code: 15003, sentence, url: question.url };
+            return teller.not_told("voice.callbacks_dropped", &failure, effects);
         }
         teller.queue.push_back(Telling { question, token });
         self.tell_next(call, effects);
@@ -185,14 +190,19 @@ impl Room {
                     return self.send_telling(call, asking, effects);
                 }
                 Err(failure) => {
-                    not_told(CallId(call.0), &failure, effects);
+                    teller.not_told("voice.callbacks_failed", &failure, effects);
                     teller.queue.pop_front();
                 }
             }
         }
         if teller.late.is_empty() {
             effects.end(teller.session, None);
-            self.tellers.remove(&call);
+            if let Some(teller) = self.tellers.remove(&call) {
+                match self.calls.get_mut(&call) {
+                    Some(call) => call.events.append(teller.events),
+                    None => teller.events.leave(call, effects),
+                }
+            }
         } else {
             teller.keep(effects);
         }
@@ -216,10 +226,11 @@ impl Room {
         let Some(teller) = self.tellers.get_mut(&call) else { return };
         let Some((_, mut asking)) = teller.out.take() else { return };
         let (unix, now) = (effects.unix(), effects.now());
+        teller.events.note(&asking, &fetched, unix);
         match asking.answered(fetched, &mut teller.jar, unix, now) {
             Turn::Again => return self.send_telling(call, asking, effects),
             Turn::Done(_) => (),
-            Turn::Failed(failure) => not_told(CallId(call.0), &failure, effects),
+            Turn::Failed(failure) => teller.not_told("voice.callbacks_failed", &failure, effects),
         }
         teller.queue.pop_front();
         self.tell_next(call, effects);
@@ -327,6 +338,20 @@ impl Room {
 }
 
 impl Teller {
+    /// Something was told in vain.
+    ///
+    /// Spec: programmable-voice §5 (15003)
+    fn not_told(&mut self, counter: &'static str, failure: &Failure, effects: &mut Effects<'_>) {
+        effects.count(counter);
+        let words = format!("warning 15003: {}", failure.sentence);
+        effects.ladder(CallId(self.call.0), Lane::Note, &words);
+        if self.notes < notes::NOTES_MAX {
+            self.notes += 1;
+            let about = (call::call_sid(self.call.0), &*failure.url);
+            notes::write(about, ("warning", 15003), &failure.sentence, effects);
+        }
+    }
+
     fn keep(&mut self, effects: &mut Effects<'_>) {
         effects.save(self.session, self.encode(), Durability::Written);
     }
@@ -416,9 +441,4 @@ fn ready(recorded: &Recorded) -> Vec<(String, String)> {
 
 pub(crate) fn pairs<const N: usize>(rows: [(&str, String); N]) -> Vec<(String, String)> {
     rows.map(|(name, value)| (name.to_owned(), value)).to_vec()
-}
-
-fn not_told(call: CallId, failure: &Failure, effects: &mut Effects<'_>) {
-    effects.count("voice.callbacks_failed");
-    effects.ladder(call, Lane::Note, &format!("warning 15003: {}", failure.sentence));
 }

@@ -424,6 +424,108 @@ fn lists_go_over_pages_and_calls_are_forgotten() {
     assert!(text.unwrap().contains("<TwilioResponse><Account>"));
 }
 
+#[test]
+fn whom_a_program_dials_is_a_call_of_its_own() {
+    let mut house = house();
+    house.bind("carol", 3);
+    let dial = "<Response><Dial><Client>carol</Client></Dial><Pause length='60'/></Response>";
+    let mut form: Vec<_> = FORM.iter().filter(|(name, _)| *name != "Url").copied().collect();
+    form.push(("Twiml", dial));
+    let out = ask(&mut house, "POST", "/Calls.json", &form);
+    let sid = answer(&out).1["sid"].as_str().unwrap().to_owned();
+    let out = hears(&mut house, out);
+    let out = picks_up(&mut house, &out.requests("INVITE").pop().unwrap());
+    let out = hears(&mut house, out);
+    let invite = out.requests("INVITE").pop().expect("carol is called");
+    house.say(3, &reply_to(&invite, "180 Ringing", "Contact: <sip:carol@192.0.2.3>\r\n"));
+    let (_, list) = answer_of_list(&mut house, &[("ParentCallSid", &sid)], Vec::new());
+    let leg = &list["calls"][0];
+    assert_eq!(
+        (&leg["status"], &leg["direction"], &leg["to"], &list["calls"][1]),
+        (&"ringing".into(), &"outbound-dial".into(), &"client:carol".into(), &Value::Null)
+    );
+    let path = format!("/Calls/{}.json", leg["sid"].as_str().unwrap());
+    assert_eq!(answer(&ask(&mut house, "GET", &path, &[])).1["parent_call_sid"], sid.as_str());
+    assert_eq!(answer(&ask(&mut house, "DELETE", &path, &[])).0, 409);
+    let (status, no) = answer(&ask(&mut house, "POST", &path, &[("Twiml", "<Response/>")]));
+    assert_eq!((status, &no["code"]), (400, &21220.into()));
+    let out = ask(&mut house, "POST", &path, &[("Status", "canceled")]);
+    assert!(!out.requests("CANCEL").is_empty());
+    assert_eq!(answer(&out).1["status"], "canceled");
+    let (status, no) = answer(&ask(&mut house, "POST", &path, &[("Status", "completed")]));
+    assert_eq!((status, &no["code"]), (400, &21220.into()));
+    // Its caller's call goes on, and both are kept when that ends.
+    let own = format!("/Calls/{sid}.json");
+    assert_eq!(answer(&ask(&mut house, "GET", &own, &[])).1["status"], "in-progress");
+    let over = ask(&mut house, "POST", &own, &[("Status", "completed")]);
+    assert_eq!(answer(&ask(&mut house, "GET", &path, &[])).1["status"], "canceled");
+    let rows = over.list.iter().map(|output| match output {
+        Output::Save { entry, .. } => voice::store::project(entry).len(),
+        _ => 0,
+    });
+    let rows: usize = rows.sum();
+    assert_eq!(rows, 2);
+}
+
+#[test]
+fn events_of_a_call_are_shown_and_kept() {
+    let mut house = house();
+    let out = ask(&mut house, "POST", "/Calls.json", FORM);
+    let sid = answer(&out).1["sid"].as_str().unwrap().to_owned();
+    let out = hears(&mut house, out);
+    let out = picks_up(&mut house, &out.requests("INVITE").pop().unwrap());
+    let out = hears(&mut house, out);
+    let (ticket, _) = fetches(&out).into_iter().find(|(_, f)| f.url.ends_with("/hello")).unwrap();
+    house.reply(ticket, document("<Pause length='60'/>"));
+    let path = format!("/Calls/{sid}/Events.json");
+    let (status, list) = answer(&ask(&mut house, "GET", &path, &[]));
+    let events = list["events"].as_array().unwrap();
+    assert_eq!((status, events.len()), (200, 3), "{list}");
+    let (request, response) = (&events[2]["request"], &events[2]["response"]);
+    assert_eq!(
+        (&request["url"], &request["parameters"]["CallSid"], &response["response_code"]),
+        (&"http://app.example/hello".into(), &sid.as_str().into(), &200.into())
+    );
+    let (_, page) = answer(&ask(&mut house, "GET", &path, &[("PageSize", "2")]));
+    assert!(page["next_page_uri"].as_str().unwrap().contains("PageToken=PA2"), "{page}");
+    // The last one is told when the call is over; then all are written down.
+    let out = ask(&mut house, "POST", &format!("/Calls/{sid}.json"), &[("Status", "completed")]);
+    let out = hears(&mut house, out);
+    let kept = out.writes().into_iter().find_map(|(_, batch)| {
+        let values = &batch.statements[0].values;
+        (values[0] == Cell::Text("events".into())).then(|| values.clone())
+    });
+    let kept = kept.expect("they are written down");
+    assert_eq!(kept[2], Cell::Text(sid));
+    let Cell::Text(body) = &kept[4] else { panic!("{kept:?}") };
+    assert_eq!(serde_json::from_str::<Vec<Value>>(body).unwrap().len(), 4);
+    let out = ask(&mut house, "GET", &path, &[]);
+    let (ticket, _) = out.loads()[0];
+    let row = [&kept[1..], &[Cell::Int(9), Cell::Int(9)]].concat();
+    let row = row.into_iter().take(6).collect();
+    let (_, list) = answer(&house.reply(ticket, Reply::Rows(Ok(vec![row]))));
+    assert_eq!(list["events"].as_array().map(Vec::len), Some(4));
+    assert_eq!(answer(&ask(&mut house, "POST", &path, &[])).0, 405);
+}
+
+#[test]
+fn what_is_told_in_vain_is_noted() {
+    let mut house = house();
+    let out = ask(&mut house, "POST", "/Calls.json", FORM);
+    let sid = answer(&out).1["sid"].as_str().unwrap().to_owned();
+    let (ticket, _) = fetches(&out)[0];
+    let fault = switchboard::fetch::FetchFault::TotalTimeout;
+    let out = house.reply(ticket, Reply::Fetched(Err(fault)));
+    let noted = out.writes().into_iter().find_map(|(_, batch)| {
+        let values = batch.statements[0].values.clone();
+        (values[0] == Cell::Text("notification".into())).then_some(values)
+    });
+    let noted = noted.expect("a notification");
+    assert_eq!(noted[2], Cell::Text(sid));
+    let Cell::Text(body) = &noted[4] else { panic!("{noted:?}") };
+    assert!(body.contains("15003") && body.contains("http://app.example/told"), "{body}");
+}
+
 /// Where the vendor's own description lies, when it is there.
 fn description() -> Option<Value> {
     let folder = std::env::var_os("CARILLON_OUTSIDE_DATA")?;

@@ -26,6 +26,8 @@ use switchboard::{Effects, Ticket};
 use types::{BridgeId, CallId, Seconds, SessionId, UnixTime};
 
 use crate::call::{call_sid, date};
+use crate::rest::conferences;
+use crate::store;
 use crate::word::{FromConference, Joining, Link, Why, Word};
 pub use members::Member;
 use record::Taping;
@@ -332,11 +334,15 @@ impl Conference {
         }
         self.end_taping(effects);
         let by = by.map(|call| call_sid(call.0)).unwrap_or_default();
+        self.note(&format!("{} is over: {reason}", self.name), effects);
+        if !self.sid.is_empty() {
+            let over = conferences::over(self, (reason, &by), effects);
+            effects.write(store::put(&over));
+        }
         let more = vec![
             ("CallSidEndingConference".to_owned(), by),
             ("ReasonConferenceEnded".to_owned(), reason.to_owned()),
         ];
-        self.note(&format!("{} is over: {reason}", self.name), effects);
         tickets.extend(self.event("conference-end", None, more, effects));
         self.keep(effects);
         tickets

@@ -8,6 +8,7 @@ use types::{CallId, UnixTime};
 use super::{Conference, Tickets};
 use crate::call::date;
 use crate::events::whole_seconds;
+use crate::rest::notes::Tape;
 use crate::word::Link;
 
 /// How it is recorded, if it is.
@@ -23,12 +24,25 @@ pub struct Wish {
 pub struct Taping {
     pub ticket: Ticket,
     pub tap: TapId,
-    /// How it is found again after a restart.
+    /// How apps know it, and how it is found again after a restart.
     pub name: String,
     pub since: UnixTime,
     /// Of which conference.
     pub sid: String,
     pub link: Option<Link>,
+}
+
+impl Taping {
+    /// Whether apps call it so; `Twilio.CURRENT` is the one that runs.
+    fn is(&self, sid: &str) -> bool {
+        self.name == sid || sid == "Twilio.CURRENT"
+    }
+
+    /// As the API shows it.
+    pub fn shown(&self) -> Tape<'_> {
+        let (sid, conference, source) = (&*self.name, &*self.sid, "Conference");
+        Tape { sid, conference, source, ..Tape::NONE }
+    }
 }
 
 impl Conference {
@@ -53,8 +67,34 @@ impl Conference {
             max: std::time::Duration::ZERO,
         });
         let (since, sid, link) = (effects.unix(), self.sid.clone(), wish.link);
-        self.taping = Some(Taping { ticket, tap, name, since, sid, link });
+        let taping = Taping { ticket, tap, name, since, sid, link };
+        taping.shown().write(since, ("in-progress", None), effects);
+        self.taping = Some(taping);
         vec![ticket]
+    }
+
+    /// An app wants the recording that runs to pause, to go on or to end; false: it is not this one.
+    pub fn steer_taping(&mut self, sid: &str, status: &str, effects: &mut Effects<'_>) -> bool {
+        let Some(taping) = self.taping.as_ref().filter(|taping| taping.is(sid)) else {
+            return false;
+        };
+        match status {
+            "paused" => effects.pause_recording(taping.tap),
+            "in-progress" => effects.resume_recording(taping.tap),
+            _ => {
+                self.record = None;
+                self.end_taping(effects);
+                self.keep(effects);
+                return true;
+            }
+        }
+        taping.shown().write(taping.since, (status, None), effects);
+        true
+    }
+
+    /// The recording that runs, by its name for apps; `None`: another one, or none runs.
+    pub fn taping(&self, sid: &str) -> Option<&Taping> {
+        self.taping.as_ref().filter(|taping| taping.is(sid))
     }
 
     /// The recording ends, if one runs.
@@ -86,14 +126,16 @@ impl Conference {
             Ok(fact) => fact,
             Err(fault) => {
                 self.note(&format!("no recording: {fault}"), effects);
+                taping.shown().write(taping.since, ("absent", None), effects);
                 return Vec::new();
             }
         };
+        taping.shown().write(taping.since, ("completed", Some(&fact)), effects);
         let Some(link) = taping.link else { return Vec::new() };
         let pairs = [
             ("AccountSid", effects.apps().sid.clone()),
             ("ConferenceSid", taping.sid),
-            ("RecordingSid", format!("RE{}", fact.hash.get(..32).unwrap_or(&fact.hash))),
+            ("RecordingSid", taping.name),
             ("RecordingUrl", format!("{}{}", effects.public(), fact.address)),
             ("RecordingStatus", "completed".to_owned()),
             ("RecordingDuration", whole_seconds(fact.length).to_string()),

@@ -4,9 +4,10 @@
 //! Spec        programmable-voice §1.3 (Sip), §2 (Call statusCallback)
 
 use twiml::{Hook, Target, Who};
-use types::{Rng, tagged};
+use types::{Rng, Slot, UnixTime, tagged};
 
 use crate::call::{read_hook, write_hook};
+use crate::rest::row::Row;
 
 /// Header fields that a document may add to an INVITE.
 pub const HEADERS_MAX: usize = 20;
@@ -31,6 +32,12 @@ pub struct Callee {
     pub rang: bool,
     /// It is over, and that was told.
     over: bool,
+    /// How it stands, in the word that apps hear; empty: nobody has been called yet.
+    status: &'static str,
+    /// When he was called, when he answered, when it was over.
+    times: [Option<UnixTime>; 3],
+    /// Whoever keeps calls that are over has it.
+    kept: bool,
 }
 
 /// Something that an app is told of a target.
@@ -43,14 +50,16 @@ pub struct News {
 }
 
 impl Callee {
-    pub fn new(target: Target, from: &str, rng: &mut Rng) -> Self {
-        let sid = format!("CA{:016x}{:016x}", rng.next_u64(), rng.next_u64());
+    /// One who is to be called. His call has its name on the slot of the caller's, where it is found.
+    pub fn new(target: Target, from: &str, slot: Slot, rng: &mut Rng) -> Self {
+        let high = rng.next_u64() & (u64::MAX >> 8) | u64::from(slot.0) << 56;
+        let sid = format!("CA{high:016x}{:016x}", rng.next_u64());
         let to = match &target.who {
             Who::Client(name) => format!("client:{name}"),
             Who::Number(number) => number.clone(),
             Who::Sip(text) => bare(text).to_owned(),
         };
-        Self { target, sid, from: from.to_owned(), to, sequence: 0, rang: false, over: false }
+        Self { target, sid, from: from.to_owned(), to, ..Self::default() }
     }
 
     pub fn is_sip(&self) -> bool {
@@ -92,6 +101,7 @@ impl Callee {
             _ => "completed",
         };
         self.over = event == "completed";
+        self.status = status;
         let (hook, events) = self.target.status.as_ref()?;
         if !events.iter().any(|wanted| wanted == event) {
             return None;
@@ -108,11 +118,55 @@ impl Callee {
         Some((hook.clone(), more))
     }
 
+    /// Notes when it came to stand as it does.
+    pub fn stamp(&mut self, now: UnixTime) {
+        let [called, answered, ended] = &mut self.times;
+        if !self.status.is_empty() {
+            called.get_or_insert(now);
+        }
+        if self.status == "in-progress" {
+            answered.get_or_insert(now);
+        }
+        if self.over {
+            ended.get_or_insert(now);
+        }
+    }
+
+    /// As the API shows it; `None`: he was not called yet.
+    ///
+    /// Spec: programmable-voice §6.3 (Call)
+    pub fn row(&self, parent: &str) -> Option<Row> {
+        let [called, answered, ended] = self.times;
+        Some(Row {
+            sid: self.sid.clone(),
+            parent: parent.to_owned(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            status: if self.status == "initiated" { "queued" } else { self.status }.to_owned(),
+            direction: "outbound-dial".to_owned(),
+            began: called?,
+            answered,
+            ended,
+            ..Row::default()
+        })
+    }
+
+    /// The same when it is over, once.
+    pub fn over(&mut self, parent: &str) -> Option<Row> {
+        let over = self.over && !std::mem::replace(&mut self.kept, self.over);
+        over.then(|| self.row(parent)).flatten()
+    }
+
     pub fn write(&self, writer: &mut tagged::Writer) {
         writer.text(1, &self.sid).text(2, &self.from).text(3, &self.to);
         writer.number(4, self.sequence.into()).number(5, self.is_sip().into());
         if let Some((hook, events)) = &self.target.status {
             writer.nested(6, |writer| write_hook(hook, writer)).text(7, &events.join(" "));
+        }
+        for (tag, time) in (8..).zip(self.times) {
+            if let Some(time) = time {
+                writer.time(tag, time);
+            }
         }
     }
 
@@ -132,10 +186,15 @@ impl Callee {
                 5 if field.number() == Some(1) => callee.target.who = Who::Sip(callee.to.clone()),
                 6 => hook = Some(read_hook(field.0)),
                 7 => events = string().split_whitespace().map(str::to_owned).collect(),
+                8 => callee.times[0] = field.time(),
+                9 => callee.times[1] = field.time(),
+                10 => callee.times[2] = field.time(),
                 _ => (), // A field of a newer version.
             }
         }
         callee.target.status = hook.map(|hook| (hook, events));
+        // Only one who talks outlives a restart.
+        callee.status = "in-progress";
         callee
     }
 }
@@ -144,7 +203,8 @@ impl Default for Callee {
     fn default() -> Self {
         let target = Target::of(Who::Number(String::new()));
         let (sid, from, to) = (String::new(), String::new(), String::new());
-        Self { target, sid, from, to, sequence: 0, rang: false, over: false }
+        let (sequence, rang, over, kept) = (0, false, false, false);
+        Self { target, sid, from, to, sequence, rang, over, status: "", times: [None; 3], kept }
     }
 }
 
@@ -208,7 +268,8 @@ mod tests {
         let hook = Hook { url: "http://a.example/s".to_owned(), ..Hook::default() };
         let events = ["ringing", "completed"].map(str::to_owned).to_vec();
         target.status = Some((hook, events));
-        let mut callee = Callee::new(target, "+1555", &mut Rng::from_number(1));
+        let mut callee = Callee::new(target, "+1555", Slot(7), &mut Rng::from_number(1));
+        assert!(callee.sid.starts_with("CA07") && callee.row("CA1").is_none());
         assert_eq!(callee.is_now("initiated", None), None);
         let first = callee.is_now("ringing", None).unwrap();
         assert!(first.1.contains(&("SequenceNumber".to_owned(), "0".to_owned())));
@@ -221,6 +282,10 @@ mod tests {
             assert!(last.1.contains(&(pair.0.to_owned(), pair.1.to_owned())), "{pair:?}");
         }
         assert_eq!(callee.is_now("completed", None), None);
+        callee.stamp(UnixTime(9));
+        let row = callee.over("CA1").unwrap();
+        assert_eq!((&*row.status, &*row.parent, row.ended), ("busy", "CA1", Some(UnixTime(9))));
+        assert_eq!(callee.over("CA1"), None);
         let parent = [("CallSid", "CA1"), ("To", "+1"), ("SipCallId", "x")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let said = callee.said(&parent);

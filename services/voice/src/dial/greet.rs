@@ -99,6 +99,8 @@ impl Room {
             return false;
         };
         effects.ladder(CallId(session.0), Lane::Web, &arrived(fetched));
+        call.events.note(&asking, fetched, unix);
+        let Some(greeting) = self::greeting(call) else { return false };
         let again = match asking.answered(fetched.clone(), &mut jar, unix, now) {
             Turn::Again => true,
             Turn::Done(answer) => {

@@ -113,6 +113,18 @@ impl Room {
         self.tell_news(session, effects);
     }
 
+    /// Something came of ringing one of them, without an answer of his.
+    pub(crate) fn heed_one(
+        &mut self,
+        session: SessionId,
+        outcome: (usize, Outcome),
+        effects: &mut Effects<'_>,
+    ) {
+        let dialling = self.calls.get(&session).and_then(|call| call.dialling.as_ref());
+        let before = dialling.map(Dialling::tickets).unwrap_or_default();
+        self.heed(session, before, vec![outcome], effects);
+    }
+
     /// Remembers whom the answers of this call's ways are for.
     fn note_ways(&mut self, session: SessionId) {
         let Some(call) = self.calls.get_mut(&session) else { return };
@@ -449,8 +461,15 @@ impl Call {
 }
 
 /// What is said to apps that want to know of those who are dialled.
-fn questions(call: &Call, news: Vec<super::News>, effects: &Effects<'_>) -> Vec<Question> {
-    let Some(dialling) = &call.dialling else { return Vec::new() };
+/// What apps are told of those who are dialled; who is gone is kept with the call.
+fn questions(call: &mut Call, news: Vec<super::News>, effects: &Effects<'_>) -> Vec<Question> {
+    let parent = crate::call::call_sid(call.session.0);
+    let Some(dialling) = &mut call.dialling else { return Vec::new() };
+    for callee in &mut dialling.callees {
+        callee.stamp(effects.unix());
+        call.legs.keep(callee.over(&parent));
+    }
+    let dialling = &*dialling;
     let question = |news: super::News| {
         let callee = dialling.callees.get(news.place)?;
         let mut parameters = callee.said(&call.said);

@@ -8,7 +8,7 @@ use switchboard::{ApiRequest, ApiResponse, Effects};
 use super::ask::Ask;
 use super::row::Row;
 use super::say::{self, Named, No, Page};
-use super::{Done, RECENT_MAX, Waiting, session_of, shown};
+use super::{Done, RECENT_MAX, Waiting, gathered, session_of, shown};
 use crate::call::Call;
 use crate::store::{self, Filter};
 use crate::{Room, call::call_sid};
@@ -58,8 +58,14 @@ impl Room {
     /// A call that lives here, or ended a moment ago.
     fn known_call(&self, sid: &str) -> Option<Row> {
         let live = session_of(sid, "CA").and_then(|session| self.calls.get(&session));
-        let recent = || self.rest.recent.iter().rev().find(|row| row.sid == sid).cloned();
-        live.map(|call| call.row()).or_else(recent)
+        let live = live.map(|call| call.row());
+        let leg = || self.known_leg(sid).map(|(_, row)| row);
+        live.or_else(|| self.recent(sid)).or_else(leg)
+    }
+
+    /// A call that ended here a moment ago.
+    pub(super) fn recent(&self, sid: &str) -> Option<Row> {
+        self.rest.recent.iter().rev().find(|row| row.sid == sid).cloned()
     }
 
     pub(super) fn fetch_call(
@@ -84,15 +90,13 @@ impl Room {
     ) -> Result<Done, No> {
         let page = Page::of(ask)?;
         let filter = filter(ask, &page)?;
-        let mut known: Vec<Row> = serde_json::from_slice(&request.body).unwrap_or_default();
         let live = self.calls.values().map(|call| call.row());
-        let own = live.chain(self.rest.recent.iter().cloned());
-        known.extend(own.filter(|row| filter.holds(row)));
+        let legs = self.calls.values().flat_map(|call| call.leg_rows());
+        let own = live.chain(legs).chain(self.rest.recent.iter().cloned());
+        let mut own: Vec<Row> = own.filter(|row| filter.holds(row)).collect();
+        sort(&mut own, page.size + 1);
+        let Some(mut known) = gathered(request, own, effects) else { return Ok(Done::Later) };
         sort(&mut known, page.size + 1);
-        let body = serde_json::to_vec(&known).unwrap_or_default();
-        if effects.next_shard(&ApiRequest { body, ..request.clone() }) {
-            return Ok(Done::Later);
-        }
         let limit = page.size + 1;
         let waiting = Waiting::Calls { ask: ask.clone(), page, known };
         self.wait(waiting, |effects| effects.load(store::calls(&filter, limit)), effects)
@@ -104,7 +108,8 @@ impl Room {
         sid: &str,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
-        if session_of(sid, "CA").is_some_and(|session| self.calls.contains_key(&session)) {
+        let lives = session_of(sid, "CA").is_some_and(|session| self.calls.contains_key(&session));
+        if lives || self.known_leg(sid).is_some() {
             let words = "The call has not ended: end it with Status=completed first";
             return Err(No::new(409, 20009, words));
         }

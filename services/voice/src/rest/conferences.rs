@@ -1,21 +1,42 @@
-//! Conferences that run, and who takes part: shown, changed, sent away.
+//! Conferences and who takes part: shown, changed, sent away. Those that are over are in the store.
 //!
+//! Rules       One that runs answers from its session; when it ends it is written down, once. A store that is away then
+//!             does not have it.
 //! Spec: programmable-voice §6.2 (Conferences, Participants)
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use switchboard::store::Row as Cells;
 use switchboard::{ApiRequest, ApiResponse, Effects};
-use types::SessionId;
+use types::{SessionId, UnixTime};
 
 use super::ask::Ask;
 use super::outgoing::{hook, method};
+use super::row::Row;
 use super::say::{self, Named, No, Page};
-use super::{Done, method_not_allowed, shown};
+use super::things::{Kind, Of, RECORDING};
+use super::{Done, Waiting, gathered, method_not_allowed, shown};
 use crate::Room;
 use crate::call::{call_sid, date};
 use crate::conference::{Change, Conference, Member};
+use crate::store::{self, Thing, Wanted};
 use crate::word::Link;
 
 const CONFERENCES: Named = Named { key: "conferences", one: "Conference" };
+/// Conferences that are over.
+const OVER: Kind = Kind {
+    kind: "conference",
+    prefix: "CF",
+    named: CONFERENCES,
+    fields: &[],
+    made: false,
+    show: |thing, account| {
+        let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+        let some = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
+        let names = (account, &*thing.sid, &*thing.name);
+        value(names, (thing.made, thing.updated), ("completed", some("reason"), some("by")))
+    },
+};
 const PARTICIPANTS: Named = Named { key: "participants", one: "Participant" };
 
 impl Room {
@@ -29,14 +50,19 @@ impl Room {
     ) -> Result<Done, No> {
         match (ask.method, path) {
             ("GET", []) => self.list_conferences(ask, request, effects),
-            ("GET", [sid]) => {
-                let found = self.conference_of(ask, sid)?;
-                Ok(shown(200, "Conference", &conference(found, effects), ask.form))
-            }
+            ("GET", [sid]) => match self.conference_of(ask, sid) {
+                Ok(found) => Ok(shown(200, "Conference", &conference(found, effects), ask.form)),
+                Err(_) => self.things(&OVER, Of::One(sid), ask, effects),
+            },
             ("POST", [sid]) => self.update_conference(ask, sid, effects),
             ("GET", [sid, "Participants"]) => {
                 let page = Page::of(ask)?;
-                let found = self.conference_of(ask, sid)?;
+                let Ok(found) = self.conference_of(ask, sid) else {
+                    // Nobody takes part in what is over.
+                    let waiting = Waiting::Emptied { ask: ask.clone(), page };
+                    let load = store::thing(OVER.kind, sid);
+                    return self.wait(waiting, |effects| effects.load(load), effects);
+                };
                 let fits = |member: &&Member| {
                     let is = |name: &str, now: bool| ask.flag(name).is_none_or(|flag| flag == now);
                     is("Muted", member.muted)
@@ -66,6 +92,14 @@ impl Room {
                 Ok(Done::Now(ApiResponse::empty(204)))
             }
             ("POST", [_, "Participants"]) => Err(No::not_offered("Calling a participant")),
+            ("GET", [sid, "Recordings"]) => self.things(&RECORDING, Of::Name(sid), ask, effects),
+            ("POST", [sid, "Recordings", recording]) => {
+                self.steer_recording(ask, (sid, recording), effects)
+            }
+            (_, [_, "Recordings", recording]) => {
+                self.things(&RECORDING, Of::One(recording), ask, effects)
+            }
+            (_, [_, "Recordings"]) => Err(method_not_allowed(ask)),
             (_, [] | [_] | [_, "Participants"] | [_, "Participants", _]) => {
                 Err(method_not_allowed(ask))
             }
@@ -82,7 +116,7 @@ impl Room {
         found.map(|found| &**found).ok_or_else(|| No::missing(&say::base(ask)))
     }
 
-    /// Every shard adds its own.
+    /// Every shard adds those that run, the last one asks the store for those that are over.
     fn list_conferences(
         &mut self,
         ask: &Ask,
@@ -90,26 +124,62 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         let page = Page::of(ask)?;
-        let mut rows: Vec<Value> = serde_json::from_slice(&request.body).unwrap_or_default();
-        let (from, until) = ask.span("DateCreated");
-        let mut own: Vec<_> = self
-            .conferences
-            .values()
-            .filter(|known| {
-                !known.members.is_empty()
-                    && ask.text("FriendlyName").is_none_or(|name| name == known.name)
-                    && ask.text("Status").is_none_or(|status| status == known.status())
-                    && from <= known.began
-                    && known.began < until
+        let before = Row::unmark(&page.after);
+        let before = before.ok_or_else(|| {
+            No::invalid(20001, "PageToken is none of ours: take next_page_uri as it is")
+        })?;
+        let (made, updated) = (ask.span("DateCreated"), ask.span("DateUpdated"));
+        let within = |(from, until): (UnixTime, UnixTime), at| from <= at && at < until;
+        let fits = |known: &&Conference| {
+            !known.members.is_empty()
+                && ask.text("FriendlyName").is_none_or(|name| name == known.name)
+                && ask.text("Status").is_none_or(|status| status == known.status())
+                && within(made, known.began)
+                && within(updated, known.changed)
+                && (known.began, &known.sid) < (before.0, &before.1)
+        };
+        let live = self.conferences.values().map(|known| &**known).filter(fits);
+        let own: Vec<Listed> = live
+            .map(|known| Listed {
+                mark: (known.began.0, known.sid.clone()),
+                value: conference(known, effects),
             })
             .collect();
-        own.sort_by_key(|known| (known.began, known.session));
-        rows.extend(own.into_iter().map(|known| conference(known, effects)));
-        let body = serde_json::to_vec(&rows).unwrap_or_default();
-        if effects.next_shard(&ApiRequest { body, ..request.clone() }) {
-            return Ok(Done::Later);
+        let Some(known) = gathered(request, own, effects) else { return Ok(Done::Later) };
+        match ask.text("Status") {
+            Some("in-progress" | "init") => return Ok(listed(ask, &page, known, &[], effects)),
+            None | Some("completed") => {}
+            Some(word) => {
+                let words =
+                    format!("Status is {word}, and should be init, in-progress or completed");
+                return Err(No::invalid(16099, words));
+            }
         }
-        Ok(paged(ask, CONFERENCES, &page, rows))
+        let name = ask.text("FriendlyName").unwrap_or_default().to_owned();
+        let wanted = Wanted { name, made, updated, before, ..Wanted::default() };
+        let load = store::things(OVER.kind, &wanted, page.size + 1);
+        let waiting = Waiting::Conferences { ask: ask.clone(), page, known };
+        self.wait(waiting, |effects| effects.load(load), effects)
+    }
+
+    /// The recording of a conference that runs pauses, goes on or ends.
+    fn steer_recording(
+        &mut self,
+        ask: &Ask,
+        (sid, recording): (&str, &str),
+        effects: &mut Effects<'_>,
+    ) -> Result<Done, No> {
+        let status = status_wanted(ask)?;
+        let found = self.conference_of(ask, sid)?;
+        let taping = found.taping(recording).ok_or_else(|| No::missing(&say::base(ask)))?;
+        let now = effects.unix();
+        let value = taping.shown().value((taping.since, now), status, effects);
+        let session = found.session;
+        self.confer(session, effects, |conference, effects| {
+            conference.steer_taping(recording, status, effects);
+            Vec::new()
+        });
+        Ok(shown(200, "Recording", &value, ask.form))
     }
 
     fn update_conference(
@@ -181,6 +251,70 @@ impl Room {
     }
 }
 
+/// What an app wants of a recording that runs.
+///
+/// Errors: no word that is known. Silence in place of what is left out is not offered: it is read, and what is paused is
+/// left out.
+pub(super) fn status_wanted(ask: &Ask) -> Result<&'static str, No> {
+    let word = ask.text("Status").unwrap_or_default();
+    let known = ["in-progress", "paused", "stopped"].into_iter().find(|known| *known == word);
+    known.ok_or_else(|| {
+        let words = format!("Status is {word}, and should be in-progress, paused or stopped");
+        No::invalid(20001, words)
+    })
+}
+
+/// One of a list, with what it is sorted by.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    mark: (u64, String),
+    value: Value,
+}
+
+/// A page of those of all shards and of the store, newest first.
+pub(super) fn listed(
+    ask: &Ask,
+    page: &Page,
+    mut known: Vec<Listed>,
+    rows: &[Cells],
+    effects: &Effects<'_>,
+) -> Done {
+    let account = &effects.apps().sid;
+    let over = rows.iter().filter_map(|row| store::thing_of(OVER.kind, row));
+    known.extend(over.map(|thing| Listed {
+        value: (OVER.show)(&thing, account),
+        mark: (thing.made.0, thing.sid),
+    }));
+    known.sort_by(|a, b| b.mark.cmp(&a.mark));
+    known.dedup_by(|later, earlier| later.mark.1 == earlier.mark.1);
+    let more = known.len() > page.size;
+    known.truncate(page.size);
+    let mark = known.last().filter(|_| more).map(|last| format!("{}_{}", last.mark.0, last.mark.1));
+    let rows = known.into_iter().map(|one| one.value).collect();
+    Done::Now(say::list(ask, CONFERENCES, page, rows, mark.as_deref()))
+}
+
+/// Who takes part in one that is over: nobody, if there was such a one.
+pub(super) fn emptied(ask: &Ask, page: &Page, rows: &[Cells]) -> Result<Done, No> {
+    match rows {
+        [] => Err(No::missing(&say::base(ask))),
+        [..] => Ok(paged(ask, PARTICIPANTS, page, Vec::new())),
+    }
+}
+
+/// What is kept of one that is over.
+pub(crate) fn over(found: &Conference, (reason, by): (&str, &str), effects: &Effects<'_>) -> Thing {
+    Thing {
+        kind: OVER.kind,
+        sid: found.sid.clone(),
+        owner: String::new(),
+        name: found.name.clone(),
+        body: json!({"reason": reason, "by": by}).to_string(),
+        made: found.began,
+        updated: effects.unix(),
+    }
+}
+
 /// A page of rows that are all at hand; a mark is how many stand before.
 pub(super) fn paged(ask: &Ask, named: Named, page: &Page, rows: Vec<Value>) -> Done {
     let before: usize = page.after.parse().unwrap_or(0);
@@ -203,21 +337,29 @@ fn member_of<'a>(ask: &Ask, found: &'a Conference, who: &str) -> Result<&'a Memb
     found.members.iter().find(named).ok_or_else(|| No::missing(&say::base(ask)))
 }
 
-/// Spec: programmable-voice §6.3 (Conference)
 fn conference(found: &Conference, effects: &Effects<'_>) -> Value {
-    let (account, sid) = (&effects.apps().sid, &found.sid);
+    let names = (&*effects.apps().sid, &*found.sid, &*found.name);
+    value(names, (found.began, found.changed), (found.status(), None, None))
+}
+
+/// Spec: programmable-voice §6.3 (Conference)
+fn value(
+    (account, sid, name): (&str, &str, &str),
+    (began, changed): (UnixTime, UnixTime),
+    (status, reason, by): (&str, Option<&str>, Option<&str>),
+) -> Value {
     let uri = format!("/2010-04-01/Accounts/{account}/Conferences/{sid}");
     json!({
         "account_sid": account,
         "api_version": crate::call::VERSION,
-        "call_sid_ending_conference": null,
-        "date_created": date(found.began),
-        "date_updated": date(found.changed),
-        "friendly_name": found.name,
-        "reason_conference_ended": null,
+        "call_sid_ending_conference": by,
+        "date_created": date(began),
+        "date_updated": date(changed),
+        "friendly_name": name,
+        "reason_conference_ended": reason,
         "region": null,
         "sid": sid,
-        "status": found.status(),
+        "status": status,
         "subresource_uris": {
             "participants": format!("{uri}/Participants.json"),
             "recordings": format!("{uri}/Recordings.json"),

@@ -3,10 +3,11 @@
 use serde_json::json;
 use switchboard::Effects;
 use switchboard::clip::RecordedFact;
-use types::SessionId;
+use types::{SessionId, UnixTime};
 
-use super::things::fresh_sid;
+use super::things::{RECORDING, fresh_sid};
 use crate::call::{Call, call_sid};
+use crate::events::whole_seconds;
 use crate::program::Recorded;
 use crate::store::{self, Thing};
 
@@ -27,19 +28,29 @@ pub(crate) fn note(
     }
     call.progress.notes += 1;
     let (source, _, _) = call.program.position();
-    let body = json!({"class": class, "code": code, "sentence": sentence, "url": source.url});
+    write((call_sid(call.session.0), &source.url), (class, code), sentence, effects);
+}
+
+/// Writes down an error or a warning about a call, or about nothing but an address.
+pub(crate) fn write(
+    (owner, url): (String, &str),
+    (class, code): (&str, u16),
+    sentence: &str,
+    effects: &mut Effects<'_>,
+) {
+    let body = json!({"class": class, "code": code, "sentence": sentence, "url": url});
     let now = effects.unix();
     let thing = Thing {
         kind: "notification",
         sid: fresh_sid("NO", effects),
-        owner: call_sid(call.session.0),
+        owner,
         name: String::new(),
         body: body.to_string(),
         made: now,
         updated: now,
     };
     // Nobody waits for it: a store that is away has no notes of that time.
-    effects.write(store::put(&thing));
+    effects.write(store::put_for_now(&thing));
 }
 
 /// Keeps that there is a recording of a call, for `/Recordings`.
@@ -49,24 +60,74 @@ pub(crate) fn recorded(
     (source, channels): (&str, u8),
     effects: &mut Effects<'_>,
 ) {
-    let now = effects.unix();
-    let start = now.0.saturating_sub(fact.length.as_micros() as u64);
-    let body = json!({
-        "address": fact.address,
-        "url": recorded.url,
-        "seconds": recorded.seconds,
-        "channels": channels,
-        "source": source,
-        "start": start,
-    });
-    let thing = Thing {
-        kind: "recording",
-        sid: recorded.sid.clone(),
-        owner: call_sid(call.0),
-        name: String::new(),
-        body: body.to_string(),
-        made: now,
-        updated: now,
-    };
-    effects.write(store::put(&thing));
+    let start = effects.unix().0.saturating_sub(fact.length.as_micros() as u64);
+    let tape = Tape { sid: &recorded.sid, call: &call_sid(call.0), source, channels, ..Tape::NONE };
+    tape.write(UnixTime(start), ("completed", Some(fact)), effects);
+}
+
+/// What is kept of a recording, also of one that still runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tape<'a> {
+    pub sid: &'a str,
+    /// Whose it is; empty: a conference's.
+    pub call: &'a str,
+    /// Empty: a call's.
+    pub conference: &'a str,
+    pub source: &'a str,
+    pub channels: u8,
+}
+
+impl Tape<'_> {
+    /// Nobody's.
+    pub const NONE: Self = Self { sid: "", call: "", conference: "", source: "", channels: 1 };
+
+    /// Keeps how it stands: `in-progress`, `paused`, `completed` or `absent`.
+    ///
+    /// Spec: programmable-voice §6.3 (Recording)
+    pub fn write(
+        &self,
+        start: UnixTime,
+        (status, fact): (&str, Option<&RecordedFact>),
+        effects: &mut Effects<'_>,
+    ) {
+        let thing = self.thing((start, effects.unix()), (status, fact), effects);
+        effects.write(store::put(&thing));
+    }
+
+    /// One that runs, as the API shows it.
+    pub fn value(
+        &self,
+        times: (UnixTime, UnixTime),
+        status: &str,
+        effects: &Effects<'_>,
+    ) -> serde_json::Value {
+        let thing = self.thing(times, (status, None), effects);
+        (RECORDING.show)(&thing, &effects.apps().sid)
+    }
+
+    fn thing(
+        &self,
+        (start, now): (UnixTime, UnixTime),
+        (status, fact): (&str, Option<&RecordedFact>),
+        effects: &Effects<'_>,
+    ) -> Thing {
+        let body = json!({
+            "address": fact.map(|fact| &fact.address),
+            "url": fact.map(|fact| format!("{}{}", effects.public(), fact.address)),
+            "seconds": fact.map(|fact| whole_seconds(fact.length)),
+            "channels": self.channels,
+            "source": self.source,
+            "start": start.0,
+            "status": status,
+        });
+        Thing {
+            kind: RECORDING.kind,
+            sid: self.sid.to_owned(),
+            owner: self.call.to_owned(),
+            name: self.conference.to_owned(),
+            body: body.to_string(),
+            made: start,
+            updated: now,
+        }
+    }
 }

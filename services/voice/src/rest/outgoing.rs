@@ -246,6 +246,8 @@ impl Room {
             aside: None,
             streams: Vec::new(),
             ears: Vec::new(),
+            legs: Default::default(),
+            events: Default::default(),
         };
         for ticket in call.tickets() {
             self.tickets.insert(ticket, session);

@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::conferences::paged;
 use super::outgoing::{hook, method, number};
 use super::say::{self, Named, No, Page};
-use super::{Done, method_not_allowed, shown};
+use super::{Done, gathered, method_not_allowed, shown};
 use crate::Room;
 use crate::call::{call_sid, date};
 use crate::queue::{MOST, MOST_MAX, Queue};
@@ -102,14 +102,10 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         let page = Page::of(ask)?;
-        let mut rows: Vec<Value> = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut own: Vec<_> = self.queues.values().filter(|known| known.most != 0).collect();
         own.sort_by_key(|known| (known.began, known.session));
-        rows.extend(own.into_iter().map(|known| queue(known, effects)));
-        let body = serde_json::to_vec(&rows).unwrap_or_default();
-        if effects.next_shard(&ApiRequest { body, ..request.clone() }) {
-            return Ok(Done::Later);
-        }
+        let own: Vec<_> = own.into_iter().map(|known| queue(known, effects)).collect();
+        let Some(rows) = gathered(request, own, effects) else { return Ok(Done::Later) };
         Ok(paged(ask, QUEUES, &page, rows))
     }
 

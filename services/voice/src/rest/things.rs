@@ -106,17 +106,37 @@ pub(crate) const NOTIFICATION: Kind = Kind {
     show: notification,
 };
 
+/// Which of a kind are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of<'a> {
+    All,
+    /// Those of this name.
+    Name(&'a str),
+    /// The one that apps call so.
+    One(&'a str),
+    /// Those that belong to this.
+    Owner(&'a str),
+}
+
 impl Room {
-    /// `/Applications`, `/Recordings`, … and one of them; `owner`: the call that a list is narrowed to.
+    /// `/Applications`, `/Recordings`, … and one of them.
     pub(super) fn things(
         &mut self,
         kind: &'static Kind,
-        (owner, sid): (&str, Option<&str>),
+        of: Of<'_>,
         ask: &Ask,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
+        let sid = if let Of::One(sid) = of { Some(sid) } else { None };
         match (ask.method, sid) {
-            ("GET", None) => self.list_things(kind, owner, ask, effects),
+            ("GET", None) => {
+                let within = match of {
+                    Of::Owner(owner) => (owner, ""),
+                    Of::Name(name) => ("", name),
+                    Of::All | Of::One(_) => ("", ""),
+                };
+                self.list_things(kind, within, ask, effects)
+            }
             ("POST", None) if kind.made => self.make_thing(kind, ask, effects),
             ("GET", Some(sid)) => {
                 let waiting = Waiting::Thing { ask: ask.clone(), kind };
@@ -143,6 +163,10 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+        if matches!(body["status"].as_str(), Some("in-progress" | "paused")) {
+            let words = "The recording has not ended: end it with Status=stopped first";
+            return Err(No::new(409, 20009, words));
+        }
         let file = body["address"].as_str().and_then(|address| address.strip_prefix("/media/"));
         if let Some((hash, _)) = file.and_then(|file| file.split_once('.')) {
             effects.forget_sound(hash);
@@ -155,7 +179,7 @@ impl Room {
     fn list_things(
         &mut self,
         kind: &'static Kind,
-        owner: &str,
+        (owner, named): (&str, &str),
         ask: &Ask,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
@@ -166,13 +190,22 @@ impl Room {
         })?;
         let (of, name, date) = match kind.kind {
             "message" => ("To", "From", "DateSent"),
+            "recording" => ("CallSid", "ConferenceSid", "DateCreated"),
             "notification" => ("CallSid", "FriendlyName", "MessageDate"),
             _ => ("CallSid", "FriendlyName", "DateCreated"),
         };
-        let owner = if owner.is_empty() { ask.text(of).unwrap_or_default() } else { owner };
-        let name = ask.text(name).unwrap_or_default();
-        let span = ask.span(date);
-        let query = store::things(kind.kind, (owner, name), span, &before, page.size + 1);
+        let given = |own: &str, parameter: &str| match own {
+            "" => ask.text(parameter).unwrap_or_default().to_owned(),
+            own => own.to_owned(),
+        };
+        let wanted = store::Wanted {
+            owner: given(owner, of),
+            name: given(named, name),
+            made: ask.span(date),
+            before,
+            ..store::Wanted::default()
+        };
+        let query = store::things(kind.kind, &wanted, page.size + 1);
         let waiting = Waiting::Things { ask: ask.clone(), page, kind };
         self.wait(waiting, |effects| effects.load(query), effects)
     }
@@ -323,16 +356,16 @@ fn recording(thing: &Thing, account: &str) -> Value {
     json!({
         "account_sid": account,
         "api_version": crate::call::VERSION,
-        "call_sid": thing.owner,
-        "conference_sid": body["conference"].as_str(),
+        "call_sid": Some(&thing.owner).filter(|owner| !owner.is_empty()),
+        "conference_sid": Some(&thing.name).filter(|name| !name.is_empty()),
         "date_created": date(thing.made),
         "date_updated": date(thing.updated),
         "start_time": body["start"].as_u64().map(|at| date(UnixTime(at))),
-        "duration": body["seconds"].as_u64().unwrap_or(0).to_string(),
+        "duration": body["seconds"].as_u64().map(|seconds| seconds.to_string()),
         "sid": thing.sid,
         "price": null,
         "price_unit": null,
-        "status": "completed",
+        "status": body["status"].as_str().unwrap_or("completed"),
         "channels": body["channels"].as_u64().unwrap_or(1),
         "source": body["source"].as_str().unwrap_or("RecordVerb"),
         "error_code": null,
@@ -350,7 +383,7 @@ fn notification(thing: &Thing, account: &str) -> Value {
     json!({
         "account_sid": account,
         "api_version": crate::call::VERSION,
-        "call_sid": thing.owner,
+        "call_sid": Some(&thing.owner).filter(|owner| !owner.is_empty()),
         "date_created": date(thing.made),
         "date_updated": date(thing.updated),
         "error_code": code.to_string(),

@@ -22,7 +22,12 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         let session = session_of(sid, "CA").filter(|session| self.calls.contains_key(session));
-        let Some(session) = session else { return self.update_ended(ask, sid, effects) };
+        let Some(session) = session else {
+            return match self.known_leg(sid) {
+                Some(leg) => self.update_leg(ask, leg, effects),
+                None => self.update_ended(ask, sid, effects),
+            };
+        };
         self.change_hooks(ask, session, effects)?;
         let row = match ask.text("Status") {
             Some(word @ ("canceled" | "completed")) => self.end_call(session, word, effects)?,
@@ -36,13 +41,9 @@ impl Room {
             self.divert(ask, session, effects)?;
         }
         let row = row.or_else(|| self.calls.get(&session).map(|call| call.row()));
-        let row = row.or_else(|| self.rest_recent(sid));
+        let row = row.or_else(|| self.recent(sid));
         let row = row.ok_or_else(|| No::missing(sid))?;
         Ok(shown(200, "Call", &row.json(&effects.apps().sid), ask.form))
-    }
-
-    fn rest_recent(&self, sid: &str) -> Option<super::row::Row> {
-        self.rest.recent.iter().rev().find(|row| row.sid == sid).cloned()
     }
 
     /// It is over, or never was.
@@ -52,7 +53,7 @@ impl Room {
         sid: &str,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
-        if self.rest_recent(sid).is_some() {
+        if self.recent(sid).is_some() {
             return Err(ended());
         }
         let waiting = Waiting::Ended(ask.clone());

@@ -25,7 +25,7 @@ fn a_conference_is_listed_changed_and_ended() {
     let stream = world.together(2);
     let (status, list) = world.api("GET", "/Conferences.json", &[("Status", "in-progress")]);
     assert_eq!((status, list["conferences"].as_array().map(Vec::len)), (200, Some(1)));
-    let found = &list["conferences"][0];
+    let found = list["conferences"][0].clone();
     let sid = found["sid"].as_str().unwrap().to_owned();
     assert_eq!(
         (&found["friendly_name"], &found["status"]),
@@ -45,7 +45,7 @@ fn a_conference_is_listed_changed_and_ended() {
         "subresource_uris",
         "uri",
     ];
-    assert_eq!(keys(found), shape);
+    assert_eq!(keys(&found), shape);
     let people = format!("/Conferences/{sid}/Participants.json");
     let (_, list) = world.api("GET", &people, &[]);
     let shape = [
@@ -98,7 +98,26 @@ fn a_conference_is_listed_changed_and_ended() {
         (200, &json!("conference-ended-via-api"))
     );
     assert_eq!(world.at("/after").len(), 2);
-    assert_eq!(world.api("GET", &path, &[]).0, 404);
+    // What is over is in the store.
+    let (status, over) = world.api("GET", &path, &[]);
+    assert_eq!(
+        (status, &over["status"], &over["reason_conference_ended"]),
+        (200, &json!("completed"), &json!("conference-ended-via-api"))
+    );
+    assert_eq!(keys(&over), keys(&found));
+    let (status, nobody) = world.api("GET", &people, &[]);
+    assert_eq!((status, &nobody["participants"]), (200, &json!([])));
+    let (_, list) = world.api("GET", "/Conferences.json", &[("FriendlyName", "Team")]);
+    assert_eq!(
+        (&list["conferences"][0]["sid"], &list["conferences"][1]),
+        (&json!(sid), &json!(null))
+    );
+    let (_, list) = world.api("GET", "/Conferences.json", &[("Status", "in-progress")]);
+    assert_eq!(list["conferences"], json!([]));
+    assert_eq!(world.api("GET", "/Conferences.json", &[("Status", "over")]).0, 400);
+    assert_eq!(world.api("POST", &path, &[("Status", "completed")]).0, 404);
+    let other = format!("/Conferences/CF{}.json", "1".repeat(32));
+    assert_eq!(world.api("GET", &other, &[]).0, 404);
 }
 
 #[test]

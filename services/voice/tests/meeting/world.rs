@@ -10,7 +10,7 @@ use media::{Command, Seat, StreamKey, Voice};
 use switchboard::clip::{ClipFact, ClipSource};
 use switchboard::fetch::Fetched;
 use switchboard::route::{Change, Number};
-use switchboard::store::Entry;
+use switchboard::store::{Entry, Value as Cell};
 use switchboard::{
     ApiRequest, ApiResponse, Config, Effects, Input, Mail, Manifest, Notice, Output, Reply,
     Service, Session, SoundOrder, Ticket,
@@ -76,6 +76,8 @@ pub struct World {
     pub records: Vec<(usize, Ticket)>,
     pub sent: Vec<(u8, String)>,
     pub answers: Vec<ApiResponse>,
+    /// What was written down, newest last: kind and name, and the cells of its row.
+    pub things: Vec<((Cell, Cell), Vec<Cell>)>,
     next: u32,
     cseq: u32,
 }
@@ -104,6 +106,7 @@ impl World {
             records: Vec::new(),
             sent: Vec::new(),
             answers: Vec::new(),
+            things: Vec::new(),
             next: 0,
             cseq: 10,
         };
@@ -184,6 +187,17 @@ impl World {
                             inputs.push_back((shard, Input::Reply { ticket, reply }));
                         }
                     }
+                    Output::Write { ticket, batch } => {
+                        for statement in batch.statements {
+                            self.write(statement.sql, statement.values);
+                        }
+                        let reply = Reply::Written(Ok(()));
+                        inputs.push_back((shard, Input::Reply { ticket, reply }));
+                    }
+                    Output::Load { ticket, query } => {
+                        let reply = Reply::Rows(Ok(self.load(&query)));
+                        inputs.push_back((shard, Input::Reply { ticket, reply }));
+                    }
                     Output::Sound(SoundOrder::Clip { ticket, source }) => {
                         let id = match source {
                             ClipSource::Bytes { bytes, .. } => bytes.len() as u128,
@@ -205,6 +219,36 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A store of things, as far as these tests need one.
+    fn write(&mut self, sql: &str, values: Vec<Cell>) {
+        let [kind, name, rest @ ..] = &*values else { return };
+        if sql.starts_with("insert into voice_things") {
+            let key = (kind.clone(), name.clone());
+            let made = self.things.iter().find(|(known, _)| *known == key);
+            let made = made.map(|(_, cells)| cells[4].clone());
+            self.things.retain(|(known, _)| *known != key);
+            let mut cells = vec![name.clone()];
+            cells.extend(rest.iter().cloned());
+            cells[4] = made.unwrap_or(cells[4].clone());
+            self.things.push((key, cells));
+        } else if sql.starts_with("delete from voice_things where kind = ?1 and sid") {
+            self.things.retain(|(known, _)| *known != (kind.clone(), name.clone()));
+        }
+    }
+
+    fn load(&self, query: &switchboard::store::Query) -> Vec<Vec<Cell>> {
+        let [kind, first, rest @ ..] = &*query.values else { return Vec::new() };
+        let nothing = Cell::Text(String::new());
+        let fits = |((known, sid), cells): &&((Cell, Cell), Vec<Cell>)| {
+            let all = [(Some(first), &cells[1]), (rest.first(), &cells[2])];
+            let listed = all.iter().all(|(wanted, cell)| {
+                wanted.is_none_or(|wanted| *wanted == nothing || wanted == *cell)
+            });
+            known == kind && if rest.is_empty() { sid == first } else { listed }
+        };
+        self.things.iter().rev().filter(fits).map(|(_, cells)| cells.clone()).collect()
     }
 
     fn ask(&mut self, fetch: &switchboard::fetch::Fetch) -> Option<String> {
