@@ -4,18 +4,14 @@
 //! and its start, would keep two processors busy for longer than the conference that is to be shown. The server does
 //! not tell them apart.
 
+#[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod legs;
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use legs::{Caller, Choir, Leg};
 use serde_json::json;
+use support::app::App;
 use support::namespace::Namespace;
 use support::phone::Phone;
 use support::server::Server;
@@ -41,49 +37,6 @@ const HEARD_MIN: f64 = SAID / 2.0;
 const OWN_MAX: f64 = SAID / 10.0;
 /// The same wherever one looks at all that he heard, while others come and go.
 const OWN_EVER_MAX: f64 = SAID / 4.0;
-
-/// The app's address, and how often it was asked. It ends with the test program.
-fn app(host: &Namespace) -> (String, Arc<AtomicUsize>) {
-    let listener = host.enter(|| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let url = format!("http://{}/meet", listener.local_addr().expect("its address"));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let count = Arc::clone(&count);
-            thread::spawn(move || {
-                while answered(&stream).is_some() {
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    (url, asked)
-}
-
-/// Reads one request and answers it; `None`: there is none any more.
-fn answered(mut stream: &TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim_end().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    reader.read_exact(&mut vec![0; length]).ok()?;
-    let length = DOCUMENT.len();
-    let head =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n");
-    stream.write_all(format!("{head}{DOCUMENT}").as_bytes()).ok()
-}
 
 /// What this leg says. Units: hertz. None is a multiple of another, and each fits a second a whole number of times.
 fn pitch(leg: usize) -> f64 {
@@ -125,9 +78,9 @@ fn fifty_in_a_conference_hear_each_other_and_nobody_himself() {
     assert_eq!(media::LOUDEST_MAX, LEGS, "all of them are to be heard");
     let _turn = whole_machine();
     let host = Namespace::alone();
-    let (url, asked) = app(&host);
+    let app = App::start(&host, &[("/meet", DOCUMENT)]);
     let server = Server::dev(&host, "127.0.0.1");
-    let number = json!({ "voice_url": url }).to_string();
+    let number = json!({ "voice_url": app.url("/meet") }).to_string();
     server.door.put(&format!("/v1/numbers/{NUMBER}"), "application/json", number.as_bytes());
 
     let (sip, env) = (server.sip.to_string(), server.env.to_string_lossy());
@@ -171,5 +124,5 @@ fn fifty_in_a_conference_hear_each_other_and_nobody_himself() {
     }
     choir.end().iter_mut().for_each(Leg::hang_up);
     until(STEP, "the end of all calls", || server.door.items("/v1/calls").is_empty().then_some(()));
-    assert!(asked.load(Ordering::Relaxed) >= LEGS, "each call has asked for its document");
+    assert!(app.count() >= LEGS, "each call has asked for its document");
 }

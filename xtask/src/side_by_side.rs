@@ -29,10 +29,11 @@ const ON_POSTGRES: [&str; 8] =
 const STORE: (&str, &str) = ("CARILLON_TEST_STORE", "postgres");
 
 /// Those that take longest come first, so that no lane waits for one of them alone at the end.
-const LONG: [&str; 10] = [
+const LONG: [&str; 11] = [
     "server hostile",
     "sim planted",
     "server phones",
+    "server lossy",
     "server scenarios",
     "server kill",
     "server database",

@@ -7,6 +7,8 @@
 //! Not here    Phones that are programs (support::phone, support::baresip).
 //! Spec        RFC 3550 §5.1, RFC 3551 §4.5.14
 
+pub mod relay;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +16,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use media::g711::Law;
+
+use relay::Relay;
 
 use crate::support::namespace::Namespace;
 use crate::support::raw::{Ask, Heard, Raw};
@@ -43,22 +47,34 @@ pub struct Leg {
     sound: UdpSocket,
     /// Where the server wants its sound.
     far: SocketAddr,
-    /// One second of what it says.
+    /// What it says again and again.
     says: Vec<i16>,
 }
 
 impl Leg {
-    /// Calls `number` and is answered. What it says, a second long, is repeated.
+    /// Calls `number` and is answered. What it says is repeated.
     #[track_caller]
     pub fn call(caller: &Caller<'_>, number: &str, says: Vec<i16>) -> Self {
+        Self::call_behind(caller, None, number, says)
+    }
+
+    /// The same behind a network of this kind.
+    #[track_caller]
+    pub fn call_behind(
+        caller: &Caller<'_>,
+        network: Option<&Relay>,
+        number: &str,
+        says: Vec<i16>,
+    ) -> Self {
         let Caller { host, address, server, domain, user, password } = *caller;
         let sound = host.enter(|| UdpSocket::bind((address, 0))).expect("a free port");
         sound.set_nonblocking(true).expect("a socket of ours");
         let port = sound.local_addr().expect("a bound socket").port();
         let mut phone = Raw::new(host, address, server);
+        let named = network.map_or(port, |relay| relay.door.port());
         let body = format!(
             "v=0\r\no=leg 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+             m=audio {named} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
         );
         let ask = Ask {
             method: "INVITE",
@@ -73,6 +89,8 @@ impl Leg {
         assert_eq!(answer.status(), 200, "{}", answer.text);
         phone.acknowledge(&answer);
         let far = described(&answer.text).expect("where to send sound");
+        let far = network
+            .map_or(far, |relay| relay.join(sound.local_addr().expect("a bound socket"), far));
         Self { phone, answer, sound, far, says }
     }
 

@@ -7,6 +7,7 @@
 //! Not here    What is proved (the files beside this folder).
 //! Spec        none
 
+pub mod app;
 pub mod baresip;
 pub mod capture;
 pub mod certificate;

@@ -2,10 +2,12 @@
 //!
 //! The relay loses 5% of the packets and delays each by up to 60 ms (30 ms about the mean), from one seed.
 
-use std::f64::consts::TAU;
+mod judge;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use judge::{Judgement, judge, voice};
 use media::g711::Law;
 use media::rtp::{Header, Packet};
 use media::{Command, Direction, Engine, Rate, Seat, Sound, StreamKey, TapId, Voice};
@@ -20,30 +22,6 @@ const TAP: TapId = TapId(3);
 const SECONDS: usize = 120;
 const LOST: u8 = 5;
 const JITTER_MAX: u64 = 60_000;
-/// Samples of a block that is compared: 20 ms.
-const BLOCK: usize = 160;
-/// How far a block may be from its place: 1 ms.
-const STRAY: usize = 8;
-/// What the delay is found anew by when the buffer has moved it: 100 ms.
-const ANCHOR: usize = 800;
-/// The longest delay of the whole: 300 ms.
-const DELAY_MAX: usize = 2_400;
-
-/// Something like a voice: a pitch that glides, five overtones, four syllables a second, never silent.
-fn voice() -> Vec<i16> {
-    let mut phase = 0.0;
-    (0..SECONDS * 8_000)
-        .map(|n| {
-            let time = n as f64 / 8_000.0;
-            let pitch = 140.0 + 30.0 * (TAU * 0.37 * time).sin() + 15.0 * (TAU * 1.3 * time).sin();
-            phase += TAU * pitch / 8_000.0;
-            let tones = (1..=5).map(|over| (phase * f64::from(over)).sin() / f64::from(over));
-            let syllable = 0.6 - 0.4 * (TAU * 4.0 * time).cos();
-            (tones.sum::<f64>() * syllable * 6_000.0) as i16
-        })
-        .collect()
-}
-
 /// What the recorder makes of the voice behind the network.
 fn record(sent: &[i16], format: RecordFormat, folder: &std::path::Path) -> Vec<i16> {
     let mut rng = Rng::from_number(530);
@@ -121,72 +99,19 @@ fn record(sent: &[i16], format: RecordFormat, folder: &std::path::Path) -> Vec<i
     }
 }
 
-/// How alike two pieces are, whatever their loudness: 1 is the same.
-fn alike(one: &[i16], other: &[i16]) -> f64 {
-    let [mut both, mut first, mut second] = [1e-9; 3];
-    for (a, b) in one.iter().zip(other) {
-        let (a, b) = (f64::from(*a), f64::from(*b));
-        both += a * b;
-        first += a * a;
-        second += b * b;
-    }
-    both / (first * second).sqrt()
-}
-
-/// Where in what was sent a piece is found best, from `from` on, and how alike it is.
-fn find(piece: &[i16], sent: &[i16], from: usize, count: usize) -> (usize, f64) {
-    let places = (from..from + count).filter_map(|place| {
-        let there = sent.get(place..place + piece.len())?;
-        Some((place, alike(piece, there)))
-    });
-    places.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((from, 0.0))
-}
-
 #[test]
 fn a_recording_behind_a_bad_network_is_as_long_as_the_call_and_has_no_long_clicks() {
     let folder = tempfile::tempdir().unwrap();
-    let sent = voice();
+    let sent = voice(SECONDS);
     let heard = record(&sent, RecordFormat::Wav, folder.path());
-    // How late the sound is at a place of the recording, and how sure that is.
-    let delay = |at: usize| {
-        let piece = &heard[at..at + ANCHOR];
-        let (place, alike) = find(piece, &sent, at - DELAY_MAX, DELAY_MAX);
-        (at - place, alike)
-    };
-    let step = |sound: &[i16]| {
-        sound.windows(2).map(|two| i32::from(two[1]).abs_diff(two[0].into())).max().unwrap_or(0)
-    };
-    let (steepest, first) = (step(&sent), delay(16_000).0);
-    let (mut bad, mut longest, mut run, mut score, mut moved) = (0, 0, 0, 0.0, 0);
-    let mut late = first;
-    let blocks = (16_000..heard.len() - ANCHOR).step_by(BLOCK);
-    let count = blocks.len();
-    for at in blocks {
-        let block = &heard[at..at + BLOCK];
-        let mut alike = find(block, &sent, at - late - STRAY, 2 * STRAY).1;
-        if alike < 0.9 {
-            let (now, sure) = delay(at);
-            if sure > 0.95 {
-                moved += usize::from(now.abs_diff(late) > STRAY);
-                late = now;
-                alike = find(block, &sent, at - late - STRAY, 2 * STRAY).1;
-            }
-        }
-        score += alike;
-        let clicks = alike < 0.7 || step(block) > 2 * steepest;
-        run = if clicks { run + 1 } else { 0 };
-        bad += usize::from(clicks);
-        longest = longest.max(run);
-    }
-    let score = score / count as f64;
-    let longest = longest * BLOCK / 8;
+    let Judgement { count, bad, longest, score, moved, late } = judge(&heard, &sent, |_| false);
     println!(
         "recorded behind {LOST}% loss and {} ms of jitter: {} s of {SECONDS}, delay {} to {} ms, moved {moved} times, \
          score {score:.4} of 1, {bad} of {count} blocks of 20 ms unlike what was sent, the longest run {longest} ms",
         JITTER_MAX / 2_000,
         heard.len() as f64 / 8_000.0,
-        first / 8,
-        late / 8,
+        late[0],
+        late[1],
     );
     assert!(longest <= 40, "a click of {longest} ms");
     assert!(score > 0.95, "score {score}");
@@ -197,7 +122,7 @@ fn a_recording_behind_a_bad_network_is_as_long_as_the_call_and_has_no_long_click
 #[test]
 fn as_ogg_it_is_as_long() {
     let folder = tempfile::tempdir().unwrap();
-    let sent = voice();
+    let sent = voice(SECONDS);
     let heard = record(&sent, RecordFormat::OggOpus, folder.path());
     let off = (heard.len() as f64 / sent.len() as f64 - 1.0).abs();
     assert!(off < 0.002, "{} of {} samples", heard.len(), sent.len());
