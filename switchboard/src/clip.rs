@@ -136,7 +136,12 @@ pub enum SoundOrder {
         hash: String,
     },
     /// Leaves out what comes from now on.
-    Pause(TapId),
+    Pause {
+        /// Of which recording.
+        tap: TapId,
+        /// Its time goes on, in silence; else nothing is left of it.
+        silent: bool,
+    },
     /// Begins a recording; answered by `Reply::Recorded` at its end.
     Record {
         /// Names the answer.

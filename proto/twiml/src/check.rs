@@ -23,7 +23,6 @@ pub(crate) const UNOFFERED: &[&str] = &[
     "ConversationRelay",
     "Echo",
     "Pay",
-    "Recording",
     "Refer",
     "Room",
     "Sim",
@@ -174,6 +173,14 @@ impl Check {
                 if let Some(time) = time.filter(|time| !known(&time.value)) {
                     let sentence = "`speechTimeout` takes auto, or a whole number from 1 to 600.";
                     self.warn(13327, time.place, sentence.to_owned());
+                }
+            }
+            "Recording" => {
+                let url = element.attribute("recordingStatusCallback");
+                if let Some(url) = url.filter(|url| !crate::streams::is_absolute(&url.value)) {
+                    let sentence =
+                        "`recordingStatusCallback` takes a whole address; nobody is told.";
+                    self.warn(13256, url.place, sentence.to_owned());
                 }
             }
             "Sip" => {

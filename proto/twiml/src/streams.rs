@@ -120,17 +120,22 @@ fn stream(read: Read<'_>) -> Stream {
 }
 
 fn recording(read: Read<'_>) -> CallRecording {
-    let status =
-        read.hook("recordingStatusCallback", "recordingStatusCallbackMethod").map(|hook| {
-            let events = read.value("recordingStatusCallbackEvent").unwrap_or("completed");
-            (hook, events.split_whitespace().map(str::to_owned).collect())
-        });
+    let hook = read.hook("recordingStatusCallback", "recordingStatusCallbackMethod");
+    let status = hook.filter(|hook| is_absolute(&hook.url)).map(|hook| {
+        let events = read.value("recordingStatusCallbackEvent").unwrap_or("completed");
+        (hook, events.split_whitespace().map(str::to_owned).collect())
+    });
     CallRecording {
         status,
         trim: read.value("trim") == Some("trim-silence"),
         track: track(read),
         dual: read.value("channels") != Some("mono"),
     }
+}
+
+/// Whether an address stands for itself.
+pub(crate) fn is_absolute(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| url.trim().starts_with(scheme))
 }
 
 fn transcription(read: Read<'_>) -> Transcription {

@@ -141,7 +141,7 @@ impl Doors {
                 self.clips.forget(&hash);
             }
             SoundOrder::Finish(tap) => self.recorder.finish(tap),
-            SoundOrder::Pause(tap) => self.recorder.pause(tap),
+            SoundOrder::Pause { tap, silent } => self.recorder.pause(tap, silent),
             SoundOrder::Record { ticket, recording } => {
                 let Some(done) = self.recorded(shard, ticket) else { return };
                 let tap = recording.tap;

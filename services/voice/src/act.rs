@@ -58,6 +58,7 @@ impl Room {
             Act::StopTranscription(name) => {
                 return self.stop_transcription(session, &name, effects);
             }
+            Act::Tape(wanted) => return self.start_recording(session, *wanted, effects),
             Act::Transcribe(wanted) => return self.transcribe(session, *wanted, effects),
             Act::Answer | Act::EndRecord | Act::Hush | Act::Ring => {}
         }
@@ -96,6 +97,7 @@ impl Room {
             | Act::Reject { .. }
             | Act::StopStream(_)
             | Act::StopTranscription(_)
+            | Act::Tape(_)
             | Act::Transcribe(_) => {}
         }
     }
@@ -226,7 +228,7 @@ impl Call {
         let dialling = self.dialling.iter().flat_map(Dialling::tickets);
         let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
         let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
-        let apart = self.stream_tickets().chain(self.ear_tickets());
+        let apart = self.stream_tickets().chain(self.ear_tickets()).chain(self.reel_tickets());
         single.chain(dialling).chain(outgoing).chain(apart).collect()
     }
 }

@@ -18,6 +18,7 @@ use crate::hook::{Answer, Asking, Question};
 use crate::listen::Listening;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
+use crate::reel::Reel;
 use crate::rest::events::Events;
 use crate::rest::legs::Legs;
 use crate::rest::outgoing::Outgoing;
@@ -72,6 +73,8 @@ pub struct Call {
     pub legs: Legs,
     /// What its apps were asked and what they said.
     pub events: Events,
+    /// Recordings that go on beside all else.
+    pub reels: Vec<Reel>,
 }
 
 /// What the caller hears of us.
@@ -286,6 +289,9 @@ impl Call {
         if let Some(tape) = &self.tape {
             writer.nested(14, |writer| tape.write(writer));
         }
+        for reel in &self.reels {
+            writer.nested(15, |writer| reel.write(writer));
+        }
         if let Some(meeting) = &self.meeting {
             writer.nested(30, |writer| meeting.encode(writer));
         }
@@ -322,6 +328,7 @@ pub struct Kept {
     pub recording: Option<String>,
     pub streams: Vec<(String, Stream)>,
     pub legs: Legs,
+    pub reels: Vec<Reel>,
 }
 
 impl Kept {
@@ -345,6 +352,7 @@ impl Kept {
             recording: None,
             streams: Vec::new(),
             legs: Legs::default(),
+            reels: Vec::new(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -361,6 +369,7 @@ impl Kept {
                 11 => kept.dialling = Some(field.0.to_vec()),
                 12 => kept.progress = Progress::decode(field.0),
                 13 => kept.recording = field.string(),
+                15 => kept.reels.push(Reel::read(field.0)),
                 14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),
                 40 => kept.legs.keep(crate::rest::row::Row::decode(field.0)),

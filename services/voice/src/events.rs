@@ -123,7 +123,9 @@ impl Room {
         recorded: Result<RecordedFact, SoundFault>,
         effects: &mut Effects<'_>,
     ) {
-        if self.dial_recorded(session, ticket, &recorded, effects) {
+        if self.dial_recorded(session, ticket, &recorded, effects)
+            || self.reel_recorded(session, ticket, &recorded, effects)
+        {
             return;
         }
         let Some(call) = self.calls.get_mut(&session) else { return };

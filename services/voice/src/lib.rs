@@ -29,6 +29,7 @@ mod meeting;
 mod music;
 pub mod program;
 mod queue;
+pub mod reel;
 mod refusal;
 pub mod rest;
 pub mod sign;
@@ -315,6 +316,7 @@ impl Room {
             ears: Vec::new(),
             legs: kept.legs,
             events: rest::events::Events::default(),
+            reels: Vec::new(),
         };
         // What was recorded until then is kept; those hear of it who would have.
         if let Some(tape) = kept.tape {
@@ -332,6 +334,7 @@ impl Room {
         self.limit(session, effects);
         if answered {
             self.restart_streams(session, kept.streams, effects);
+            self.restart_reels(session, kept.reels, effects);
         }
         if answered && meets {
             // Whom it meets may come back after it.
@@ -427,6 +430,7 @@ impl Room {
             ears: Vec::new(),
             legs: rest::legs::Legs::default(),
             events: rest::events::Events::default(),
+            reels: Vec::new(),
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -490,10 +494,11 @@ impl Room {
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = by.to_owned();
         self.leave_tape(&mut call, effects);
+        self.end_reels(&mut call, effects);
         if let (Some((ticket, _, sid)), Some((action, status))) = (recording, recorders) {
             let (said, more) = (call.said_now(), Vec::new());
             let words = transcriber;
-            let late = Late { ticket, sid, said, action, status, more, words };
+            let late = Late { ticket, sid, said, action, status, more, words, absent: None };
             self.tell_later(&call, late, effects);
         }
         if let (Some(hook), Some(more)) = (call.program.queue_action(), queued) {

@@ -24,8 +24,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use twiml::{
-    Class, Connect, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record, Step, Stream,
-    Transcription, Verb,
+    CallRecording, Class, Connect, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record,
+    Step, Stream, Transcription, Verb,
 };
 use types::Instant;
 
@@ -199,6 +199,8 @@ pub enum Act {
     StopStream(String),
     /// End what [`Transcribe`](Self::Transcribe) began, by its name; an empty one: the last.
     StopTranscription(String),
+    /// Record the call, beside all else.
+    Tape(Box<CallRecording>),
     /// Tell an app what is said, beside all else.
     Transcribe(Box<Transcription>),
 }

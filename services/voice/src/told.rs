@@ -71,6 +71,8 @@ pub struct Late {
     pub more: Vec<(String, String)>,
     /// Who wants to know what was said.
     pub words: Option<Hook>,
+    /// Who wants to know that nobody is on it.
+    pub absent: Option<Hook>,
 }
 
 impl Room {
@@ -257,7 +259,7 @@ impl Room {
         let ticket = effects.recovered_recording(&sid);
         let (said, more) = (call.said_now(), Vec::new());
         let words = call.program.transcriber();
-        let late = Late { ticket, sid, said, action: None, status, more, words };
+        let late = Late { ticket, sid, said, status, more, words, ..Late::default() };
         self.tell_later(call, late, effects);
     }
 
@@ -275,6 +277,7 @@ impl Room {
         let jar = teller.jar.clone();
         let fact = recorded.as_ref().ok().cloned();
         let Some(recorded) = kept(recorded.ok(), &late.sid, effects) else {
+            self.tell_absent(call, &late, &jar, effects);
             return self.tell_next(call, effects);
         };
         if let Some(fact) = &fact {
@@ -311,6 +314,18 @@ impl Room {
             self.tell(call, &jar, about(hook, pairs(more)), effects);
         }
         self.tell_next(call, effects);
+    }
+
+    fn tell_absent(&mut self, call: SessionId, late: &Late, jar: &Jar, effects: &mut Effects<'_>) {
+        let Some(Hook { url, method }) = late.absent.clone() else { return };
+        let mut parameters = late.said.clone();
+        parameters.extend(late.more.iter().cloned());
+        for (name, value) in &mut parameters {
+            if name == "RecordingStatus" {
+                "absent".clone_into(value);
+            }
+        }
+        self.tell(call, jar, Question { url, method, parameters }, effects);
     }
 
     /// A teller comes back after a restart, and tells again what it was not seen to have told. False: this is none.
@@ -402,7 +417,9 @@ impl Late {
     fn write(&self, writer: &mut tagged::Writer) {
         writer.text(1, &self.sid);
         call::write_pairs(2, &self.said, writer);
-        for (tag, hook) in [(3, &self.action), (4, &self.status), (6, &self.words)] {
+        for (tag, hook) in
+            [(3, &self.action), (4, &self.status), (6, &self.words), (7, &self.absent)]
+        {
             if let Some(hook) = hook {
                 writer.nested(tag, |writer| call::write_hook(hook, writer));
             }
@@ -420,6 +437,7 @@ impl Late {
                 4 => late.status = Some(call::read_hook(field.0)),
                 5 => late.more.push(call::read_pair(field.0)),
                 6 => late.words = Some(call::read_hook(field.0)),
+                7 => late.absent = Some(call::read_hook(field.0)),
                 _ => (), // A field of a newer version.
             }
         }

@@ -48,7 +48,7 @@ enum Order {
     Begin(Recording, Done),
     Finish(TapId),
     Frame(TapId, Taken),
-    Pause(TapId),
+    Pause(TapId, bool),
     Recovered(String, Done),
     Resume(TapId),
     Stop,
@@ -163,9 +163,9 @@ impl Recorder {
         })
     }
 
-    /// What comes from now on is left out.
-    pub fn pause(&self, tap: TapId) {
-        self.order(tap, Order::Pause(tap));
+    /// What comes from now on is left out; `silent`: silence stands in its place.
+    pub fn pause(&self, tap: TapId, silent: bool) {
+        self.order(tap, Order::Pause(tap, silent));
     }
 
     /// What was paused goes on.
@@ -274,8 +274,9 @@ impl Desk {
                     Order::Begin(recording, done) => self.begin(recording, done),
                     Order::Finish(tap) => self.end(tap, RecordEnd::Asked),
                     Order::Frame(tap, frame) => self.frame(tap, &frame),
-                    Order::Pause(tap) => {
-                        let over = self.takes.get_mut(&tap).and_then(|going| going.take.pause());
+                    Order::Pause(tap, silent) => {
+                        let going = self.takes.get_mut(&tap);
+                        let over = going.and_then(|going| going.take.pause(silent));
                         self.over(tap, over);
                     }
                     Order::Recovered(name, done) => done(self.recovered(&name)),

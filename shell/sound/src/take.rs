@@ -45,7 +45,7 @@ pub struct Take {
     moment: Option<Moment>,
     /// Samples of the tap's time that are dealt with; `None`: the next frame says.
     due: Option<u64>,
-    paused: bool,
+    pause: Pause,
     /// Interleaved, held back since it is silence so far.
     quiet: Vec<i16>,
     /// Something was heard.
@@ -56,6 +56,16 @@ pub struct Take {
     octets: u64,
     synced: u64,
     loudest: u16,
+}
+
+/// Whether what comes is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    No,
+    /// Silence stands in its place.
+    Silent,
+    /// Nothing does.
+    Skipped,
 }
 
 struct Moment {
@@ -112,7 +122,7 @@ impl Take {
             form,
             moment: None,
             due: Some(0),
-            paused: false,
+            pause: Pause::No,
             quiet: Vec::new(),
             begun: false,
             samples: 0,
@@ -124,7 +134,7 @@ impl Take {
 
     /// Takes one frame. `Some`: it is over by itself, and [`end`](Self::end) is due.
     pub fn frame(&mut self, channel: u8, at: u64, samples: &[i16]) -> Option<RecordEnd> {
-        if self.paused {
+        if self.pause == Pause::Skipped {
             return None;
         }
         if self.moment.as_ref().is_some_and(|moment| moment.at != at)
@@ -135,22 +145,27 @@ impl Take {
         let moment = self.moment.get_or_insert_with(|| Moment { at, channels: Default::default() });
         if let Some(place) = moment.channels.get_mut(usize::from(channel)) {
             place.clear();
-            place.extend_from_slice(samples);
+            match self.pause {
+                Pause::Silent => place.resize(samples.len(), 0),
+                Pause::No | Pause::Skipped => place.extend_from_slice(samples),
+            }
         }
         None
     }
 
-    /// What comes from now on is left out.
-    pub fn pause(&mut self) -> Option<RecordEnd> {
+    /// What comes from now on is left out; `silent`: its time goes on, in silence.
+    pub fn pause(&mut self, silent: bool) -> Option<RecordEnd> {
         let settled = self.settle();
-        self.paused = true;
-        self.due = None;
+        self.pause = if silent { Pause::Silent } else { Pause::Skipped };
+        if !silent {
+            self.due = None;
+        }
         settled.err()
     }
 
     /// Goes on with the next frame.
     pub fn resume(&mut self) {
-        self.paused = false;
+        self.pause = Pause::No;
     }
 
     /// Makes the file whole. `Err`: the disk; what is written stays, for [`mend`].

@@ -411,7 +411,7 @@ fn heard(order: SoundOrder) -> Option<(Ticket, Reply)> {
         }
         SoundOrder::Finish(_)
         | SoundOrder::Forget { .. }
-        | SoundOrder::Pause(_)
+        | SoundOrder::Pause { .. }
         | SoundOrder::Resume(_) => None,
     }
 }

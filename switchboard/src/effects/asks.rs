@@ -125,9 +125,9 @@ impl Effects<'_> {
         ticket
     }
 
-    /// What comes from now on is left out.
-    pub fn pause_recording(&mut self, tap: TapId) {
-        self.sound(SoundOrder::Pause(tap));
+    /// What comes from now on is left out; `silent`: silence stands in its place.
+    pub fn pause_recording(&mut self, tap: TapId, silent: bool) {
+        self.sound(SoundOrder::Pause { tap, silent });
     }
 
     /// What was paused goes on.

@@ -79,7 +79,7 @@ impl Conference {
             return false;
         };
         match status {
-            "paused" => effects.pause_recording(taping.tap),
+            "paused" => effects.pause_recording(taping.tap, true),
             "in-progress" => effects.resume_recording(taping.tap),
             _ => {
                 self.record = None;

@@ -274,6 +274,7 @@ impl Room {
             | Act::Ring
             | Act::StopStream(_)
             | Act::StopTranscription(_)
+            | Act::Tape(_)
             | Act::Transcribe(_) => {}
         }
     }

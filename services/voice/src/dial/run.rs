@@ -369,8 +369,9 @@ impl Room {
         effects: &mut Effects<'_>,
     ) {
         let (said, more) = (call.said_now(), tape.facts("completed"));
-        let (sid, status) = (tape.sid.clone(), tape.hook("completed"));
-        let late = Late { ticket, sid, said, status, more, ..Late::default() };
+        let (status, absent) = (tape.hook("completed"), tape.hook("absent"));
+        let sid = tape.sid.clone();
+        let late = Late { ticket, sid, said, status, more, absent, ..Late::default() };
         self.tell_later(call, late, effects);
     }
 

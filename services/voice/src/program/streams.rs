@@ -40,8 +40,7 @@ impl Program {
                     Some(stream) => self.acts.push_back(Act::Fork(Box::new(stream))),
                     None => self.complain(31923, "the stream has no address"),
                 },
-                // Not offered: refused when the document is read.
-                Start::Recording(_) => {}
+                Start::Recording(wanted) => self.acts.push_back(Act::Tape(Box::new(wanted))),
                 Start::Transcription(mut wanted) => {
                     wanted.status = wanted.status.and_then(|hook| self.whole(&hook));
                     self.acts.push_back(Act::Transcribe(Box::new(wanted)));

@@ -248,6 +248,7 @@ impl Room {
             ears: Vec::new(),
             legs: Default::default(),
             events: Default::default(),
+            reels: Vec::new(),
         };
         for ticket in call.tickets() {
             self.tickets.insert(ticket, session);

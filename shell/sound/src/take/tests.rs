@@ -152,16 +152,22 @@ fn time_stays_true_where_frames_are_missing_and_pauses_are_left_out() {
     tap.hear(&mut take, [440.0, 0.0], 50);
     tap.at += 8_000; // A second that never came.
     tap.hear(&mut take, [440.0, 0.0], 50);
-    assert_eq!(take.pause(), None);
+    assert_eq!(take.pause(false), None);
+    tap.hear(&mut take, [440.0, 0.0], 50);
+    take.resume();
+    tap.hear(&mut take, [440.0, 0.0], 50);
+    // A pause whose time goes on.
+    assert_eq!(take.pause(true), None);
     tap.hear(&mut take, [440.0, 0.0], 50);
     take.resume();
     tap.hear(&mut take, [440.0, 0.0], 50);
     let ended = take.end(RecordEnd::Asked).unwrap();
-    assert_eq!(ended.length, Duration::from_millis(40 + 4_000));
+    assert_eq!(ended.length, Duration::from_millis(40 + 6_000));
     let heard = heard(&desk.path);
     assert_eq!(heard.length(), ended.length);
     let level = |from: usize| level(&heard.samples[from..from + 8_000], 440.0, 8_000);
     assert!(level(320) > 7_000.0 && level(8_320) < 10.0 && level(16_320) > 7_000.0);
+    assert!(level(24_320) > 7_000.0 && level(32_320) < 10.0 && level(40_320) > 7_000.0);
     assert!(heard.samples[..320].iter().all(|sample| *sample == 0));
 }
 
