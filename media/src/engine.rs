@@ -18,7 +18,6 @@ use std::time::Duration;
 use types::{BridgeId, Instant, Rng};
 
 use crate::clip::TapId;
-use crate::feed::FeedId;
 use crate::keyed::Keyrings;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
@@ -41,7 +40,7 @@ mod watch;
 
 use mix::Mix;
 pub use mix::REPORT_EVERY;
-use sounds::{Notes, Work};
+use sounds::{Feeds, Notes, Work};
 pub use watch::{QUALITY_EVERY, QUIET_AFTER, WATCH_EVERY};
 use watch::{Tell, Watch};
 
@@ -74,7 +73,7 @@ pub struct Engine {
     /// Where each tap is.
     tapped: BTreeMap<TapId, StreamKey>,
     /// Who hears each feed.
-    feeds: BTreeMap<FeedId, (StreamKey, Option<Seat>)>,
+    feeds: Feeds,
     /// Streams of which something that was played has ended.
     ended: Vec<StreamKey>,
     /// When all streams were looked at last.
@@ -269,6 +268,7 @@ impl Engine {
             Command::Play { stream, seat, play, sound, alone } => {
                 self.play(stream, seat, Playing::new(play, sound, alone), now);
             }
+            Command::Pour { tap, feed } => self.takes.pour(tap, feed),
             Command::Share { port, by } => self.shared.lead(port, by),
             Command::Shield { stream, seat, shield, chance } => {
                 self.shield((stream, seat), shield, chance, now);
@@ -326,6 +326,13 @@ impl Engine {
             let behind = u32::try_from(behind).unwrap_or(u32::MAX);
             let left_out = if u64::from(behind) > TICKS_LATE_MAX { behind } else { 0 };
             self.due = Some(due + TICK + TICK * left_out);
+            let Self { takes, feeds, streams, slab, .. } = self;
+            takes.pour_out(|feed, samples| {
+                // One that nobody plays any more has no room.
+                if let Some(feed) = sounds::fed(feed, (feeds, streams, slab)) {
+                    feed.put(samples);
+                }
+            });
         }
         self.settle(now);
     }

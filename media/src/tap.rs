@@ -1,6 +1,7 @@
 //! What is said and heard at a stream, for whoever records it or passes it on.
 //!
 //! Picture     Tap { seat, rate, direction } --every 20 ms--> Heard { channel, at, samples };  Untap --> no more
+//!             Pour { tap, feed } --> the frames are played where that feed is
 //! Rules       Frames of a tap come in the order of time and never overlap. What was left out (a pump that was held up)
 //!             shows as a jump of `at`, and stands for silence. Channel 0 is what a leg says, or the mix; channel 1
 //!             what it hears. Silence is told, too.
@@ -8,10 +9,13 @@
 //! Not here    Files (shell), who may listen (rooms).
 //! Spec        none.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clip::TapId;
 use crate::codec::Rate;
+use crate::feed::FeedId;
 
 /// Taps of one stream. One more ends at once.
 pub const TAPS_MAX: usize = 8;
@@ -74,20 +78,49 @@ pub struct Taken {
 /// Takes what a tap heard, on the pump's thread: it must not wait.
 pub type Sink = Box<dyn FnMut(Heard<'_>) + Send>;
 
-/// What taps of one engine heard, until it is fetched.
+/// What taps of one engine heard, until it is fetched or poured out.
 #[derive(Debug, Default)]
 pub(crate) struct Takes {
     samples: Vec<i16>,
     /// Whose, which channel, since when, how many samples.
     takes: Vec<(TapId, u8, u64, usize)>,
+    /// Feeds that taps of this engine fill.
+    pours: BTreeMap<TapId, FeedId>,
+    /// What goes to feeds of one tick: where, how many samples.
+    poured: Vec<(FeedId, usize)>,
+    pouring: Vec<i16>,
 }
 
 impl Takes {
     pub(crate) fn push(&mut self, tap: TapId, channel: u8, at: u64, samples: &[i16]) {
-        if self.samples.len() + samples.len() <= TAKEN_MAX {
+        if let Some(feed) = self.pours.get(&tap) {
+            self.poured.push((*feed, samples.len()));
+            self.pouring.extend_from_slice(samples);
+        } else if self.samples.len() + samples.len() <= TAKEN_MAX {
             self.samples.extend_from_slice(samples);
             self.takes.push((tap, channel, at, samples.len()));
         }
+    }
+
+    /// This tap fills that feed.
+    pub(crate) fn pour(&mut self, tap: TapId, feed: FeedId) {
+        self.pours.insert(tap, feed);
+    }
+
+    /// A tap has ended.
+    pub(crate) fn forget(&mut self, tap: TapId) {
+        self.pours.remove(&tap);
+    }
+
+    /// Gives feeds what a tick has for them.
+    pub(crate) fn pour_out(&mut self, mut fill: impl FnMut(FeedId, &[i16])) {
+        let mut rest = self.pouring.as_slice();
+        for (feed, count) in self.poured.drain(..) {
+            let Some((samples, behind)) = rest.split_at_checked(count) else { break };
+            rest = behind;
+            fill(feed, samples);
+        }
+        self.pouring.clear();
     }
 
     pub(crate) fn drain(&mut self, mut sink: impl FnMut(Heard<'_>)) {

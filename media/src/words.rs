@@ -284,6 +284,14 @@ pub enum Command {
         /// Nothing else is heard meanwhile.
         alone: bool,
     },
+    /// What a tap hears goes to a feed from now on, and to nobody else, until the tap ends: sound of one stream is played at
+    /// another. Said before the tap begins.
+    Pour {
+        /// Whose sound; of one direction.
+        tap: TapId,
+        /// Where it goes. Its rate is that of the tap.
+        feed: FeedId,
+    },
     /// The leg that sits at `port`, or sits down there next, goes by a port that many share; nothing listens at its own.
     Share {
         /// The even port that names the leg.
@@ -578,6 +586,7 @@ mod tests {
             Command::Gauge { stream, seat: None, every: Some(Duration::from_millis(200)) },
             Command::Listen { stream, seat: Seat(2), silence: Some(Duration::from_secs(5)) },
             Command::Move { stream, seat: Seat(2), to: stream, place: Seat(3) },
+            Command::Pour { tap: TapId(1), feed: FeedId(u64::MAX) },
             Command::Share { port: 20_000, by: 65_534 },
             Command::Stop { stream, seat: None, sound: Some(1) },
             Command::Tap {

@@ -96,6 +96,32 @@ fn what_is_fed_is_heard_and_marks_tell_how_far() {
     assert_eq!(room.engine.feed(FEED, &second), second.len());
 }
 
+/// Who records hears two legs at places of his own, each alone.
+#[test]
+fn what_a_tap_hears_is_poured_into_another_stream() {
+    let mut room = Room::empty(5);
+    let (one, two) = (room.join_at(STREAM, Voice::All), room.join_at(STREAM, Voice::All));
+    let recorder = room.join_at(OTHER, Voice::Nobody);
+    let seat = Seat(2 + recorder as u16);
+    let play = Play::Feed { feed: FEED, rate: Rate::Narrow };
+    let playing = Command::Play { stream: OTHER, seat: Some(seat), play, sound: 1, alone: true };
+    room.engine.command(playing, room.now);
+    let tap = TapId(1);
+    room.engine.command(Command::Pour { tap, feed: FEED }, room.now);
+    let (rate, direction) = (Rate::Narrow, Direction::In);
+    let tapping = Command::Tap { stream: STREAM, seat: Some(Seat(2)), tap, rate, direction };
+    room.engine.command(tapping, room.now);
+    room.run(1000);
+    assert_eq!(room.taken, [], "nobody else is given it");
+    let [first, second] = [one, two].map(|phone| room.phones[phone].tone);
+    assert!(loud(&room, recorder, first) > 1500.0 && loud(&room, recorder, second) < 60.0);
+    assert!(loud(&room, one, second) > 1500.0, "the call does not notice");
+    room.engine.command(Command::Untap { tap }, room.now);
+    room.run(500);
+    assert!(room.phones[recorder].recent(1600).iter().all(|sample| sample.abs() < 16));
+    assert_eq!(room.events, [Event::Untapped { stream: STREAM, tap }]);
+}
+
 /// Two legs, each alone, are put together and taken apart: their numbers go on, and so does what taps them.
 #[test]
 fn legs_go_from_stream_to_stream_as_one_source() {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use support::namespace::Namespace;
 use support::phone::Phone;
 use support::program::find;
+use support::recorder::Recorder;
 use support::server::Server;
 use support::wave::{loudness, read as read_wave, tone};
 use support::{STEP, turn, until};
@@ -152,6 +153,12 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
                 let connect = "<Response><Connect><Stream url='media' statusCallback='streamed'>\
                                <Parameter name='who' value='me'/></Stream></Connect><Hangup/></Response>";
                 ("text/xml", connect.as_bytes().to_vec())
+            }
+            "/taped" => {
+                let start = "<Response><Start><Siprec connectorName='rec' name='one' statusCallback='taping'>\
+                             <Parameter name='case' value='7'/></Siprec></Start>\
+                             <Play loop='2'>sound.wav</Play><Hangup/></Response>";
+                ("text/xml", start.as_bytes().to_vec())
             }
             _ => ("text/plain", b"fine".to_vec()),
         };
@@ -359,4 +366,50 @@ fn a_bot_on_a_media_stream_is_heard() {
     assert_eq!(value(app.asked("mark"))["mark"]["name"], "end");
     let told = app.asked("/streamed");
     assert_eq!((told.says("StreamEvent"), told.says("CallSid")), ("stream-started".into(), sid));
+}
+
+#[test]
+fn a_recording_server_hears_both_sides_apart() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let (app, recorder) = (App::start(&host), Recorder::start(&host));
+    let address = format!("sip:rec@{};transport=tcp", recorder.address);
+    let more = format!("[[voice.siprec]]\nname = \"rec\"\naddress = \"{address}\"\n");
+    let house = House { server: Server::dev_with(&host, "127.0.0.1", &more), app };
+    let (server, app) = (&house.server, &house.app);
+    let number = json!({"voice_url": format!("{}/taped", app.url)}).to_string();
+    server.door.put("/v1/numbers/+15550179", "application/json", number.as_bytes());
+    let sip = server.sip.to_string();
+    let env = server.env.to_string_lossy();
+    let login = ["--server", &sip, "--env", &env, "--user", "1001"];
+    let mut phone = Phone::start(&host, &login, &["call", "+15550179"], &tone(OWN_PITCH, 30));
+    phone.event(STEP, "answered");
+    phone.event(STEP, "ended");
+    phone.ended();
+    recorder.asked("BYE");
+
+    let invite = recorder.asked("INVITE");
+    assert_eq!(invite.field("Require"), Some("siprec"));
+    assert!(invite.field("Contact").is_some_and(|contact| contact.ends_with(";+sip.src")));
+    let kind = invite.field("Content-Type").unwrap_or_default();
+    let boundary = kind.strip_prefix("multipart/mixed;boundary=").expect("two parts");
+    let parts: Vec<&str> = invite.text.split(&format!("--{boundary}")).collect();
+    assert_eq!(parts.len(), 4, "{}", invite.text);
+    assert!(parts[1].contains("a=label:1\r\n") && parts[1].contains("a=label:2\r\n"));
+    for part in ["application/rs-metadata+xml", "sip:1001@", "sip:+15550179@", ">7</parameter>"] {
+        assert!(parts[2].contains(part), "{part}: {}", parts[2]);
+    }
+    // Each of the two is heard at its own place, and only there.
+    for (track, own, other) in [(0, OWN_PITCH, PITCH), (1, PITCH, OWN_PITCH)] {
+        let heard = recorder.heard(track);
+        assert!(heard.len() > 16_000, "track {track}: {} samples", heard.len());
+        let [own, other] = [own, other].map(|pitch| loudness(&heard, pitch));
+        assert!(own > 10.0 * other, "track {track}: {own} of its own, {other} of the other");
+    }
+    until(STEP, "what the app is told", || {
+        let asked = app.asked.lock().expect("nobody panicked with it");
+        let told = asked.iter().filter(|asked| asked.path == "/taping");
+        let told: Vec<_> = told.map(|asked| asked.says("SiprecEvent")).collect();
+        (told == ["siprec-started", "siprec-stopped"]).then_some(())
+    });
 }

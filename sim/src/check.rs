@@ -364,6 +364,7 @@ impl Checks {
             | media::Command::Gauge { .. }
             | media::Command::Listen { .. }
             | media::Command::Play { .. }
+            | media::Command::Pour { .. }
             | media::Command::Share { .. }
             | media::Command::Shield { .. }
             | media::Command::Stop { .. }

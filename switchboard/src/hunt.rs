@@ -542,6 +542,7 @@ impl Hunt {
             max_forwards: plan.max_forwards,
             headers: more,
             sdp: plan.offer_for(flow).cloned(),
+            beside: None,
             early_offer: plan.early_offer,
             login: effects.login(trunk),
         };

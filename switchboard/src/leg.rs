@@ -164,11 +164,45 @@ pub struct InvitePlan {
     pub headers: Vec<(String, String)>,
     /// The offer.
     pub sdp: Option<Vec<u8>>,
+    /// What goes with the offer; `None`: nothing.
+    pub beside: Option<Box<Beside>>,
     /// Whether an offer in a reliable provisional answer can be answered before the call is.
     pub early_offer: bool,
     /// For whoever challenges the INVITE. A leg is begun on its session's own slot, so it never crosses shards.
     #[serde(skip)]
     pub login: Option<Login>,
+}
+
+/// A second part of the body of an INVITE, and what is said of us with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Parameters of our Contact, each with its semicolon.
+    pub contact: String,
+    /// Content-Type of the part.
+    pub content_type: String,
+    /// Content-Disposition of the part.
+    pub disposition: String,
+    /// The part.
+    pub body: Vec<u8>,
+}
+
+impl Beside {
+    /// Both parts, and their Content-Type. `boundary` is a word that is in neither of them.
+    ///
+    /// Spec: RFC 2046 §5.1
+    pub fn with(&self, sdp: &[u8], boundary: &str) -> (String, Vec<u8>) {
+        let Self { content_type, disposition, body, .. } = self;
+        let mut whole =
+            format!("--{boundary}\r\nContent-Type: application/sdp\r\n\r\n").into_bytes();
+        whole.extend_from_slice(sdp);
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Disposition: {disposition}\r\n\r\n"
+        );
+        whole.extend_from_slice(head.as_bytes());
+        whole.extend_from_slice(body);
+        whole.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        (format!("multipart/mixed;boundary={boundary}"), whole)
+    }
 }
 
 /// What an owner hears of a leg.

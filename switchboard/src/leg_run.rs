@@ -133,7 +133,8 @@ impl Core {
         if let Some(entry) = self.sessions.get_mut(&plan.session) {
             entry.legs.push(id);
         }
-        let contact = self.contact(plan.flow);
+        let mut contact = self.contact(plan.flow);
+        contact.push_str(plan.beside.as_ref().map_or("", |beside| &beside.contact));
         let interval = self.session_expires.0.to_string();
         let write = |via: &[u8]| {
             let mut out = Vec::with_capacity(900 + plan.sdp.as_ref().map_or(0, Vec::len));
@@ -156,7 +157,14 @@ impl Core {
             writer.header_parts(Name::SessionExpires, &parts);
             writer.header(Name::UserAgent, SERVER);
             extra(&mut writer, &plan.headers);
-            finish(&mut writer, plan.sdp.as_deref());
+            match (&plan.beside, &plan.sdp) {
+                (Some(beside), Some(sdp)) => {
+                    // Our tag is made of chance, so nobody can have written it into a part.
+                    let (kind, whole) = beside.with(sdp, &format!("part-{}", plan.from_tag));
+                    writer.body(&kind, &whole);
+                }
+                (_, sdp) => finish(&mut writer, sdp.as_deref()),
+            }
             out
         };
         let transaction = self.request(plan.flow, id.slot(), Some(id), true, write);

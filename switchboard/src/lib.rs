@@ -81,7 +81,7 @@ pub use hop::{Hop, Question};
 pub use input::{
     ApiRequest, ApiResponse, Clock, Found, Input, Mail, Mark, Output, Outputs, Reply, Ticket,
 };
-pub use leg::{InvitePlan, LegCommand, LegEvent, Passed};
+pub use leg::{Beside, InvitePlan, LegCommand, LegEvent, Passed};
 pub use leg_watch::{INTERVAL, INTERVAL_MIN};
 pub use locate::{locate, locate_own};
 pub use notice::Notice;

@@ -713,6 +713,7 @@ impl Ring {
             headers,
             sdp: offer,
             // Two phones that ring with offers of their own could not both be answered.
+            beside: None,
             early_offer: self.plan.early_offer && self.branches.is_empty(),
             login: None,
         });

@@ -162,6 +162,24 @@ impl Seat {
         self.offered(effects).encode()
     }
 
+    /// Our offer to somebody who only listens: a recording server. G.711 first, since that is what most of them know, and
+    /// what calls are that are mixed.
+    pub fn offer_one_way(&mut self, effects: &Effects<'_>) -> sdp::Offer {
+        self.told.version += 1;
+        let codecs = vec![sdp::PCMU, sdp::PCMA, sdp::G722, sdp::OPUS];
+        sdp::Offer { codecs, direction: sdp::Direction::SendOnly, ..self.offered(effects) }
+    }
+
+    /// The codec that it is sent; `None` until that is agreed.
+    pub fn codec(&self) -> Option<Codec> {
+        self.aim.as_ref().map(|aim| aim.sound.sent.codec)
+    }
+
+    /// Whether it wants to hear: who holds does not.
+    pub fn receives(&self) -> bool {
+        self.aim.as_ref().is_none_or(|aim| aim.receives)
+    }
+
     /// The same for a leg that is a browser. `None` without a door for browsers.
     pub fn offer_web(&mut self, effects: &mut Effects<'_>) -> Option<Vec<u8>> {
         let door = effects.door()?;

@@ -1,6 +1,6 @@
 //! What is played and tapped at the streams of an engine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use types::Instant;
@@ -80,6 +80,19 @@ pub(super) fn key(
     }
 }
 
+/// Who hears each feed.
+pub(super) type Feeds = BTreeMap<FeedId, (StreamKey, Option<Seat>)>;
+
+/// What is played from a feed, in the parts of an engine that know.
+pub(super) fn fed<'a>(
+    feed: FeedId,
+    (feeds, streams, slab): (&Feeds, &BTreeMap<StreamKey, usize>, &'a mut [Option<super::Stream>]),
+) -> Option<&'a mut Feed> {
+    let (key, seat) = *feeds.get(&feed)?;
+    let stream = slab.get_mut(*streams.get(&key)?)?.as_mut()?;
+    stream.mix.as_mut()?.sounds().feed(seat, feed)
+}
+
 impl Engine {
     /// Lends a clip to whatever is played; one of the same name before is forgotten.
     pub fn lend(&mut self, id: ClipId, clip: Clip) {
@@ -112,10 +125,7 @@ impl Engine {
 
     /// What is played from a feed.
     fn fed(&mut self, feed: FeedId) -> Option<&mut Feed> {
-        let (key, seat) = *self.feeds.get(&feed)?;
-        let place = *self.streams.get(&key)?;
-        let stream = self.slab.get_mut(place)?.as_mut()?;
-        stream.mix.as_mut()?.sounds().feed(seat, feed)
+        fed(feed, (&self.feeds, &self.streams, &mut self.slab))
     }
 
     /// Somebody wants to know when a leg speaks, or nobody any more.
@@ -253,6 +263,7 @@ impl Engine {
         if begun {
             self.tapped.insert(tap, key);
         } else {
+            self.takes.forget(tap);
             self.events.push_back(Event::Untapped { stream: key, tap });
         }
         self.mix_or_not(key, now);
@@ -261,6 +272,7 @@ impl Engine {
     /// Ends a tap.
     pub(super) fn untap(&mut self, tap: TapId, now: Instant) {
         let Some(stream) = self.tapped.remove(&tap) else { return };
+        self.takes.forget(tap);
         if let Some(mix) = self.stream_mut(stream).and_then(|stream| stream.mix.as_mut()) {
             mix.taps().end(tap);
         }
@@ -276,6 +288,7 @@ impl Engine {
         let gone = mix.taps().leave(seat);
         for tap in gone {
             self.tapped.remove(&tap);
+            self.takes.forget(tap);
             self.events.push_back(Event::Untapped { stream: key, tap });
         }
     }

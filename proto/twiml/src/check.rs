@@ -26,7 +26,6 @@ pub(crate) const UNOFFERED: &[&str] = &[
     "Refer",
     "Room",
     "Sim",
-    "Siprec",
     "Sms",
     "Task",
     "VirtualAgent",

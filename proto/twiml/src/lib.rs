@@ -30,7 +30,7 @@ mod verbs;
 pub use finding::{Class, Finding, Place, summary};
 pub use lint::Use;
 pub use meet::{Conference, Enqueue, Front, LABEL_MAX, Meet, QUEUE_NAME_MAX, Wait};
-pub use streams::{CallRecording, Connect, Start, Stop, Stream, Transcription};
+pub use streams::{CallRecording, Connect, Siprec, Start, Stop, Stream, Transcription};
 pub use verbs::{
     Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Say, Sound,
     SpeechTerms, Step, Target, Track, Verb, Who,

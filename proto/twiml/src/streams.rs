@@ -31,11 +31,28 @@ pub struct Stream {
     pub parameters: Vec<(String, String)>,
 }
 
+/// Sound of a call for a recording server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Siprec {
+    /// How the app calls it, to stop it.
+    pub name: String,
+    /// Which of the servers that are configured; empty: the only one.
+    pub connector: String,
+    /// Whose sound.
+    pub track: Track,
+    /// Where to say when it begins and ends.
+    pub status: Option<Hook>,
+    /// What the server is told with the rest.
+    pub parameters: Vec<(String, String)>,
+}
+
 /// What `<Start>` begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
     /// A recording of the call.
     Recording(CallRecording),
+    /// Sound for a recording server.
+    Siprec(Siprec),
     /// Sound for an app.
     Stream(Stream),
     /// What is said, in words.
@@ -45,6 +62,8 @@ pub enum Start {
 /// What `<Stop>` ends, by its name; without one: whichever began last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
+    /// Sound for a recording server.
+    Siprec(String),
     /// Sound for an app.
     Stream(String),
     /// What is said, in words.
@@ -94,6 +113,7 @@ pub(crate) fn started(element: &Element) -> Option<Start> {
     let read = Read(element);
     Some(match &*element.name {
         "Recording" => Start::Recording(recording(read)),
+        "Siprec" => Start::Siprec(siprec(read)),
         "Stream" => Start::Stream(stream(read)),
         "Transcription" => Start::Transcription(transcription(read)),
         _ => return None,
@@ -103,6 +123,7 @@ pub(crate) fn started(element: &Element) -> Option<Start> {
 pub(crate) fn stopped(element: &Element) -> Option<Stop> {
     let name = Read(element).text("name").unwrap_or_default();
     Some(match &*element.name {
+        "Siprec" => Stop::Siprec(name),
         "Stream" => Stop::Stream(name),
         "Transcription" => Stop::Transcription(name),
         _ => return None,
@@ -113,6 +134,16 @@ fn stream(read: Read<'_>) -> Stream {
     Stream {
         name: read.text("name").unwrap_or_default(),
         url: read.text("url").unwrap_or_default(),
+        track: track(read),
+        status: read.hook("statusCallback", "statusCallbackMethod"),
+        parameters: parameters(read.0),
+    }
+}
+
+fn siprec(read: Read<'_>) -> Siprec {
+    Siprec {
+        name: read.text("name").unwrap_or_default(),
+        connector: read.text("connectorName").unwrap_or_default(),
         track: track(read),
         status: read.hook("statusCallback", "statusCallbackMethod"),
         parameters: parameters(read.0),

@@ -4,6 +4,7 @@
 //! Picture     bytes --[`Element::decode`]--> a tree with its namespaces resolved
 //!             bytes --decode--> [`Reginfo`], [`DialogInfo`], [`Presence`], [`Conference`],
 //!             [`ResourceLists`], [`MessageSummary`] (which is plain text) --encode--> text
+//!             [`RecordingMetadata`] --encode--> text: nobody sends us any
 //! Rules       No DTD, no entities but the five of XML and characters by number, UTF-8 only, so a
 //!             small document stays small when it is read. Elements and attributes that a document
 //!             type does not know are skipped, as its RFC has it; what we do not keep we do not
@@ -11,7 +12,7 @@
 //! Limits      [`DOCUMENT_MAX`], [`DEPTH_MAX`], [`ELEMENTS_MAX`], [`ATTRIBUTES_MAX`],
 //!             [`NAMESPACE_MAX`]. Beyond: `DecodeError`, which a room answers with 400 or 413.
 //! Not here    Who may see what (services/presence), schemas, patches (RFC 5261), filters.
-//! Spec        XML 1.0, Namespaces in XML 1.0; RFC 3680, 3842, 3863, 4235, 4480, 4575, 4826, 5364
+//! Spec        XML 1.0, Namespaces in XML 1.0; RFC 3680, 3842, 3863, 4235, 4480, 4575, 4826, 5364, 7865
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
@@ -23,6 +24,7 @@ mod decode;
 mod dialog_info;
 mod error;
 mod presence;
+mod recording;
 mod reginfo;
 mod resource_lists;
 mod summary;
@@ -34,6 +36,10 @@ pub use conference::{Conference, Endpoint, EndpointStatus, Media, User};
 pub use dialog_info::{Dialog, DialogInfo, DialogReference, DialogState, Participant};
 pub use error::DecodeError;
 pub use presence::{ACTIVITIES, Person, Presence, Tuple};
+pub use recording::{
+    RecordedParticipant, RecordedSession, RecordedShare, RecordedStream, RecordingId,
+    RecordingMetadata, Span,
+};
 pub use reginfo::{Contact, ContactEvent, ContactState, Reginfo, Registration, RegistrationState};
 pub use resource_lists::{CopyControl, Entry, List, ResourceLists};
 pub use summary::{MessageSummary, Waiting};

@@ -187,6 +187,16 @@ fn not_yet(tree: &Tree, places: &Places<'_>) -> Result<(), Fault> {
     if !matches!(tree.rooms.voice.sip_targets.as_str(), "any" | "public") {
         return Err(places.fault("voice.sip_targets", "wants \"public\" or \"any\""));
     }
+    for (place, connector) in tree.rooms.voice.siprec.iter().enumerate() {
+        let before = tree.rooms.voice.siprec.iter().take(place);
+        if connector.name.is_empty() || before.clone().any(|one| one.name == connector.name) {
+            return Err(places.fault("voice.siprec", "each wants a `name` of its own"));
+        }
+        if connector.host().is_none() {
+            let why = "each wants an `address` such as \"sip:recorder@10.0.0.7;transport=tcp\"";
+            return Err(places.fault("voice.siprec", why));
+        }
+    }
     let speakers =
         [("speech.url", &tree.speech.url), ("transcription.url", &tree.transcription.url)];
     for (key, url) in speakers {

@@ -542,6 +542,7 @@ impl Loop {
                     | media::Command::Move { .. }
                     | media::Command::Open { .. }
                     | media::Command::Play { .. }
+                    | media::Command::Pour { .. }
                     | media::Command::Share { .. }
                     | media::Command::Shield { .. }
                     | media::Command::Stop { .. }

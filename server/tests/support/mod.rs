@@ -21,6 +21,7 @@ pub mod phone;
 pub mod pjsua;
 pub mod program;
 pub mod raw;
+pub mod recorder;
 pub mod server;
 pub mod wave;
 

@@ -79,10 +79,18 @@ impl Server {
     /// `carillon dev` as it comes, on loopback, but for media, which is on `media`.
     #[track_caller]
     pub fn dev(host: &Namespace, media: &str) -> Self {
+        Self::dev_with(host, media, "")
+    }
+
+    /// The same with further sections.
+    #[track_caller]
+    pub fn dev_with(host: &Namespace, media: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let data = folder.path().join("data").to_string_lossy().into_owned();
+        let file = folder.path().join("carillon.toml").to_string_lossy().into_owned();
+        fs::write(&file, more).expect("the test's folder can be written");
         let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"))
-            .words(["dev", "--data", &data, "--json"])
+            .words(["dev", "--data", &data, "--config", &file, "--json"])
             .environment("CARILLON_MEDIA__ADDRESS", media)
             .on(host);
         Self::start(launch, host, folder)

@@ -54,6 +54,15 @@ impl Room {
                 let Some(call) = self.calls.get_mut(&session) else { return };
                 return note(call, (class, code), &sentence, effects);
             }
+            Act::Siprec(wanted) => {
+                // What is wrong stands in the ladder; a document goes on.
+                let _ = self.start_siprec(session, *wanted, effects);
+                return;
+            }
+            Act::StopSiprec(name) => {
+                self.stop_siprec(session, &name, effects);
+                return;
+            }
             Act::StopStream(name) => return self.stop_stream(session, &name, effects),
             Act::StopTranscription(name) => {
                 return self.stop_transcription(session, &name, effects);
@@ -95,6 +104,8 @@ impl Room {
             | Act::Play { .. }
             | Act::Record(_)
             | Act::Reject { .. }
+            | Act::Siprec(_)
+            | Act::StopSiprec(_)
             | Act::StopStream(_)
             | Act::StopTranscription(_)
             | Act::Tape(_)
@@ -229,6 +240,7 @@ impl Call {
         let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
         let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
         let apart = self.stream_tickets().chain(self.ear_tickets()).chain(self.reel_tickets());
+        let apart = apart.chain(self.recorder_tickets());
         single.chain(dialling).chain(outgoing).chain(apart).collect()
     }
 }

@@ -23,6 +23,7 @@ use crate::rest::events::Events;
 use crate::rest::legs::Legs;
 use crate::rest::outgoing::Outgoing;
 use crate::rest::progress::Progress;
+use crate::siprec::Recorder;
 use crate::stream::Streaming;
 
 /// The version of the documents and of what apps are told.
@@ -75,6 +76,7 @@ pub struct Call {
     pub events: Events,
     /// Recordings that go on beside all else.
     pub reels: Vec<Reel>,
+    pub recorders: Vec<Recorder>,
 }
 
 /// What the caller hears of us.
@@ -297,6 +299,9 @@ impl Call {
         }
         Streaming::encode(&self.streams, 20, &mut writer);
         self.legs.encode(40, &mut writer);
+        for recorder in &self.recorders {
+            writer.nested(50, |writer| recorder.encode(writer));
+        }
         writer.finish()
     }
 
@@ -329,6 +334,7 @@ pub struct Kept {
     pub streams: Vec<(String, Stream)>,
     pub legs: Legs,
     pub reels: Vec<Reel>,
+    pub recorders: Vec<Vec<u8>>,
 }
 
 impl Kept {
@@ -353,6 +359,7 @@ impl Kept {
             streams: Vec::new(),
             legs: Legs::default(),
             reels: Vec::new(),
+            recorders: Vec::new(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
             match tag {
@@ -373,6 +380,7 @@ impl Kept {
                 14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),
                 40 => kept.legs.keep(crate::rest::row::Row::decode(field.0)),
+                50 => kept.recorders.push(field.0.to_vec()),
                 20 => kept.streams.push(Streaming::decode(field.0)),
                 _ => (), // A field of a newer version.
             }

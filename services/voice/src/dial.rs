@@ -24,9 +24,9 @@ use switchboard::{Effects, Ticket};
 use twiml::{Dial, Target, Who};
 use types::{LegId, SessionId, UnixTime, tagged};
 
-pub use callee::{Callee, News};
+pub use callee::{Callee, News, bare};
 pub use greet::Greeting;
-use outside::Outside;
+pub use outside::{Outside, no_way};
 pub use tape::{Tape, sid as tape_sid};
 
 use crate::program::{Dialled, RING_MORE};

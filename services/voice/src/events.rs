@@ -155,6 +155,9 @@ impl Room {
         event: &media::Event,
         effects: &mut Effects<'_>,
     ) {
+        if self.recorder_media(session, event, effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         if call.is_of_guest(event, effects) {
             return;
@@ -215,6 +218,9 @@ impl Room {
         event: LegEvent,
         effects: &mut Effects<'_>,
     ) {
+        if self.recorder_leg(session, (leg, &event), effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         if call.outgoing.is_some() {
             return self.reaching_leg(session, leg, event, effects);

@@ -33,6 +33,7 @@ pub mod reel;
 mod refusal;
 pub mod rest;
 pub mod sign;
+mod siprec;
 pub mod store;
 pub mod stream;
 mod told;
@@ -53,7 +54,7 @@ use types::{BridgeId, CallId, LegId, Map, Refuse, SessionId};
 
 use call::{Call, Hooks, Kept, Playing};
 use conference::Conference;
-pub use config::Config;
+pub use config::{Config, Connector};
 use cookies::Jar;
 use dial::{Dialling, Way};
 use listen::Reading;
@@ -166,6 +167,7 @@ impl Service for Room {
             Event::Media(event) => self.media(session, &event, effects),
             Event::Subscription(_) => (), // This room has none.
         }
+        self.tell_recorders(session, effects);
     }
 
     fn on_notice(&mut self, notice: &Notice, effects: &mut Effects<'_>) {
@@ -210,6 +212,9 @@ impl Service for Room {
         } else if let Reply::Seized(granted) = reply {
             self.hunting(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
         } else if let Reply::Resolved(found) = reply {
+            if self.recorder_resolved(session, (ticket, &found), effects) {
+                return;
+            }
             self.ringing(session, effects, |way, effects| match way {
                 Way::Hunt(_) => Outcome::Pending,
                 Way::Outside(outside) => outside.resolved(ticket, &found, effects),
@@ -225,6 +230,7 @@ impl Service for Room {
         } else if matches!(reply, Reply::StreamBegan(_) | Reply::StreamEnded(_)) {
             self.streamed(session, (ticket, &reply), effects);
         }
+        self.tell_recorders(session, effects);
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
@@ -238,7 +244,9 @@ impl Service for Room {
         if self.calls.get(&session).is_some_and(|call| call.limit == Some(ticket)) {
             return self.finish(session, (480, "failed", "server"), effects);
         }
-        if self.hall_timer(session, ticket, effects) {
+        if self.hall_timer(session, ticket, effects)
+            || self.recorder_timer(session, ticket, effects)
+        {
             return;
         }
         let woke = self.calls.get_mut(&session).is_some_and(|call| {
@@ -317,6 +325,7 @@ impl Room {
             legs: kept.legs,
             events: rest::events::Events::default(),
             reels: Vec::new(),
+            recorders: Vec::new(),
         };
         // What was recorded until then is kept; those hear of it who would have.
         if let Some(tape) = kept.tape {
@@ -335,6 +344,7 @@ impl Room {
         if answered {
             self.restart_streams(session, kept.streams, effects);
             self.restart_reels(session, kept.reels, effects);
+            self.restore_recorders(session, kept.recorders, effects);
         }
         if answered && meets {
             // Whom it meets may come back after it.
@@ -431,6 +441,7 @@ impl Room {
             legs: rest::legs::Legs::default(),
             events: rest::events::Events::default(),
             reels: Vec::new(),
+            recorders: Vec::new(),
         };
         self.calls.insert(session, Box::new(call));
         self.carry(session, effects);
@@ -481,6 +492,7 @@ impl Room {
         let (guest, queued) = (call.has_guest(), call.leaves_for_good(effects));
         self.end_streams(&mut call, effects);
         self.end_ears(&mut call, effects);
+        self.end_recorders(&mut call, effects);
         call.seat.close(effects);
         let bridge = call.stream.bridge;
         if guest {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use twiml::{
     CallRecording, Class, Connect, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record,
-    Step, Stream, Transcription, Verb,
+    Siprec, Step, Stream, Transcription, Verb,
 };
 use types::Instant;
 
@@ -195,6 +195,10 @@ pub enum Act {
     },
     /// Let the caller hear that it rings, before he is answered.
     Ring,
+    /// Send the call to a recording server beside all else.
+    Siprec(Box<Siprec>),
+    /// End what [`Siprec`](Self::Siprec) began, by its name; an empty one: the last.
+    StopSiprec(String),
     /// End what [`Fork`](Self::Fork) began, by its name; an empty one: the last.
     StopStream(String),
     /// End what [`Transcribe`](Self::Transcribe) began, by its name; an empty one: the last.

@@ -202,7 +202,6 @@ fn streams_take_the_place_of_verbs_or_run_beside_them() {
         ("<Start><Stream connectorName='x'/></Start>", 31940),
         ("<Connect><Stream url='/m' track='both_tracks'/></Connect>", 31941),
         ("<Start><Stream url='/m' track='all'/></Start>", 31941),
-        ("<Start><Siprec/></Start>", 13750),
     ] {
         let (_, acts) = Script::of(stream);
         assert_eq!(code(&acts), Some(wrong), "{stream}");

@@ -272,6 +272,7 @@ impl<F: Fn(Event)> Turn<F> {
             | Command::Listen { .. }
             | Command::Move { .. }
             | Command::Play { .. }
+            | Command::Pour { .. }
             | Command::Share { .. }
             | Command::Shield { .. }
             | Command::Stop { .. }

@@ -272,6 +272,8 @@ impl Room {
             | Act::Record(_)
             | Act::Reject { .. }
             | Act::Ring
+            | Act::Siprec(_)
+            | Act::StopSiprec(_)
             | Act::StopStream(_)
             | Act::StopTranscription(_)
             | Act::Tape(_)

@@ -45,6 +45,11 @@ enum State {
 /// Stands where no hop is known yet.
 const NOBODY: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+/// Stands where a flow is asked for and none is known.
+pub fn no_way() -> Flow {
+    Hop { transport: Transport::Udp, address: NOBODY, peer: 0 }.flow(0)
+}
+
 const NOWHERE: Outcome = Outcome::Failed { status: 404, outcome: "failed", text: None };
 
 impl Outside {
@@ -67,7 +72,7 @@ impl Outside {
         let invite = InvitePlan {
             session: plan.session,
             // Each hop has its own.
-            flow: Hop { transport: Transport::Udp, address: NOBODY, peer: 0 }.flow(0),
+            flow: no_way(),
             uri: text.to_owned(),
             route: String::new(),
             from: plan.from.clone(),
@@ -78,14 +83,25 @@ impl Outside {
             max_forwards: plan.max_forwards,
             headers: plan.headers.clone(),
             sdp: plan.offer.clone(),
+            beside: None,
             early_offer: false,
             login,
         };
         let until = effects.now() + plan.ring;
-        let (web, hops) = (plan.offer_web.clone(), Vec::new());
+        Self::call_up(invite, (plan.offer_web.clone(), public_only, until), effects)
+    }
+
+    /// The same for an INVITE that is written already, but for its way.
+    pub fn call_up(
+        invite: InvitePlan,
+        (web, public_only, until): (Option<Vec<u8>>, bool, Instant),
+        effects: &mut Effects<'_>,
+    ) -> (Self, Outcome) {
+        let question = question(&invite.uri);
+        let (hops, heard) = (Vec::new(), false);
         let mut outside =
-            Self { state: State::Done, plan: invite, web, hops, public_only, until, heard: false };
-        match question(text) {
+            Self { state: State::Done, plan: invite, web, hops, public_only, until, heard };
+        match question {
             Some(question) => {
                 outside.state = State::Looking(effects.resolve(question));
                 (outside, Outcome::Pending)

@@ -41,6 +41,10 @@ impl Program {
                     None => self.complain(31923, "the stream has no address"),
                 },
                 Start::Recording(wanted) => self.acts.push_back(Act::Tape(Box::new(wanted))),
+                Start::Siprec(mut wanted) => {
+                    wanted.status = wanted.status.and_then(|hook| self.whole(&hook));
+                    self.acts.push_back(Act::Siprec(Box::new(wanted)));
+                }
                 Start::Transcription(mut wanted) => {
                     wanted.status = wanted.status.and_then(|hook| self.whole(&hook));
                     self.acts.push_back(Act::Transcribe(Box::new(wanted)));
@@ -53,6 +57,7 @@ impl Program {
     pub(super) fn stop(&mut self, stopped: Vec<Stop>, now: Instant) {
         for stop in stopped {
             match stop {
+                Stop::Siprec(name) => self.acts.push_back(Act::StopSiprec(name)),
                 Stop::Stream(name) => self.acts.push_back(Act::StopStream(name)),
                 Stop::Transcription(name) => self.acts.push_back(Act::StopTranscription(name)),
             }

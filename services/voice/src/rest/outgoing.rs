@@ -249,6 +249,7 @@ impl Room {
             legs: Default::default(),
             events: Default::default(),
             reels: Vec::new(),
+            recorders: Vec::new(),
         };
         for ticket in call.tickets() {
             self.tickets.insert(ticket, session);

@@ -12,7 +12,7 @@ use switchboard::fetch::{Fetch, Fetched};
 use switchboard::notice::{CallFacts, Notice};
 use switchboard::route::{Change, Number};
 use switchboard::store::Entry;
-use switchboard::{Input, Output, Reply, Ticket};
+use switchboard::{Input, Output, Reply, Service, Ticket};
 use voice::{Config, Room};
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -27,8 +27,17 @@ pub fn house_with_fallback() -> Phones {
     house_of(Vec::new(), "http://app.example/sorry#rc=0")
 }
 
+/// With a room that is not configured as usual.
+pub fn house_with(log: Vec<Entry>, room: fn() -> Box<dyn Service>) -> Phones {
+    house_as(log, "", room)
+}
+
 fn house_of(log: Vec<Entry>, fallback: &str) -> Phones {
-    let mut house = Phones::with_log(|| Box::new(Room::new(Config::default())), log, 0);
+    house_as(log, fallback, || Box::new(Room::new(Config::default())))
+}
+
+fn house_as(log: Vec<Entry>, fallback: &str, room: fn() -> Box<dyn Service>) -> Phones {
+    let mut house = Phones::with_log(room, log, 0);
     let number = Number {
         voice_fallback_url: fallback.into(),
         number: "+15550100".into(),
