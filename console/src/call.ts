@@ -1,7 +1,8 @@
 // One call of the phone: its connection, its sound, and how it stands.
 
 import { short } from "./api.js";
-import type { Heard, Line } from "./line.js";
+import type { Heard, Kept, Line } from "./line.js";
+import type { Remembered } from "./memory.js";
 import { choice } from "./sound.js";
 
 export type Standing = "incoming" | "calling" | "ringing" | "talking" | "ended";
@@ -14,6 +15,9 @@ export interface Figures {
 
 /** How long candidates are gathered: the server has an address of its own and waits for none of ours. Units: ms. */
 const GATHER_MAX = 1_000;
+/** A call that is taken up by a page that was loaded again: how often, and after how long, it offers where it was refused. */
+const ANEW_MAX = 20;
+const ANEW_WAIT = 1_000;
 
 export class Call {
   id = "";
@@ -30,11 +34,18 @@ export class Call {
   /** When they began to talk. Units: ms since 1970. */
   since = 0;
   figures: Figures | undefined;
+  /** The browser plays nothing before somebody has touched the page. */
+  silent = false;
   readonly sound = new Audio();
   private readonly connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   private track: MediaStreamTrack | undefined;
   private changing = false;
   private wanted: (() => Promise<void>) | undefined;
+  /** An answer to what we have offered is due; any other one is of a page of before. */
+  private due = false;
+  /** Offers that are left until the call is taken up; none: it is this page's own. */
+  private anew = 0;
+  private kinds: string[] = [];
 
   constructor(
     readonly peer: string,
@@ -48,8 +59,34 @@ export class Call {
     this.connection.ontrack = (event) => {
       const heard = event.streams[0] ?? new MediaStream([event.track]);
       this.sound.srcObject = heard;
+      void this.listen();
       void this.chooseSpeaker();
     };
+  }
+
+  /** A call that the server has kept, as far as this tab remembers it. */
+  static again(kept: Kept, before: Remembered | undefined, line: Line, changed: () => void): Call {
+    const call = new Call(before?.peer ?? kept.peer, before?.outgoing ?? true, line, changed);
+    call.id = kept.call;
+    call.standing = kept.standing;
+    call.anew = ANEW_MAX;
+    call.since = before?.since ?? Date.now();
+    if (before !== undefined) {
+      ({ name: call.name, picture: call.picture, held: call.held, muted: call.muted, kinds: call.kinds } = before);
+    }
+    return call;
+  }
+
+  /** What a page that is loaded again must know of it. */
+  get remembered(): Remembered {
+    const { id, peer, name, picture, outgoing, since, held, muted } = this;
+    const now = this.connection.getTransceivers().map((one) => one.receiver.track.kind);
+    return { id, peer, name, picture, outgoing, since, held, muted, kinds: now.length === 0 ? this.kinds : now };
+  }
+
+  async listen(): Promise<void> {
+    this.silent = await this.sound.play().then(() => false, (why: unknown) => why instanceof DOMException && why.name === "NotAllowedError");
+    this.changed();
   }
 
   get heardStream(): MediaStream | undefined {
@@ -96,6 +133,28 @@ export class Call {
     return this.connection.localDescription?.sdp ?? "";
   }
 
+  /** Brings the sound to this page, which was loaded again: by a path of its own. */
+  async takeUp(microphone: MediaStream | undefined): Promise<void> {
+    const place = Math.max(0, this.kinds.indexOf("audio"));
+    for (const kind of this.kinds.slice(0, place)) this.connection.addTransceiver(kind, { direction: "inactive" });
+    this.send(microphone);
+    for (const kind of this.kinds.slice(place + 1)) this.connection.addTransceiver(kind, { direction: "inactive" });
+    if (this.track !== undefined) this.track.enabled = !this.muted && !this.held;
+    if (this.standing === "talking") await this.offerAnew();
+  }
+
+  /** The page of before may have begun a change, or they may: then it is tried again. */
+  private async offerAnew(): Promise<void> {
+    while (this.anew-- > 0 && this.standing === "talking") {
+      try {
+        return await this.offerAgain();
+      } catch (problem) {
+        if ((problem as { code?: string }).code !== "web.wrong_moment") throw problem;
+        await new Promise((done) => window.setTimeout(done, ANEW_WAIT));
+      }
+    }
+  }
+
   async begin(microphone: MediaStream | undefined): Promise<void> {
     this.send(microphone);
     this.id = (await this.line.say({ do: "call", to: this.peer, sdp: await this.described("offer") })) ?? "";
@@ -106,6 +165,7 @@ export class Call {
       this.send(microphone);
       const sdp = await this.described("offer");
       await this.line.say({ do: "answer", call: this.id, sdp });
+      this.due = true;
       return;
     }
     await this.connection.setRemoteDescription({ type: "offer", sdp: offer });
@@ -124,16 +184,25 @@ export class Call {
         this.standing = "talking";
         this.since = Date.now();
         await this.accept(heard.sdp, "answer");
+        if (this.anew > 0) await this.offerAnew();
         break;
       case "agreed":
-        this.changing = false;
+        if (!this.due) break;
+        this.due = this.changing = false;
+        this.anew = 0;
         await this.accept(heard.sdp, "answer");
         await this.goOn();
         break;
       case "refused":
-        this.changing = false;
+        if (!this.due) break;
+        this.due = this.changing = false;
         await this.connection.setLocalDescription({ type: "rollback" }).catch(() => undefined);
-        await this.goOn();
+        if (this.anew > 0) {
+          await new Promise((done) => window.setTimeout(done, ANEW_WAIT));
+          await this.offerAnew();
+        } else {
+          await this.goOn();
+        }
         break;
       case "change":
         await this.agree(heard.sdp);
@@ -158,6 +227,7 @@ export class Call {
       ours = await this.described("answer");
     }
     await this.line.say({ do: "agree", call: this.id, sdp: ours });
+    this.due = sdp === undefined;
   }
 
   /** One change at a time; the last wish is kept until the one before is settled. */
@@ -197,6 +267,7 @@ export class Call {
           : speaks ? "sendrecv" : "recvonly";
       }
       await this.line.say({ do: "change", call: this.id, sdp: await this.described("offer") });
+      this.due = true;
     });
   }
 

@@ -13,6 +13,16 @@ export interface Heard {
   [field: string]: unknown;
 }
 
+/** A call that the server has kept while this phone's page was loaded again. */
+export interface Kept {
+  call: string;
+  standing: "calling" | "incoming" | "talking";
+  peer: string;
+  name?: string;
+  picture?: string;
+  sdp?: string;
+}
+
 export interface Welcome {
   session: string;
   user: string;
@@ -20,6 +30,7 @@ export interface Welcome {
   calls: number;
   grace: number;
   after: number;
+  kept?: Kept[];
 }
 
 interface Waiting {
@@ -39,8 +50,9 @@ export class Line {
   state: State = "gone";
   problem: Problem | undefined;
   private socket: WebSocket | undefined;
-  private session: string | undefined;
-  private after = 0;
+  session: string | undefined;
+  /** Unknown to a page that was loaded again. */
+  private after: number | undefined;
   private next = 1;
   private again = AGAIN_MIN;
   private timer = 0;
@@ -55,7 +67,10 @@ export class Line {
     private readonly changed: () => void,
   ) {}
 
-  open(): void {
+  /** `session`: the phone of a page that was loaded again. */
+  open(session: string | undefined): void {
+    this.session = session;
+    this.after = undefined;
     this.closed = false;
     window.clearTimeout(this.timer);
     void this.dial();
@@ -99,7 +114,7 @@ export class Line {
   }
 
   private async dial(): Promise<void> {
-    this.set(this.session === undefined ? "connecting" : "lost");
+    this.set(this.after === undefined ? "connecting" : "lost");
     const base = this.server === "" ? location.origin : this.server;
     let token: string | undefined;
     try {
@@ -110,7 +125,8 @@ export class Line {
     const socket = new WebSocket(`${base.replace(/^http/, "ws")}/v1/phone`, PROTOCOL);
     this.socket = socket;
     socket.onopen = () => {
-      const resume = this.session === undefined ? {} : { session: this.session, after: this.after };
+      // Of both, what is not known is left out.
+      const resume = { session: this.session, after: this.session === undefined ? undefined : this.after };
       socket.send(JSON.stringify({ hello: { ...(token === undefined ? {} : { token }), ...resume } }));
     };
     socket.onmessage = (message) => {
@@ -123,7 +139,7 @@ export class Line {
 
   private later(): void {
     if (this.closed || this.problem !== undefined) return;
-    this.set(this.session === undefined ? "connecting" : "lost");
+    this.set(this.after === undefined ? "connecting" : "lost");
     this.timer = window.setTimeout(() => void this.dial(), this.again);
     this.again = Math.min(this.again * 2, AGAIN_MAX);
   }
@@ -157,7 +173,7 @@ export class Line {
   private refused(problem: Problem): void {
     if (problem.code === "web.phone_gone" && this.session !== undefined) {
       this.session = undefined;
-      this.after = 0;
+      this.after = undefined;
       this.again = AGAIN_MIN;
       return;
     }

@@ -10,7 +10,8 @@ import { repeat } from "lit/directives/repeat.js";
 
 import { Refused, type Problem } from "./api.js";
 import { Call } from "./call.js";
-import { Line, type Heard, type Welcome } from "./line.js";
+import { Line, type Heard, type Kept, type Welcome } from "./line.js";
+import { Memory, type Before } from "./memory.js";
 import { choice, devices, keyTone, meter, openMicrophone, ringBack, ringBells, testTone, type Devices } from "./sound.js";
 import { shared } from "./styles.js";
 import { words } from "./words.js";
@@ -58,6 +59,9 @@ export class CarillonPhone extends LitElement {
   private level: { level: () => number; end: () => void } | undefined;
   private ringing: (() => void) | undefined;
   private tick = 0;
+  private memory: Memory | undefined;
+  /** What the page of before left in this tab. */
+  private left: Before | undefined;
 
   constructor() {
     super();
@@ -73,23 +77,38 @@ export class CarillonPhone extends LitElement {
     super.connectedCallback();
     const token = () => (this.tokens !== undefined ? this.tokens() : Promise.resolve(this.token === "" ? undefined : this.token));
     this.line = new Line(this.server, token, (heard) => void this.heard(heard), (welcome) => void this.welcomed(welcome), () => this.requestUpdate());
-    this.line.open();
+    this.memory = new Memory(this.server);
+    void this.begin(this.line, this.memory);
     this.tick = window.setInterval(() => void this.second(), 1_000);
     void this.look();
     navigator.mediaDevices?.addEventListener?.("devicechange", this.look);
     window.addEventListener("pagehide", this.leave);
+    window.addEventListener("beforeunload", this.warn);
   }
 
-  /** A page that is closed takes its sound along: its calls end now and not when the server misses it. */
+  /** Where this tab had calls, its phone of before is asked for. */
+  private async begin(line: Line, memory: Memory): Promise<void> {
+    this.left = await memory.before();
+    if (this.isConnected) line.open(this.left?.session);
+  }
+
+  /** Whoever closes a page in the middle of a call may not mean to; one that is loaded again takes it up. */
+  private readonly warn = (event: BeforeUnloadEvent): void => {
+    if (this.calls.some((call) => call.standing === "talking")) event.preventDefault();
+  };
+
+  /** Nobody can be called by a page that is gone. Its calls wait for it: nobody knows whether it is loaded again. */
   private readonly leave = (): void => {
-    for (const call of this.calls) void this.hangUp(call);
     void this.line?.say({ do: "unregister" }).catch(() => undefined);
   };
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    for (const call of this.calls) void this.hangUp(call);
     this.leave();
+    this.memory?.forget();
     window.removeEventListener("pagehide", this.leave);
+    window.removeEventListener("beforeunload", this.warn);
     this.line?.close();
     window.clearInterval(this.tick);
     this.level?.end();
@@ -110,13 +129,43 @@ export class CarillonPhone extends LitElement {
 
   private async welcomed(welcome: Welcome): Promise<void> {
     this.user = welcome.user;
-    if (!welcome.resumed) {
+    const before = this.left;
+    this.left = undefined;
+    if (welcome.kept !== undefined) {
+      await this.takeUp(welcome.kept, before);
+    } else if (!welcome.resumed) {
       // The phone of before is gone, and with it its calls.
       for (const call of [...this.calls]) this.over(call, "unreachable", "");
       this.standing = "registering";
       await this.register();
+      if (before !== undefined) this.problem = say.callsLost;
     }
     this.requestUpdate();
+  }
+
+  /** This page was loaded again, or its tab had died: its calls go on where they stood. */
+  private async takeUp(kept: Kept[], before: Before | undefined): Promise<void> {
+    const line = this.line;
+    if (line === undefined) return;
+    for (const one of kept) {
+      if (one.standing === "incoming") {
+        const { call, peer, name = "", picture, sdp } = one;
+        this.incoming({ event: "incoming", n: 0, call, from: peer, name, picture, ...(sdp === undefined ? {} : { sdp }) });
+      } else {
+        const known = before?.calls.find((call) => call.id === one.call);
+        this.calls = [...this.calls, Call.again(one, known, line, () => this.requestUpdate())];
+      }
+    }
+    const ours = this.calls.filter((call) => call.standing !== "incoming");
+    this.current = ours.find((call) => !call.held) ?? this.calls[0];
+    await this.register();
+    this.ring();
+    if (ours.length === 0) return;
+    const microphone = await this.openSound();
+    for (const call of ours) {
+      await this.tried(call.takeUp(microphone));
+      this.tell(call);
+    }
   }
 
   private async register(): Promise<void> {
@@ -124,6 +173,11 @@ export class CarillonPhone extends LitElement {
   }
 
   protected override updated(changed: Map<string, unknown>): void {
+    const calls = this.calls.filter((call) => call.standing !== "ended" && call.id !== "");
+    // Until it is welcomed it has nothing to say about calls.
+    if (this.left === undefined && this.line?.state === "open" && this.line.session !== undefined) {
+      this.memory?.keep(this.line.session, calls.map((call) => call.remembered));
+    }
     // Before it is welcomed, the phone says so with its first registration.
     if (changed.get("push") !== undefined && this.user !== "" && this.line?.state === "open") void this.register();
     const waiting = this.calls.find((call) => call.id === this.answering && call.standing === "incoming");
@@ -218,6 +272,7 @@ export class CarillonPhone extends LitElement {
   private over(call: Call, why: string, more: string): void {
     if (call.standing === "ended") return;
     call.end();
+    call.note = "";
     // The code that the server adds for people whom it knows has a page of its own.
     const code = /CAR-\d{4}/.exec(more)?.[0] ?? "";
     call.help = code === "" ? "" : `${this.server}/help/${code}`;
@@ -348,7 +403,7 @@ export class CarillonPhone extends LitElement {
         <span class="dot ${good ? "good" : ""}" aria-hidden="true"></span>
         <span class="who">${this.user}</span>
         <span class="state" role="status">${text}</span>
-        ${replaced ? html`<button class="link" @click=${() => line?.open()}>${say.useHere}</button>` : nothing}
+        ${replaced ? html`<button class="link" @click=${() => line?.open(undefined)}>${say.useHere}</button>` : nothing}
         <button class="icon" aria-label=${say.devices} title=${say.devices} aria-expanded=${this.panel === "sound"}
           @click=${() => this.toggleSound()}>${icons.sound}</button>
       </header>
@@ -402,8 +457,9 @@ export class CarillonPhone extends LitElement {
 
   private face(call: Call, small = false) {
     const letters = call.name.split(/\s+/).map((word) => word[0] ?? "").slice(0, 2).join("").toUpperCase();
+    // A number has no initials.
     return call.picture === ""
-      ? html`<span class="face ${small ? "small" : ""}" aria-hidden="true">${letters}</span>`
+      ? html`<span class="face ${small ? "small" : ""}" aria-hidden="true">${/\p{L}/u.test(letters) ? letters : icons.person}</span>`
       : html`<img class="face ${small ? "small" : ""}" alt="" src=${call.picture}>`;
   }
 
@@ -446,9 +502,10 @@ export class CarillonPhone extends LitElement {
         ${this.face(call)}
         <h2>${call.name}</h2>
         <p class="address">${address}</p>
-        <p class="standing" role="status" aria-live=${call.standing === "talking" ? "off" : "assertive"}>${this.standingWords(call)}</p>
+        <p class="standing ${call.held || call.theyHold ? "waits" : ""}" role="status" aria-live=${call.standing === "talking" ? "off" : "assertive"}>${this.standingWords(call)}</p>
         ${call.help === "" ? nothing : html`<p class="address"><a href=${call.help} target="_blank" rel="noopener">${say.help}</a></p>`}
         ${call.note === "" ? nothing : html`<p class="standing" role="status">${call.note}</p>`}
+        ${call.silent ? html`<button class="small good" id="listen" @click=${() => void call.listen()}>${say.listen}</button>` : nothing}
         ${call.keys === "" ? nothing : html`<p class="heard" role="status">${say.heardKey}: <kbd>${call.keys}</kbd></p>`}
         ${this.panel === "keypad" ? this.keys() : nothing}
         ${this.panel === "transfer" ? this.transferPanel(call) : nothing}
@@ -566,6 +623,8 @@ export class CarillonPhone extends LitElement {
     .address { color: var(--quiet); margin: 0; font-size: 0.85rem; overflow-wrap: anywhere; }
     .standing { margin: 0.25rem 0 0.5rem; color: var(--quiet); font-variant-numeric: tabular-nums; }
     .talking .standing { color: var(--good); }
+    .talking .standing.waits { color: var(--quiet); }
+    .calling .big, .ringing .big { margin-top: 0.75rem; }
     .heard { margin: 0 0 0.5rem; color: var(--quiet); }
     kbd { font: 600 1rem var(--mono); color: var(--ink); letter-spacing: 0.15em; }
     .figures { color: var(--quiet); font-size: 0.78rem; margin: 0.75rem 0 0; font-variant-numeric: tabular-nums; }
@@ -604,6 +663,7 @@ function clock(milliseconds: number): string {
 const drawn = (path: string) => html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d=${path}></path></svg>`;
 
 const icons = {
+  person: drawn("M12 12.500a4.500 4.500 0 1 0 0-9 4.500 4.500 0 0 0 0 9zm0 2c-4.200 0-8 2.200-8 5V21h16v-1.500c0-2.800-3.800-5-8-5z"),
   call: drawn("M6.6 10.8a15 15 0 0 0 6.6 6.6l2.2-2.2c.3-.3.7-.4 1-.2 1.100.4 2.300.6 3.600.6.600 0 1 .4 1 1V20c0 .6-.4 1-1 1A17 17 0 0 1 3 4c0-.6.4-1 1-1h3.500c.6 0 1 .4 1 1 0 1.300.2 2.500.6 3.600.1.3 0 .7-.2 1z"),
   end: drawn("M12 9c-1.600 0-3.200.3-4.600.7v3.100c0 .4-.2.7-.6.9-1 .5-1.900 1.100-2.700 1.800-.4.4-1 .4-1.400 0L.3 13.100c-.4-.4-.4-1 0-1.400A17 17 0 0 1 12 7c4.600 0 8.700 1.800 11.700 4.700.4.4.4 1 0 1.400l-2.400 2.400c-.4.4-1 .4-1.400 0-.8-.7-1.700-1.300-2.700-1.800-.4-.2-.6-.5-.6-.9V9.700C15.200 9.300 13.600 9 12 9z"),
   mute: drawn("M12 14a3 3 0 0 0 3-3V5a3 3 0 0 0-6 0v6a3 3 0 0 0 3 3zm5-3a5 5 0 0 1-10 0H5a7 7 0 0 0 6 6.900V21h2v-3.100A7 7 0 0 0 19 11z"),

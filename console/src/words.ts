@@ -110,6 +110,8 @@ export const words = {
     } as Record<string, string>,
     help: "Why, and what to do",
     heardKey: "Key heard",
+    listen: "Hear the other side",
+    callsLost: "The call of before could not be kept: this page was away for too long, or the server was started anew.",
     transferring: "Transferring…",
     transferFailed: "The transfer failed. The call goes on.",
     unknown: "Unknown",

@@ -1,6 +1,7 @@
 //! Browsers: one port for all of them, on which each has a path that it proved to be its own.
 //!
 //! Picture     Named --proved check--> Reached --handshake--> Keyed --no check for CONSENT_MAX--> Lost
+//!             Keyed --goodbye--> Left --a new path--> Named, or in CONSENT_MAX Lost
 //!             datagram --> check: answered | handshake: its machine | media: opened, and the leg that it is for
 //! Rules       A path is named by our user fragment; addresses belong to it once a check with our password came from
 //!             there. Media goes to the address that the browser chose. The handshake's certificate must be the one
@@ -133,6 +134,8 @@ pub(crate) struct Place {
 }
 
 enum State {
+    /// It has said goodbye, as a page does that goes: for good, or to be loaded again and to come by a new path.
+    Left,
     Lost,
     Named,
     Reached(Box<Handshake>),
@@ -206,7 +209,8 @@ impl Browsers {
             self.by_ufrag.remove(&path.web.ufrag);
             self.by_ufrag.insert(web.ufrag.clone(), place);
         }
-        if path.web.fingerprint != web.fingerprint || matches!(path.state, State::Lost) {
+        let gone = matches!(path.state, State::Left | State::Lost);
+        if path.web.fingerprint != web.fingerprint || gone {
             path.state = State::Named;
             path.heard = now;
         }
@@ -309,8 +313,8 @@ impl Browsers {
         let (Ok(check), Some(door)) = (Check::decode(bytes), &self.door) else { return };
         let Some(place) = self.by_ufrag.get(check.ours).copied() else { return };
         let Some(Some(path)) = self.paths.get_mut(place) else { return };
-        let lost = matches!(path.state, State::Lost);
-        if lost || check.theirs != path.web.peer || !check.is_by(&path.web.password) {
+        let gone = matches!(path.state, State::Left | State::Lost);
+        if gone || check.theirs != path.web.peer || !check.is_by(&path.web.password) {
             return;
         }
         let mut answer = out.room();
@@ -494,7 +498,7 @@ impl Path {
         let (hand, mut keys) = match std::mem::replace(&mut self.state, State::Lost) {
             State::Reached(hand) => (hand, None),
             State::Keyed(hand, keys) => (hand, Some(keys)),
-            kept @ (State::Lost | State::Named) => {
+            kept @ (State::Left | State::Lost | State::Named) => {
                 self.state = kept;
                 return Some(Instant(u64::MAX));
             }
@@ -519,7 +523,12 @@ impl Path {
                 Output::KeyingMaterial(material, profile) if hand.proven => {
                     keys = Some(Box::new(both(&material, profile, hand.dtls.is_active())?));
                 }
-                // No datagram of ours is that long; a browser that says goodbye hangs up by SIP as well.
+                // What becomes of its calls is said elsewhere, or it gives no sign of life any more.
+                Output::CloseNotify if keys.is_some() => {
+                    self.state = State::Left;
+                    return Some(Instant(u64::MAX));
+                }
+                // No datagram of ours is that long.
                 Output::BufferTooSmall { .. } | Output::CloseNotify => return None,
                 // No channels of data are agreed on. The enum is open for others.
                 _ => (),

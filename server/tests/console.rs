@@ -95,6 +95,7 @@ fn two_people_sign_in_talk_and_read_the_ladder() {
         "both hear",
         "held and back",
         "keys",
+        "taken up Alice",
     ] {
         step(&mut pages, wanted);
     }

@@ -11,6 +11,8 @@ use support::server::Server;
 use support::{STEP, turn};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::http::HeaderValue;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
 /// What a browser would offer, or answer with.
@@ -112,6 +114,24 @@ impl Page {
         assert_eq!(welcome["welcome"]["after"], self.heard, "{welcome}");
         self.socket = socket;
     }
+
+    /// Comes back as a page that was loaded again: it knows its session and nothing else. Gives the calls that there are.
+    #[track_caller]
+    fn load_again(&mut self, server: &Server, user: &str) -> Vec<Value> {
+        let body = json!({ "user": user }).to_string();
+        let door = &server.door;
+        let answer =
+            door.ask("POST", "/v1/tokens", Some(&door.token), "application/json", body.as_bytes());
+        // As a browser says it when a page goes, be it for good or not.
+        let going = CloseFrame { code: CloseCode::Away, reason: "".into() };
+        self.socket.close(Some(going)).expect("an open socket");
+        let hello = json!({ "token": answer.json()["token"], "session": self.session });
+        let (socket, welcome) = Self::dial(server, &hello);
+        assert_eq!(welcome["welcome"]["resumed"], true, "{welcome}");
+        self.heard = welcome["welcome"]["after"].as_u64().expect("a number");
+        self.socket = socket;
+        welcome["welcome"]["kept"].as_array().expect("a list").clone()
+    }
 }
 
 #[track_caller]
@@ -161,6 +181,18 @@ fn two_pages_call_hold_press_resume_transfer_and_hang_up() {
     ben.come_back(&server, "1002");
     assert_eq!(ben.event("key")["key"], "7");
     assert_eq!(ben.event("key")["key"], "#");
+
+    // Loaded again, it takes its call up with a path of its own; what the other one offers meanwhile is for later.
+    let kept = ben.load_again(&server, "1002");
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!((&kept[0]["call"], &kept[0]["standing"]), (&json!(theirs), &json!("talking")));
+    assert!(kept[0]["peer"].as_str().is_some_and(|peer| peer.contains("1001")), "{kept:?}");
+    let anew = description(40_012, "actpass", "sendrecv");
+    ben.wants(json!({ "do": "change", "call": theirs, "sdp": anew }));
+    let change = ada.event("change");
+    assert!(change["sdp"].as_str().is_some_and(|sdp| sdp.contains("m=audio")), "{change}");
+    ada.wants(json!({ "do": "agree", "call": ours, "sdp": answer }));
+    ben.event("agreed");
 
     // To a third page.
     let mut cleo = Page::open(&server, "1003");

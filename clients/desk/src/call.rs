@@ -1,7 +1,11 @@
 //! One call and where it stands.
 
 use sip::dialog::Dialog;
+use sip::{Framing, Message};
 use types::Instant;
+
+use crate::wire::{self, Caller};
+use crate::words::{Kept, Standing};
 
 /// One call.
 #[derive(Debug)]
@@ -84,6 +88,34 @@ impl Call {
                 Change::None => None,
                 Change::Ours { until, .. } | Change::Theirs { until, .. } => Some(*until),
             },
+        }
+    }
+
+    /// It, as a page finds it.
+    pub fn kept(&self) -> Kept {
+        let kept = |standing, peer| Kept {
+            call: self.id.clone(),
+            standing,
+            peer,
+            name: String::new(),
+            picture: None,
+            sdp: None,
+        };
+        match &self.stage {
+            Stage::Calling(calling) => {
+                let invite = Message::decode(&calling.sent.wire, Framing::Datagram);
+                let to = invite.ok().and_then(|invite| Some(wire::text(invite.to().ok()?.uri)));
+                kept(Standing::Calling, to.unwrap_or_default())
+            }
+            Stage::Ringing { invite, .. } => {
+                let Ok(invite) = Message::decode(invite, Framing::Datagram) else {
+                    return kept(Standing::Incoming, String::new());
+                };
+                let Caller { from, name, picture } = Caller::of(&invite);
+                let sdp = wire::description(&invite);
+                Kept { name, picture, sdp, ..kept(Standing::Incoming, from) }
+            }
+            Stage::Talking(talk) => kept(Standing::Talking, wire::text(talk.dialog.remote_uri())),
         }
     }
 

@@ -11,7 +11,7 @@ use types::{Instant, Rng, Seconds, Secret};
 use crate::call::{Call, Stage};
 use crate::request::{Purpose, Request};
 use crate::wire::{self, Outline};
-use crate::words::{Action, Command, Event, No, Said};
+use crate::words::{Action, Command, Event, Kept, No, Said};
 
 /// Calls of one desk at a time, those that ring included; a further one hears 486.
 pub const CALLS_MAX: usize = 8;
@@ -114,6 +114,10 @@ impl Desk {
             }
             Event::Pass(pass) => self.pass = pass,
             Event::Received(bytes) => self.received(&bytes, now),
+            Event::TakenUp => {
+                self.refuse_waiting();
+                self.back(now);
+            }
         }
         if self.closing && self.calls.is_empty() && self.requests.is_empty() {
             self.actions.push_back(Action::Closed);
@@ -135,6 +139,14 @@ impl Desk {
     /// Calls that the page knows.
     pub fn calls(&self) -> usize {
         self.calls.iter().filter(|call| !call.is_left()).count()
+    }
+
+    /// The calls that a page finds which takes them up after [`Event::TakenUp`], in the order of their ids.
+    pub fn kept(&self) -> Vec<Kept> {
+        let known = self.calls.iter().filter(|call| !call.is_left());
+        let mut kept: Vec<Kept> = known.map(Call::kept).collect();
+        kept.sort_by(|one, other| one.call.cmp(&other.call));
+        kept
     }
 
     fn command(&mut self, command: Command, now: Instant) -> Result<Option<String>, No> {

@@ -4,7 +4,8 @@
 //!             page <--numbered-- Line <---Said--- Desk <--Event::Received-- that speaks WebSocket
 //! Rules       Descriptions are the page's own and pass as they are. Several calls at a time, each by its Call-ID. The
 //!             flow loses nothing, so nothing is sent twice; a signed pass takes the place of a password. What a page
-//!             has not heard when its socket breaks is said again when it comes back. A page that is away and can be
+//!             has not heard when its socket breaks is said again when it comes back; one that has forgotten all, as
+//!             after a reload, is told which calls there are and offers anew. A page that is away and can be
 //!             woken takes no new call here: it says that it is back, and the call comes then. Deterministic: the
 //!             same events and the same seed give the same actions.
 //! Limits      [`CALLS_MAX`], [`RING_MAX`], [`ANSWER_MAX`], [`REQUESTS_MAX`], [`KEYS_MAX`], [`EVENTS_KEPT`],
@@ -24,7 +25,7 @@ mod words;
 pub use desk::{CALLS_MAX, Config, Desk, ENDPOINT_MAX, REFRESH, REGISTRATION, REQUESTS_MAX, RETRY};
 pub use line::{EVENTS_KEPT, Gap, Line};
 pub use talk::{ANSWER_MAX, KEYS_MAX, RING_MAX};
-pub use words::{Action, Command, Event, No, SDP_MAX, Said, Why};
+pub use words::{Action, Command, Event, Kept, No, SDP_MAX, Said, Standing, Why};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use types::Instant;
 use crate::call::{Call, Calling, Change, Leaving, Sent, Stage, Talk};
 use crate::desk::{CALLS_MAX, Desk};
 use crate::request::{Purpose, REQUEST_MAX};
-use crate::wire::{self, Outline};
+use crate::wire::{self, Caller, Outline};
 use crate::words::{No, SDP_MAX, Said, Why};
 
 /// How long it rings, here or at the other end, before the desk gives up.
@@ -202,6 +202,22 @@ impl Desk {
         {
             let tag = talk.dialog.local_tag().to_vec();
             self.reply_as(&request, status, &tag, |writer| writer.end());
+        }
+    }
+
+    /// Refuses changes of theirs that nobody will answer any more: they may ask again, after what the page offers now.
+    ///
+    /// Spec: RFC 3261 §14.2
+    pub(crate) fn refuse_waiting(&mut self) {
+        let calls = std::mem::take(&mut self.calls);
+        for mut call in calls {
+            if let Stage::Talking(talk) = &mut call.stage
+                && matches!(talk.change, Change::Theirs { .. })
+            {
+                self.refuse_theirs(talk, 491);
+                talk.change = Change::None;
+            }
+            self.calls.push(call);
         }
     }
 
@@ -407,14 +423,9 @@ impl Desk {
         let invite = request.bytes().to_vec();
         let stage = Stage::Ringing { invite, tag, until: now + RING_MAX };
         self.calls.push(Call { id: id.clone(), stage });
-        let caller = request.from().ok();
-        self.say(Said::Incoming {
-            call: id,
-            from: caller.map_or_else(String::new, |from| wire::text(from.uri)),
-            name: caller.map_or_else(String::new, |from| from.display_text()),
-            picture: picture(request),
-            sdp: wire::description(request),
-        });
+        let Caller { from, name, picture } = Caller::of(request);
+        let sdp = wire::description(request);
+        self.say(Said::Incoming { call: id, from, name, picture, sdp });
     }
 
     pub(crate) fn cancel_came(&mut self, request: &Message<'_>) {
@@ -595,15 +606,4 @@ fn key_pressed(request: &Message<'_>) -> Option<char> {
         _ => return None,
     };
     text.chars().next().filter(|key| key.is_ascii_digit() || "*#ABCD".contains(*key))
-}
-
-/// The address of the caller's picture.
-///
-/// Spec: RFC 3261 §20.9
-fn picture(request: &Message<'_>) -> Option<String> {
-    request.values(Name::CallInfo).find_map(|value| {
-        let value = wire::text(value);
-        let (url, params) = value.strip_prefix('<')?.split_once('>')?;
-        params.contains("purpose=icon").then(|| url.to_owned())
-    })
 }

@@ -303,6 +303,38 @@ fn a_page_that_does_not_answer_a_change_refuses_it() {
     assert_eq!(house.desk.calls(), 1);
 }
 
+/// A page that was loaded again finds its calls where they stand, and offers anew.
+#[test]
+fn a_page_that_forgot_all_takes_its_calls_up() {
+    let mut house = House::new();
+    let (call, tag) = house.taken();
+    house.ask("INVITE", &call, 2, &tag, TYPED, SDP);
+    house.ask("INVITE", "two", 1, "", TYPED, SDP);
+    house.wants(&serde_json::json!({"do": "call", "to": "1003", "sdp": SDP}).to_string());
+    let said = house.heard();
+    let [.., Said::Done { call: Some(ours), .. }] = &said[..] else { panic!("{said:?}") };
+    house.feed(Event::Away);
+    house.sent.clear();
+    house.feed(Event::TakenUp);
+    assert!(house.one().starts_with("SIP/2.0 491"), "nobody answers it any more");
+    let kept = house.desk.kept();
+    let standing = |id: &str| kept.iter().find(|kept| kept.call == id).unwrap();
+    assert_eq!(kept.len(), 3);
+    assert_eq!(standing(&call).standing, Standing::Talking);
+    assert_eq!(standing(&call).peer, "sip:1002@localhost");
+    assert_eq!(standing(ours).standing, Standing::Calling);
+    assert_eq!(standing(ours).peer, "sip:1003@localhost");
+    let rings = standing("two");
+    assert_eq!((rings.standing, &*rings.name), (Standing::Incoming, "Ada"));
+    assert_eq!(rings.sdp.as_deref(), Some(SDP));
+    house.wants(&serde_json::json!({"do": "change", "call": call, "sdp": SDP}).to_string());
+    let invite = house.one();
+    assert!(invite.starts_with("INVITE ") && invite.contains(&format!("tag={tag}")), "{invite}");
+    house.answer(&invite, 200, SDP);
+    let said = house.heard();
+    assert!(said.contains(&Said::Agreed { call, sdp: SDP.into() }), "{said:?}");
+}
+
 #[test]
 fn the_caller_may_give_up_and_another_device_may_answer() {
     let mut house = House::new();

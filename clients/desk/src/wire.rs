@@ -45,6 +45,35 @@ pub fn description(message: &Message<'_>) -> Option<String> {
     (!message.body().is_empty()).then(|| text(message.body()))
 }
 
+/// Who calls, as an INVITE says it.
+pub struct Caller {
+    pub from: String,
+    pub name: String,
+    pub picture: Option<String>,
+}
+
+impl Caller {
+    pub fn of(invite: &Message<'_>) -> Self {
+        let from = invite.from().ok();
+        Self {
+            from: from.map_or_else(String::new, |from| text(from.uri)),
+            name: from.map_or_else(String::new, |from| from.display_text()),
+            picture: picture(invite),
+        }
+    }
+}
+
+/// The address of the caller's picture.
+///
+/// Spec: RFC 3261 §20.9
+fn picture(request: &Message<'_>) -> Option<String> {
+    request.values(Name::CallInfo).find_map(|value| {
+        let value = text(value);
+        let (url, params) = value.strip_prefix('<')?.split_once('>')?;
+        params.contains("purpose=icon").then(|| url.to_owned())
+    })
+}
+
 /// Status, phrase and warning of a response, for people.
 pub fn explained(response: &Message<'_>) -> (u16, String, Option<String>) {
     let reason = response.reason().map(text).unwrap_or_default();

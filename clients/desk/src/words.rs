@@ -28,6 +28,9 @@ pub enum Event {
     Pass(Secret<String>),
     /// A message of the switchboard.
     Received(Vec<u8>),
+    /// A page that knows nothing of what was before takes this desk's calls: [`Desk::kept`](crate::Desk::kept). What
+    /// waited for a word of the one before is refused for the moment.
+    TakenUp,
 }
 
 /// What a page may want. `call` is the Call-ID that events name.
@@ -232,6 +235,38 @@ pub enum Said {
         /// Why.
         no: No,
     },
+}
+
+/// A call as a page finds it that takes it up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Which call.
+    pub call: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The other side's address.
+    pub peer: String,
+    /// A caller's name, which may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Address of a caller's picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+    /// The offer of a call that rings here; none: they ask for ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sdp: Option<String>,
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// We call; nobody has taken it.
+    Calling,
+    /// It rings here.
+    Incoming,
+    /// Both talk: a [`Command::Change`] with a path of its own brings the sound to this page.
+    Talking,
 }
 
 /// Why a command was not taken.

@@ -2,7 +2,8 @@
 //!
 //! Picture     socket --PhoneSocket--> Phones --Post--> a task with Line and Desk --Post::Message--> the shard it is for
 //!             shard --Output::Send on a flow of ours--> Phones::send --Post--> the task --numbered events--> socket
-//! Rules       A desk outlives its socket by GRACE: the page comes back with its session and hears what it missed. One
+//! Rules       A desk outlives its socket by GRACE: the page comes back with its session and hears what it missed, or,
+//!             when it was loaded again and has forgotten all, which calls there are. One
 //!             page at a time: a second one takes over. To the switchboard a desk is a device that speaks WebSocket.
 //! Limits      PHONES_MAX, PHONES_OF_USER_MAX, POSTS_MAX, GRACE, FAREWELL, LEFT_GRACE, PASS_LIFE, HAND_OVER_WAIT.
 //! Not here    What commands mean (clients/desk), who somebody is (shell/web).
@@ -37,7 +38,7 @@ pub const PHONES_OF_USER_MAX: usize = 16;
 pub const POSTS_MAX: usize = 1_024;
 /// How long a phone is kept whose page is away.
 pub const GRACE: Duration = Duration::from_secs(60);
-/// How long a phone is kept whose page was closed: not every browser lets a page end its calls as it goes.
+/// How long a phone without calls is kept whose page was closed.
 const LEFT_GRACE: Duration = Duration::from_secs(3);
 /// How long a phone may take to end its calls.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -284,7 +285,10 @@ impl Task {
                     renew = Instant::now() + PASS_LIFE / 2;
                     self.feed(Event::Pass(self.place.phones.pass(&self.user)));
                 }
-                Woke::Said(Some(text)) if text == web::LEFT => grace = LEFT_GRACE,
+                Woke::Said(Some(text)) if text == web::LEFT => {
+                    // One that leaves calls behind may be loading again: it is waited for.
+                    grace = if self.desk.calls() == 0 { LEFT_GRACE } else { GRACE };
+                }
                 Woke::Said(Some(text)) => self.command(&text),
                 Woke::Said(None) => {
                     self.page = None;
@@ -311,13 +315,18 @@ impl Task {
 
     /// A page takes this phone: it hears who it is, and what it missed.
     fn welcome(&mut self, page: PhoneSocket, resumed: bool) {
-        let missed = if resumed { self.line.after(page.after) } else { Ok(Vec::new()) };
+        let takes_up = resumed && page.after.is_none();
+        let missed =
+            page.after.filter(|_| resumed).map_or(Ok(Vec::new()), |after| self.line.after(after));
         let Ok(missed) = missed else {
             let problem = web::problem(&Refusal::PhoneGone);
             let _ = page.to_page.try_send(json!({ "problem": problem }).to_string());
             return;
         };
-        let welcome = json!({ "welcome": {
+        if takes_up {
+            self.feed(Event::TakenUp);
+        }
+        let mut welcome = json!({ "welcome": {
             "session": self.place.session,
             "user": self.user,
             "resumed": resumed,
@@ -325,6 +334,9 @@ impl Task {
             "grace": GRACE.as_secs(),
             "after": self.line.last() - missed.len() as u64,
         }});
+        if takes_up {
+            welcome["welcome"]["kept"] = json!(self.desk.kept());
+        }
         if let Some(other) = self.page.replace(page) {
             // So that a page that was there does not fight for its phone.
             let _ = other.to_page.try_send(json!({ "replaced": true }).to_string());
@@ -333,7 +345,7 @@ impl Task {
         for text in missed {
             self.tell(text);
         }
-        if resumed {
+        if resumed && !takes_up {
             self.feed(Event::Back);
         }
     }

@@ -29,11 +29,15 @@ export class Browser {
 
   #heard(message) {
     const { id, method, params } = message;
+    if (method === "Inspector.targetCrashed") this.crashed?.();
     if (id !== undefined) {
       const { done, fail } = this.#waiting.get(id);
       this.#waiting.delete(id);
       if (message.error === undefined) done(message.result);
       else fail(new Error(JSON.stringify(message.error)));
+    } else if (method === "Page.javascriptDialogOpening") {
+      // Whether to leave in the middle of a call: yes.
+      void this.say("Page.handleJavaScriptDialog", { accept: true }, message.sessionId);
     } else if (method === "Runtime.exceptionThrown") {
       this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
     } else if (method === "Log.entryAdded" && params.entry.level === "error") {
@@ -88,6 +92,19 @@ class Page {
       if (Date.now() - began > STEP) throw new Error(`not within ${STEP} ms: ${what}`);
       await new Promise((done) => setTimeout(done, 25));
     }
+  }
+
+  /** Loads the page again, as a person does or after it died; resolves in the new one. */
+  async again(died) {
+    if (died) {
+      // Nobody is left to answer.
+      void this.say("Page.crash").catch(() => undefined);
+      await new Promise((done) => { this.browser.crashed = done; });
+    } else {
+      await this.run("void (window.old = true)");
+    }
+    await this.say("Page.reload");
+    await this.until("window.old === undefined && document.readyState === 'complete'", "the page again");
   }
 
   async look(width, height, scheme) {

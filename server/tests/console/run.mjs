@@ -86,9 +86,18 @@ async function talk(caller, callee) {
   step("held and back");
   await caller.run(`${IN_PHONE("#keypad")}.click()`);
   await caller.until(IN_PHONE(".key"), "keys");
+  await caller.shoot(`${pictures}/keypad.png`);
   await caller.run(`[...${PHONE}.shadowRoot.querySelectorAll('.key')].slice(4, 6).forEach((key) => key.click())`);
   await callee.until(`${PHONE}.calls[0].keys === '56'`, "both keys");
   step("keys");
+  // Loaded again in the middle of the call, and after its tab died: both are heard by both as before.
+  for (const [page, died] of [[caller, false], [callee, true]]) {
+    await page.again(died);
+    await page.until(`${PHONE}?.calls[0]?.standing === 'talking'`, "the call in the page that was loaded again");
+    await page.until(`${PHONE}.calls[0].connection.connectionState === 'connected'`, "a path of its own");
+    await Promise.all([hears(caller, HIGH), hears(callee, LOW)]);
+  }
+  step(`taken up ${await callee.run(`${PHONE}.calls[0].name`)}`);
   await callee.run(`${IN_PHONE("#hangup")}.click()`);
   await caller.until(`${PHONE}.calls[0]?.standing === 'ended'`, "the end of the talk");
 }
@@ -109,10 +118,12 @@ async function putThrough(caller, callee) {
   await callee.until(`${PHONE}.calls[0].theyHold`, "waiting for the other call");
   await caller.until(`${PHONE}.current.peer === '${telephone}' && ${PHONE}.current.standing === 'talking'`, "a telephone that answers");
   await hears(caller, pitch);
+  await caller.shoot(`${pictures}/two-calls.png`);
   step("hears a telephone");
   await told();
   await caller.run(`${IN_PHONE("#transfer")}.click()`);
   await caller.until(IN_PHONE(".transfer button[type=button]"), "another call to connect with");
+  await caller.shoot(`${pictures}/transfer.png`);
   await caller.run(`${IN_PHONE(".transfer button[type=button]")}.click()`);
   await caller.until(`${PHONE}.calls.every((call) => call.standing === 'ended')`, "being out");
   await hears(callee, pitch);
@@ -184,10 +195,14 @@ async function run() {
     await caller.shoot(`${pictures}/ladder-${scheme}.png`);
   }
   await caller.look(390, 844, "light");
-  await caller.run("location.hash = '#/phone'");
-  await caller.shoot(`${pictures}/small.png`);
-  const wide = await caller.run("document.documentElement.scrollWidth");
-  step(`fits ${wide <= 390}`);
+  let fits = true;
+  for (const page of ["home", "phone", "calls"]) {
+    await caller.run(`location.hash = '#/${page}'`);
+    await caller.until(`${HOUSE}.querySelector('nav a[aria-current=page]').hash === '#/${page}'`, `the page ${page}`);
+    await caller.shoot(`${pictures}/small-${page}.png`);
+    fits &&= (await caller.run("document.documentElement.scrollWidth")) <= 390;
+  }
+  step(`fits ${fits}`);
   step(`complaints ${JSON.stringify([...ada.complaints, ...ben.complaints])}`);
   step("done");
 }

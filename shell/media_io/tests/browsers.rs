@@ -231,6 +231,40 @@ fn who_gives_no_sign_of_life_is_sent_nothing_more() {
     assert!(check(&mut engine, "secret", late).is_empty());
 }
 
+/// A page that goes says goodbye; loaded again, it comes by a new path in time, or is gone.
+#[test]
+fn who_says_goodbye_may_come_back_by_a_new_path() {
+    let epoch = Clock::now();
+    for comes_back in [false, true] {
+        let mut engine = house(web(identity().fingerprint(), false), epoch);
+        let mut page = Page::new(true, epoch);
+        let now = Instant::millis(5);
+        shake(&mut engine, &mut page, now);
+        page.dtls.close().unwrap();
+        for mut goodbye in page.hear(None, now) {
+            assert_eq!(engine.packet(DOOR, at(BROWSER), &mut goodbye, now), None);
+        }
+        sent(&mut engine);
+        engine.tick(now, |_, _, _| ());
+        assert_eq!(engine.poll(), None, "nobody is told yet");
+        assert_eq!(engine.packet(200, at(B), &mut rtp(1), now), None);
+        assert!(sent(&mut engine).is_empty(), "nothing is sent to a page that is gone");
+        assert!(check(&mut engine, "secret", now).is_empty());
+        if comes_back {
+            let shield = web(identity().fingerprint(), false);
+            let (stream, seat) = (STREAM, Seat::A);
+            engine.command(Command::Shield { stream, seat, shield, chance: Some(9) }, now);
+            shake(&mut engine, &mut Page::new(true, epoch), now);
+            assert_eq!(engine.packet(200, at(B), &mut rtp(2), now), None);
+            assert_eq!(sent(&mut engine).len(), 1);
+        } else {
+            engine.tick(now + CONSENT_MAX, |_, _, _| ());
+            let lost = Event::Lost { stream: STREAM, seat: Seat::A, why: Loss::Consent };
+            assert_eq!(engine.poll(), Some(lost));
+        }
+    }
+}
+
 /// A transfer: the browser keeps its keys and hears one source, though its call is another one now.
 #[test]
 fn a_path_that_is_led_to_another_bridge_keeps_its_keys() {

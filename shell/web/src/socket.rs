@@ -54,8 +54,8 @@ pub struct PhoneSocket {
     pub from: SocketAddr,
     /// The phone that it wants back.
     pub session: Option<String>,
-    /// The number of the last event that it has heard of it.
-    pub after: u64,
+    /// The number of the last event that it has heard of it; none: it knows nothing any more, as after a reload.
+    pub after: Option<u64>,
     /// What the page says; ends with its socket.
     pub from_page: mpsc::Receiver<String>,
     /// What it is told; dropping it ends the socket.
@@ -161,7 +161,7 @@ impl Edge {
         Ok(Hello {
             user: user.ok_or(Refusal::SignedOut)?,
             session: hello["session"].as_str().map(str::to_owned),
-            after: hello["after"].as_u64().unwrap_or(0),
+            after: hello["after"].as_u64(),
         })
     }
 }
@@ -169,7 +169,7 @@ impl Edge {
 struct Hello {
     user: String,
     session: Option<String>,
-    after: u64,
+    after: Option<u64>,
 }
 
 async fn next_text(socket: &mut WebSocket) -> Option<String> {
