@@ -7,7 +7,7 @@
 //! Rules       A leg stays on the slot where its first message was located; its owner may live elsewhere
 //!             and changes only by `Hand` and `Accept`: the giver owns until the taker accepted.
 //!             Only the owner is obeyed. An event for an owner that is gone ends the leg.
-//!             A request that the owner shall answer (INFO, MESSAGE, REFER) is answered, or the leg is gone.
+//!             A request that the owner shall answer (INFO, MESSAGE, REFER and its NOTIFY) is answered, or the leg is gone.
 //! Limits      RING_MAX for a call of ours without a final answer, CHANGE_MAX for a re-INVITE, GLARE_MAX tries of
 //!             one that collides, PASSED_MAX requests that wait for the owner; 64*T1 for ACK and PRACK.
 //! Not here    Why a leg rings or ends (rooms), what its description says (pair), octets of SIP (sip). Reliable
@@ -399,6 +399,8 @@ pub(crate) struct Leg {
     pub updates: bool,
     /// Requests of ours that wait for an answer.
     pub asked: Vec<Asked>,
+    /// The owner asked the far end to call somebody else: it tells how that goes.
+    pub refers: bool,
     /// Requests of the far end that wait for the owner's.
     pub passed: Vec<RequestId>,
     pub flow: Flow,
@@ -428,6 +430,7 @@ impl Leg {
             said: None,
             updates: false,
             asked: Vec::new(),
+            refers: false,
             passed: Vec::new(),
             flow,
             offer_sent: false,

@@ -61,7 +61,9 @@ impl Core {
                 leg.flow = way; // A phone that changed networks says so by its re-INVITE.
                 self.leg_reinvited(id, request, message);
             }
-            // We ask for no subscription inside of a call (RFC 6665 §4.1.3).
+            // What a REFER of ours came to (RFC 3515 §2.4.4).
+            Method::Notify if leg.refers => self.leg_passed(id, request, message),
+            // We ask for no other subscription inside of a call (RFC 6665 §4.1.3).
             Method::Notify => self.answer_plainly(request, 481, &[]),
             Method::Options => {
                 let headers = [("Accept", SDP), ("Allow", ALLOW), ("Supported", SUPPORTED)];

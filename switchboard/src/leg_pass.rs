@@ -1,6 +1,6 @@
 //! Requests inside of a dialog that the leg has no opinion of: they go to the owner, and his answer goes back.
 //!
-//! Picture     INFO | MESSAGE | REFER --Request--> owner --Respond--> answer;  owner --Request--> far end --Response-->
+//! Picture     INFO | MESSAGE | REFER | NOTIFY of one --Request--> owner --Respond--> answer;  owner --Request--> far end --Response-->
 //! Rules       Every request gets one answer: the owner's, or 481 when the leg is gone before. Bodies are carried as
 //!             they are; of the header fields those that mean something to the other side.
 //! Limits      PASSED_MAX that wait for the owner (leg); more get 500 with Retry-After.
@@ -37,6 +37,7 @@ const CARRIED: &[Name] = &[
     Name::ReferredBy,
     Name::RetryAfter,
     Name::Subject,
+    Name::SubscriptionState,
     Name::UserToUser,
     Name::Warning,
 ];
@@ -159,6 +160,7 @@ impl Core {
         let number = asked.number;
         match (transaction, self.legs.get_mut(&id)) {
             (Some(transaction), Some(leg)) => {
+                leg.refers |= method == Method::Refer;
                 leg.asked.push(Asked { transaction, what: AskedFor::Owner(number) });
             }
             (_, _) => {

@@ -23,7 +23,6 @@ pub(crate) const UNOFFERED: &[&str] = &[
     "ConversationRelay",
     "Echo",
     "Pay",
-    "Refer",
     "Room",
     "Sim",
     "Sms",
@@ -174,6 +173,13 @@ impl Check {
                     self.warn(13327, time.place, sentence.to_owned());
                 }
             }
+            "Refer" => {
+                let named = |child: &Element| ["ReferSip", "Sip"].contains(&&*child.name);
+                if !element.elements().any(named) {
+                    let sentence = "<Refer> names no <Sip>; it is skipped.";
+                    self.warn(12200, place, sentence.to_owned());
+                }
+            }
             "Recording" => {
                 let url = element.attribute("recordingStatusCallback");
                 if let Some(url) = url.filter(|url| !crate::streams::is_absolute(&url.value)) {
@@ -250,7 +256,7 @@ pub(crate) fn is_number(text: &str) -> bool {
     (1..=32).contains(&digits) && text.chars().all(fits)
 }
 
-fn is_sip(address: &str) -> bool {
+pub(crate) fn is_sip(address: &str) -> bool {
     let rest = address.strip_prefix("sip:").or_else(|| address.strip_prefix("sips:"));
     let host = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, host)| host));
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"');

@@ -32,7 +32,7 @@ pub use lint::Use;
 pub use meet::{Conference, Enqueue, Front, LABEL_MAX, Meet, QUEUE_NAME_MAX, Wait};
 pub use streams::{CallRecording, Connect, Siprec, Start, Stop, Stream, Transcription};
 pub use verbs::{
-    Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Say, Sound,
+    Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Refer, Say, Sound,
     SpeechTerms, Step, Target, Track, Verb, Who,
 };
 

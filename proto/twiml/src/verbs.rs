@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{TARGETS_MAX, is_number, is_verb};
+use crate::check::{TARGETS_MAX, is_number, is_sip, is_verb};
 use crate::finding::Place;
 use crate::meet::{self, Enqueue, Meet};
 use crate::schema::shape;
@@ -48,6 +48,8 @@ pub enum Verb {
     Record(Box<Record>),
     /// Go on with another document.
     Redirect(Hook),
+    /// Ask the caller's phone to call somebody else.
+    Refer(Box<Refer>),
     /// Refuse the call, if it was not answered.
     Reject {
         /// Say that we are busy.
@@ -185,6 +187,17 @@ pub struct Record {
     pub transcribed: Option<Hook>,
 }
 
+/// Ask the caller's phone to call somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refer {
+    /// Where to say how it ended; `None`: go on with the next verb.
+    pub action: Option<String>,
+    /// How.
+    pub method: Method,
+    /// Whom: a SIP address, with header fields behind its question mark.
+    pub to: String,
+}
+
 /// Reach somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
@@ -216,6 +229,8 @@ pub struct Dial {
     pub recording_status: Option<(Hook, Vec<String>)>,
     /// The country whose tone the caller hears while it rings: two letters.
     pub ring_tone: Option<String>,
+    /// Who is asked when somebody who was dialled wants the caller to call somebody else.
+    pub refer: Option<Hook>,
     /// Whom to ring, ten at most.
     pub targets: Vec<Target>,
 }
@@ -301,6 +316,7 @@ fn verb(element: &Element) -> Option<Verb> {
         "Play" => Verb::Play(play(read)?),
         "Record" => Verb::Record(Box::new(record(read))),
         "Redirect" => Verb::Redirect(Hook { url: element.text(), method: read.method("method") }),
+        "Refer" => Verb::Refer(Box::new(refer(read)?)),
         "Reject" => Verb::Reject { busy: read.value("reason") == Some("busy") },
         "Say" => Verb::Say(say(read)?),
         "Start" => Verb::Start(element.elements().filter_map(started).collect()),
@@ -417,9 +433,19 @@ fn dial(read: Read<'_>) -> Dial {
         recording_status: read
             .hook("recordingStatusCallback", "recordingStatusCallbackMethod")
             .map(|hook| (hook, read.words("recordingStatusCallbackEvent"))),
+        refer: read.hook("referUrl", "referMethod"),
         ring_tone: read.text("ringTone").filter(|country| !country.is_empty()),
         targets,
     }
+}
+
+fn refer(read: Read<'_>) -> Option<Refer> {
+    let sip = read.0.elements().find(|child| ["ReferSip", "Sip"].contains(&&*child.name))?;
+    let to = sip_text(sip);
+    let address = to.split('?').next().unwrap_or_default();
+    let fits = is_sip(address) && !to.contains(['<', '>', '"', ' ']);
+    let (action, method) = (read.text("action"), read.method("method"));
+    fits.then_some(Refer { action, method, to })
 }
 
 fn target(element: &Element) -> Option<Target> {

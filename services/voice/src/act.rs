@@ -49,6 +49,8 @@ impl Room {
             Act::Fork(stream) => return self.open_stream(session, (*stream, false), effects),
             Act::Listen(listen) => return self.listen(session, *listen, effects),
             Act::Play { piece, times } => return self.play(session, piece, times, effects),
+            Act::Refer(refer) => return self.refer(session, &refer, effects),
+            Act::EndRefer => return self.end_refer(session, effects),
             Act::Record(record) => return self.record(session, &record, effects),
             Act::Note { class, code, sentence } => {
                 let Some(call) = self.calls.get_mut(&session) else { return };
@@ -94,6 +96,7 @@ impl Room {
             | Act::Disconnect
             | Act::Done { .. }
             | Act::EndDial
+            | Act::EndRefer
             | Act::Enqueue(_)
             | Act::Fork(_)
             | Act::Hangup
@@ -103,6 +106,7 @@ impl Room {
             | Act::Note { .. }
             | Act::Play { .. }
             | Act::Record(_)
+            | Act::Refer(_)
             | Act::Reject { .. }
             | Act::Siprec(_)
             | Act::StopSiprec(_)

@@ -112,6 +112,7 @@ impl Call {
             | Event::Disconnected
             | Event::Gone
             | Event::Recorded(_)
+            | Event::Referred(_)
             | Event::Silent
             | Event::Unqueued(_) => self.program.handle(event, now),
         }

@@ -19,6 +19,7 @@ use crate::listen::Listening;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
 use crate::reel::Reel;
+use crate::refer::Referring;
 use crate::rest::events::Events;
 use crate::rest::legs::Legs;
 use crate::rest::outgoing::Outgoing;
@@ -43,6 +44,10 @@ pub struct Call {
     pub answer: Option<Vec<u8>>,
     /// He owes the answer to our offer.
     pub late: bool,
+    /// His ACK has come, so that his phone may be asked things.
+    pub acked: bool,
+    /// His phone was asked to call somebody else.
+    pub referring: Option<Referring>,
     pub program: Program,
     pub hooks: Hooks,
     /// What every question says.

@@ -253,12 +253,20 @@ impl Room {
                 Self::keep(call, effects);
             }
             LegEvent::Confirmed { sdp } => {
+                call.acked(effects);
                 match call.seat.confirm(sdp.as_deref(), &mut call.late, effects) {
                     Some(true) => Self::keep(call, effects),
                     Some(false) => self.gone(session, (488, "failed"), effects),
                     None => (),
                 }
             }
+            LegEvent::Request { request, passed } if passed.method == "NOTIFY" => {
+                self.refer_told(session, (request, &passed), effects);
+            }
+            LegEvent::Request { request, passed } if passed.method == "REFER" => {
+                self.phone_refers(session, (leg, request, &passed), effects);
+            }
+            LegEvent::Response(answer) => self.refer_answered(session, &answer, effects),
             LegEvent::Request { request, passed } => {
                 let key = key_of(&passed).map(|(key, _)| char::from(key));
                 let response = Passed::status(if key.is_some() { 200 } else { 480 });
@@ -275,7 +283,6 @@ impl Room {
             | LegEvent::Offered { .. }
             | LegEvent::Provisional { .. }
             | LegEvent::Reason { .. }
-            | LegEvent::Response(_)
             | LegEvent::Restored => (),
         }
     }

@@ -30,6 +30,7 @@ mod music;
 pub mod program;
 mod queue;
 pub mod reel;
+mod refer;
 mod refusal;
 pub mod rest;
 pub mod sign;
@@ -304,6 +305,8 @@ impl Room {
             stream,
             answer: None,
             late: false,
+            acked: answered,
+            referring: None,
             program,
             hooks: kept.hooks,
             said: kept.said,
@@ -420,6 +423,8 @@ impl Room {
             stream,
             answer: Some(answer),
             late: offer.is_none(),
+            acked: false,
+            referring: None,
             program: Program::new(ask, hooks.fallback.clone()),
             hooks,
             said,
@@ -513,6 +518,7 @@ impl Room {
             let late = Late { ticket, sid, said, action, status, more, words, absent: None };
             self.tell_later(&call, late, effects);
         }
+        self.leave_refer(&mut call, effects);
         if let (Some(hook), Some(more)) = (call.program.queue_action(), queued) {
             self.tell_hook(&call, &hook, more, effects);
         }

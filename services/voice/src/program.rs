@@ -16,6 +16,7 @@ mod gather;
 mod meet;
 mod read;
 mod record;
+mod refer;
 mod saved;
 mod sound;
 mod streams;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use twiml::{
     CallRecording, Class, Connect, Dial, Document, Enqueue, Gather, Hook, Meet, Method, Record,
-    Siprec, Step, Stream, Transcription, Verb,
+    Refer, Siprec, Step, Stream, Transcription, Verb,
 };
 use types::Instant;
 
@@ -35,6 +36,7 @@ pub use gather::Listen;
 use gather::Speech;
 pub use meet::{Scope, Unqueued};
 use read::read;
+pub use refer::Referred;
 pub use saved::Saved;
 
 /// How often something plays that repeats without end.
@@ -67,6 +69,8 @@ pub enum Event {
     Key(char),
     /// A recording is over.
     Recorded(Option<Recorded>),
+    /// What became of the wish that the caller's phone calls somebody else.
+    Referred(Referred),
     /// The caller has been silent as long as the recording takes.
     Silent,
     /// What was to be heard is over, or could not be had.
@@ -154,6 +158,8 @@ pub enum Act {
     },
     /// Whoever was dialled is let go; [`Event::Dialled`] follows.
     EndDial,
+    /// Nobody waits any more for what becomes of [`Refer`](Self::Refer); [`Event::Referred`] follows.
+    EndRefer,
     /// Wait in a queue; [`Event::Unqueued`] follows.
     Enqueue(Box<Enqueue>),
     /// The recording ends; [`Event::Recorded`] follows.
@@ -188,6 +194,8 @@ pub enum Act {
     },
     /// Record the caller; [`Event::Recorded`] follows.
     Record(Box<Record>),
+    /// Ask the caller's phone to call this one; [`Event::Referred`] follows.
+    Refer(Box<Refer>),
     /// Refuse the call.
     Reject {
         /// Say that we are busy.
@@ -263,6 +271,8 @@ enum State {
     Queued { enqueue: Box<Enqueue> },
     /// The caller is recorded, after the beep.
     Recording { record: Box<Record>, key: Option<char>, begun: bool },
+    /// The caller's phone was asked to call somebody else.
+    Referring { refer: Box<Refer> },
     /// Something is heard.
     Sounding,
 }
@@ -358,6 +368,7 @@ impl Program {
             State::Pausing => "pausing",
             State::Queued { .. } => "queued",
             State::Recording { .. } => "recording",
+            State::Referring { .. } => "referring",
             State::Sounding => "playing",
         }
     }
@@ -377,6 +388,7 @@ impl Program {
             }
             Event::Key(key) => self.key(key, now),
             Event::Recorded(recorded) => self.recorded(recorded, now),
+            Event::Referred(referred) => self.referred(&referred, now),
             Event::Silent => self.silent(),
             Event::Sounded(heard) => self.sounded(heard, now),
             Event::Unqueued(unqueued) => self.unqueued(unqueued, now),
@@ -519,7 +531,11 @@ impl Program {
                 let url = self.source.url.clone();
                 self.fail(13201, "whoever was dialled cannot dial", &url);
             }
-            Verb::Enqueue(_) | Verb::Leave | Verb::Record(_) | Verb::Reject { .. }
+            Verb::Enqueue(_)
+            | Verb::Leave
+            | Verb::Record(_)
+            | Verb::Refer(_)
+            | Verb::Reject { .. }
                 if self.whisper =>
             {
                 self.skip(now);
@@ -540,6 +556,7 @@ impl Program {
             Verb::Play(play) => self.sound(play),
             Verb::Record(record) => self.record(record, now),
             Verb::Redirect(hook) => self.hand_over(&hook.url, hook.method, Vec::new()),
+            Verb::Refer(refer) => self.refer(refer, now),
             Verb::Reject { busy } if !self.answered => {
                 self.state = State::Over;
                 self.acts.push_back(Act::Reject { busy });
@@ -567,7 +584,8 @@ impl Program {
             | State::Gathering { .. }
             | State::Over
             | State::Pausing
-            | State::Queued { .. } => {}
+            | State::Queued { .. }
+            | State::Referring { .. } => {}
         }
     }
 
@@ -581,6 +599,7 @@ impl Program {
             }
             State::Gathering { .. } => self.gathered(now),
             State::Pausing => self.next(now),
+            State::Referring { .. } => self.acts.push_back(Act::EndRefer),
             State::Recording { .. } => self.acts.push_back(Act::EndRecord),
             State::Apologising
             | State::Asking
@@ -602,6 +621,7 @@ impl Program {
             | State::Over
             | State::Pausing
             | State::Queued { .. }
+            | State::Referring { .. }
             | State::Sounding => {}
         }
     }

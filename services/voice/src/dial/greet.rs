@@ -263,6 +263,7 @@ impl Room {
             | Act::Done { .. }
             | Act::EndDial
             | Act::EndRecord
+            | Act::EndRefer
             | Act::Enqueue(_)
             | Act::Fork(_)
             | Act::Hangup
@@ -270,6 +271,7 @@ impl Room {
             | Act::Listen(_)
             | Act::Meet(_)
             | Act::Record(_)
+            | Act::Refer(_)
             | Act::Reject { .. }
             | Act::Ring
             | Act::Siprec(_)

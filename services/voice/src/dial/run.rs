@@ -422,6 +422,9 @@ impl Room {
                     None => (),
                 }
             }
+            LegEvent::Request { request, passed } if passed.method == "REFER" => {
+                self.phone_refers(session, (leg, request, &passed), effects);
+            }
             LegEvent::Request { request, passed } => {
                 let key = key_of(&passed).map(|(key, _)| char::from(key));
                 let response = Passed::status(if key.is_some() { 200 } else { 480 });

@@ -39,6 +39,7 @@ impl Program {
         };
         let mut dial = dial.clone();
         dial.recording_status = told(&dial.recording_status);
+        dial.refer = dial.refer.as_ref().and_then(whole);
         for target in &mut dial.targets {
             target.whisper = target.whisper.as_ref().and_then(whole);
             target.status = told(&target.status);
@@ -58,6 +59,7 @@ impl Program {
             | State::Pausing
             | State::Queued { .. }
             | State::Recording { .. }
+            | State::Referring { .. }
             | State::Sounding => None,
         }
     }

@@ -55,6 +55,7 @@ impl Program {
             State::Connected { .. } => self.acts.push_back(Act::Disconnect),
             State::Dialling { .. } => self.acts.push_back(Act::EndDial),
             State::Queued { .. } => self.acts.push_back(Act::Abandon(self.queue_action())),
+            State::Referring { .. } => self.acts.push_back(Act::EndRefer),
             State::Recording { begun: false, .. } => self.acts.push_back(Act::Hush),
             State::Recording { .. } => self.acts.push_back(Act::EndRecord),
             State::Asking | State::Over | State::Pausing => {}

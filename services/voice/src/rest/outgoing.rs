@@ -228,6 +228,8 @@ impl Room {
             stream,
             answer: None,
             late: false,
+            acked: true,
+            referring: None,
             program: Program::none(hooks.fallback.clone()),
             hooks,
             said: pairs,
