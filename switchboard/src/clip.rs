@@ -118,6 +118,26 @@ pub struct RecordedFact {
     pub end: RecordEnd,
 }
 
+/// Samples of one channel as a WAV file, for [`ClipSource::Bytes`].
+pub fn file(rate: u32, samples: &[i16]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(44 + samples.len() * 2);
+    let octets = u32::try_from(samples.len() * 2).unwrap_or(u32::MAX);
+    out.extend_from_slice(b"RIFF");
+    out.extend_from_slice(&octets.saturating_add(36).to_le_bytes());
+    out.extend_from_slice(b"WAVEfmt ");
+    out.extend_from_slice(&16_u32.to_le_bytes());
+    out.extend_from_slice(&1_u16.to_le_bytes());
+    out.extend_from_slice(&1_u16.to_le_bytes());
+    out.extend_from_slice(&rate.to_le_bytes());
+    out.extend_from_slice(&(rate * 2).to_le_bytes());
+    out.extend_from_slice(&2_u16.to_le_bytes());
+    out.extend_from_slice(&16_u16.to_le_bytes());
+    out.extend_from_slice(b"data");
+    out.extend_from_slice(&octets.to_le_bytes());
+    out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    out
+}
+
 /// What the rest of the house is to do about sound.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SoundOrder {

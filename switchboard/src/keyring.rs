@@ -3,7 +3,8 @@
 //! Picture     keyed description --[`Ring::hear`]--> plain form; plain form --[`Ring::dress`]--> keyed for the other side
 //!             answer --[`agree`]--> keys of each side with us, or none: they pass from end to end
 //! Rules       Two phones with keys of their own keep them, and packets pass, as long as nobody has to open them: the
-//!             callee is offered the caller's lines. Everywhere else each side has keys with us, and ours are made for
+//!             callee is offered the caller's lines. Whoever must hear such a call opens it with the very keys that the
+//!             two told each other, so that neither is asked for others ([`open`]). Everywhere else each side has keys with us, and ours are made for
 //!             one side of one section and one suite. Whether a phone knows keys is told by what it said last; one that
 //!             has said nothing is offered them beside the plain protocol where the other side's media is protected.
 //! Limits      Those of `sdp::keys`.
@@ -320,10 +321,12 @@ fn usable(line: &KeyLine) -> Option<(u32, Suite, Vec<u8>)> {
 
 /// What an answer of `answered` comes to, where the other side is `asked`. `turned`: whether a section's sound is, so that its packets
 /// are opened. Keys that are in use stay as they are where the answer says the same.
+/// `opened`: packets are, whoever has the keys.
 pub(crate) fn agree(
     answered: &mut Ring,
     asked: &mut Ring,
     turned: impl Fn(usize) -> bool,
+    opened: bool,
     rng: &mut Rng,
 ) -> Result<(), Refusal> {
     let sections = answered.sections.len().max(asked.sections.len());
@@ -338,6 +341,9 @@ pub(crate) fn agree(
         (answered.passes, asked.passes) = (passes, passes);
         if passes {
             (answered.agreed, asked.agreed) = (None, None);
+            if opened {
+                open_section(answered, asked);
+            }
             continue;
         }
         answered.agreed = match (taken, answered.offered) {
@@ -359,6 +365,40 @@ pub(crate) fn agree(
         };
     }
     Ok(())
+}
+
+/// Two who settled their keys between themselves shall be heard: those very keys are used towards each of them, under sources
+/// of ours. False where keys pass that are not known, or not ours to use.
+pub(crate) fn open(one: &mut Ring, other: &mut Ring) -> bool {
+    let keyed = |ring: &Ring| matches!(ring.habit, Habit::Keyed(_));
+    if !keyed(one) || !keyed(other) {
+        return true; // What keys there are, are with us.
+    }
+    let both = one.sections.iter_mut().zip(&mut other.sections);
+    let mut known = false;
+    for (one, other) in both {
+        if one.passes && one.agreed.is_none() && !open_section(one, other) {
+            return false;
+        }
+        known |= one.agreed.is_some();
+    }
+    // After a restart nobody knows keys that passed.
+    known
+}
+
+/// Takes the keys that both sides of a section told each other.
+fn open_section(one: &mut Section, other: &mut Section) -> bool {
+    let pairs = one.said.iter().flat_map(|line| {
+        other.said.iter().filter(|far| far.tag == line.tag).map(move |far| (line, far))
+    });
+    let found = pairs.filter_map(|(line, far)| {
+        let ((tag, suite, near), (_, same, far)) = (usable(line)?, usable(far)?);
+        (suite == same).then_some((tag, suite, near, far))
+    });
+    let Some((tag, suite, near, far)) = { found }.next() else { return false };
+    other.agreed = Some((tag, Keys { suite, ours: near.clone(), theirs: far.clone() }));
+    one.agreed = Some((tag, Keys { suite, ours: far, theirs: near }));
+    true
 }
 
 /// What an answer to something that we said comes to when the other side is not concerned.

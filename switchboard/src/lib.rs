@@ -39,6 +39,7 @@ mod leg_watch;
 pub mod lines;
 pub mod link;
 mod locate;
+pub mod music;
 pub mod notice;
 pub mod pair;
 pub mod part;

@@ -25,6 +25,7 @@ use crate::effects::Effects;
 use crate::keyring::{self, Habit, Ring};
 use crate::sound::{self, Outcome};
 
+mod hold;
 mod saved;
 
 use saved::{decode_habit, decode_path};
@@ -40,6 +41,8 @@ struct Aim {
     rtcp: SocketAddr,
     mux: bool,
     receives: bool,
+    /// It says that it sends nothing.
+    is_mute: bool,
     rejected: bool,
     /// What it can be sent of what can be mixed or turned.
     sound: Option<sdp::PlainSound>,
@@ -110,6 +113,10 @@ pub struct Pair {
     turned: u32,
     /// Sections of which the pump was told what both sides can be sent, a bit for each.
     taken: u32,
+    /// Who is kept waiting hears something of ours.
+    entertains: bool,
+    /// Keys that pass are used by us, too.
+    opened: bool,
 }
 
 /// Why a description cannot be used.
@@ -221,6 +228,8 @@ impl Pair {
             added: Vec::new(),
             turned: 0,
             taken: 0,
+            entertains: false,
+            opened: false,
         }
     }
 
@@ -237,11 +246,8 @@ impl Pair {
     /// Both sides can be mixed with others from now on: the stream at which these sit down. `None` when the two speak
     /// what no mix understands.
     pub fn mix(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {
-        let [a, b] = &self.aims;
-        let place = a.iter().zip(b).zip(&self.open).position(|((a, b), open)| {
-            let alone = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
-            *open && !a.rejected && !b.rejected && alone(a) && alone(b)
-        })?;
+        let place = self.mixable()?;
+        self.open_keys(effects).then_some(())?;
         self.mixed = Some(place as u8);
         self.take_part(effects);
         Some(StreamKey { bridge: self.bridge, index: place as u8 })
@@ -334,6 +340,7 @@ impl Pair {
     ) -> Self {
         let mut pair = Self::new(session, effects);
         pair.plain = self.plain;
+        pair.entertains = self.entertains;
         pair.ends_keys = true;
         pair.rings[stays.index()] = Ring::of(self.rings[stays.index()].habit);
         pair.rings[stays.other().index()] = Ring::of(decode_habit(told));
@@ -513,8 +520,8 @@ impl Pair {
         let plan = self.agree(from, &session);
         let turned = self.turned;
         let (answered, asked) = of_both(&mut self.rings, from);
-        let opened = |place: usize| turned >> place & 1 == 1;
-        keyring::agree(answered, asked, opened, effects.rng())?;
+        let turned = |place: usize| turned >> place & 1 == 1;
+        keyring::agree(answered, asked, turned, self.opened, effects.rng())?;
         self.settle_shares(from, effects);
         self.share(from.other(), effects);
         let told = if plan.iter().any(Option::is_some) {
@@ -592,6 +599,7 @@ impl Pair {
             .enumerate()
             .map(|(place, rejected)| self.told_port(to, place).filter(|_| !rejected));
         let ports = ports.collect();
+        let turns = self.directions(to, turn, session);
         let told = &mut self.told[to.index()];
         let address = effects.media_address();
         let mut plan = sdp::Relay { session: told.session, version: told.version, address, ports };
@@ -604,8 +612,11 @@ impl Pair {
         let how = (protected, self.plain || self.ends_keys);
         let (ring, other) = of_both(&mut self.rings, to);
         let mut written = |plan: &sdp::Relay| {
-            let out =
+            let mut out =
                 sdp::relay_decoded(sdp, session, plan).map_err(|_| Refusal::BadDescription)?;
+            if let Some(turns) = &turns {
+                out = sdp::directed(&out, turns).map_err(|_| Refusal::BadDescription)?;
+            }
             let Some(path) = path else {
                 let keyed = ring.dress(&out, other, turn == Turn::Offer, how, effects.rng())?;
                 return Ok(keyed.unwrap_or(out));
@@ -728,6 +739,7 @@ fn aims(
             rtcp: aim.rtcp,
             mux: aim.mux,
             receives: aim.receives,
+            is_mute: !aim.sends,
             rejected: aim.rejected || !aim.is_rtp,
             sound: sdp::plain_sound(section),
             web: is_web.then(|| WebAim {

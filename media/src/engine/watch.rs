@@ -112,7 +112,8 @@ impl Stream {
         let count = near.count.packets;
         let useful = count - near.watch.useless.min(count);
         let wanted = near.cover != Cover::Lost
-            && near.aim.as_ref().is_some_and(|aim| reachable(aim.source.target()))
+            // Who has put the other on hold may well say nothing.
+            && near.aim.as_ref().is_some_and(|aim| aim.receives && reachable(aim.source.target()))
             && far.aim.as_ref().is_some_and(|aim| aim.receives);
         let watch = &mut near.watch;
         let since = *watch.since.get_or_insert(now);

@@ -24,6 +24,7 @@
 
 mod aim;
 mod decode;
+mod direct;
 pub mod keys;
 mod line;
 mod offer;
@@ -34,6 +35,7 @@ pub mod web;
 
 pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
 pub use decode::DecodeError;
+pub use direct::directed;
 pub use offer::{
     Agreed, Codec, G722, OPUS, Offer, PCMA, PCMU, TELEPHONE_EVENT, TELEPHONE_EVENT_48, agreed,
     answer,

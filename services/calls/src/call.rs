@@ -8,6 +8,7 @@ use switchboard::pair::Pair;
 use types::{LegId, SessionId, tagged};
 
 use crate::guest::Guest;
+use crate::hold::Hold;
 use crate::transfer::Moving;
 
 /// A call from INVITE to BYE.
@@ -34,6 +35,8 @@ pub struct Call {
     pub transfers: u32,
     /// Others who listen in or joined.
     pub guests: Vec<Guest>,
+    /// Somebody is kept waiting.
+    pub hold: Option<Box<Hold>>,
 }
 
 /// Early media.
@@ -77,6 +80,7 @@ impl Call {
             moving: None,
             transfers: 0,
             guests: Vec::new(),
+            hold: None,
         }
     }
 

@@ -19,5 +19,7 @@ types::settings! {
         session_expires: Seconds = Seconds(1_800) => restart,
         /// Whether people who proved who they are may ask phones of others to answer by themselves (Answer-Mode, RFC 5373).
         answer_mode: bool = false => restart,
+        /// What somebody hears whom the other has put on hold, unless the other's phone plays something itself: "house" for music that comes with the server, the address of a clip (`/media/…`) or of a file (`http://…`); empty: nothing.
+        hold_music: String = "house".to_owned() => restart,
     }
 }

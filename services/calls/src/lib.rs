@@ -17,6 +17,7 @@ mod caller;
 mod config;
 mod early;
 mod guest;
+mod hold;
 mod quality;
 mod reason;
 mod refusal;
@@ -68,6 +69,8 @@ pub struct Room {
     replacing: Map<SessionId, Replacing>,
     /// INVITEs of those who want to take part in a call of others.
     arriving: Map<SessionId, Arriving>,
+    /// What those hear who wait, once it was made.
+    music: Option<media::ClipId>,
 }
 
 /// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
@@ -94,6 +97,7 @@ impl Room {
             ahead: Map::with_hasher(key),
             replacing: Map::with_hasher(key),
             arriving: Map::with_hasher(key),
+            music: None,
         }
     }
 }
@@ -144,7 +148,10 @@ impl Service for Room {
                     hunt.arrived(&user, &binding, effects)
                 });
             }
-            Event::Leg(leg, event) => self.leg(session, leg, event, effects),
+            Event::Leg(leg, event) => {
+                self.leg(session, leg, event, effects);
+                self.see_hold(session, effects);
+            }
             Event::Media(event) => self.media(session, &event, effects),
             Event::Subscription(_) => (), // This room has none.
         }
@@ -169,6 +176,8 @@ impl Service for Room {
             self.ringing(session, effects, |hunt, effects| hunt.seized(ticket, granted, effects));
         } else if let Reply::Found(found) = reply {
             self.found(session, ticket, found, effects);
+        } else if let Reply::Clip(came) = reply {
+            self.music_came(session, came, effects);
         }
     }
 
@@ -210,9 +219,11 @@ impl Service for Room {
         }
         let guests = saved.guests.iter().filter_map(|one| Guest::restore(one, session, effects));
         let guests: Vec<Guest> = guests.collect();
-        let call = Call { lines, guests, ..Call::new(facts, a, pair, state) };
+        let mut call = Call { lines, guests, ..Call::new(facts, a, pair, state) };
+        self.entertain(&mut call.pair);
         call.show(session, effects);
         self.calls.insert(session, Box::new(call));
+        self.see_hold(session, effects);
     }
 }
 
@@ -261,6 +272,7 @@ impl Room {
             return Err(refused(refusal, from_trunk, decision.dialled.international));
         }
         let mut pair = Pair::new(session, effects);
+        self.entertain(&mut pair);
         let deed = caller::deed(message);
         let member = who.user.as_deref();
         if member.is_some_and(|user| effects.directory().groups().opens(user, target, deed)) {
@@ -548,6 +560,7 @@ impl Room {
             }
         }
         self.judge(session, event, effects);
+        self.holder_heard(session, event, effects);
         let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");
         if seat.side().is_none() {

@@ -276,7 +276,9 @@ pub(crate) fn source(piece: Piece) -> Result<ClipSource, Play> {
     Ok(match piece {
         Piece::Beep => ClipSource::Bytes { bytes: beep::wav(), even: false },
         Piece::Keys(digits) => return Err(Play::Keys { digits }),
-        Piece::Music => ClipSource::Bytes { bytes: crate::music::wav().to_vec(), even: false },
+        Piece::Music => {
+            ClipSource::Bytes { bytes: switchboard::music::wav().to_vec(), even: false }
+        }
         Piece::Speech { text, language, .. } => {
             // The vendor's voices are not ours: whoever speaks the language speaks.
             ClipSource::Speech { text, language, voice: String::new() }

@@ -26,7 +26,6 @@ mod hall;
 pub mod hook;
 mod listen;
 mod meeting;
-mod music;
 pub mod program;
 mod queue;
 pub mod reel;

@@ -35,7 +35,8 @@ impl Pair {
             for aim in aims {
                 let flags = u128::from(aim.mux)
                     | u128::from(aim.receives) << 1
-                    | u128::from(aim.rejected) << 2;
+                    | u128::from(aim.rejected) << 2
+                    | u128::from(aim.is_mute) << 3;
                 writer.nested(tag, |writer| {
                     writer.socket(1, aim.rtp).socket(2, aim.rtcp).number(3, flags);
                     for format in aim.sound.iter().flat_map(sdp::PlainSound::iter) {
@@ -68,6 +69,9 @@ impl Pair {
         }
         if self.ends_keys {
             writer.number(14, 1);
+        }
+        if self.opened {
+            writer.number(17, 1);
         }
         for (tag, shares) in [(15, &self.shares[0]), (16, &self.shares[1])] {
             if shares.iter().any(|by| *by != 0) {
@@ -122,6 +126,7 @@ impl Pair {
                 14 => pair.ends_keys = field.number().is_some_and(|ends| ends != 0),
                 15 => pair.shares[0].push(field.number().unwrap_or(0) as u16),
                 16 => pair.shares[1].push(field.number().unwrap_or(0) as u16),
+                17 => pair.opened = field.number().is_some_and(|opened| opened != 0),
                 _ => (),
             }
         }
@@ -206,6 +211,7 @@ fn decode_aim(bytes: &[u8]) -> Option<Aim> {
         mux: flags & 1 != 0,
         receives: flags & 2 != 0,
         rejected: flags & 4 != 0,
+        is_mute: flags & 8 != 0,
         sound,
         web: None,
     })

@@ -1,4 +1,5 @@
-//! The music of those who wait, where nobody named another: a slow round of broken chords, made here.
+//! The music of those who wait, where nobody named another: a slow round of broken chords, made here. Rooms that let
+//! somebody wait lend it to the engine as they lend any other clip.
 
 use std::sync::OnceLock;
 
@@ -20,7 +21,7 @@ const FIGURE: [usize; 8] = [0, 1, 2, 3, 2, 3, 2, 1];
 /// begins anew, since what rings at its end rings on at its beginning.
 pub fn wav() -> &'static [u8] {
     static FILE: OnceLock<Vec<u8>> = OnceLock::new();
-    FILE.get_or_init(|| crate::beep::file(RATE, &samples()))
+    FILE.get_or_init(|| crate::clip::file(RATE, &samples()))
 }
 
 fn samples() -> Vec<i16> {

@@ -1,0 +1,84 @@
+//! Who is kept waiting, and how he can be heard to by us.
+
+use media::Side;
+use sdp::Direction;
+
+use super::{Aim, Pair, of_both};
+use crate::browser::Turn;
+use crate::effects::Effects;
+use crate::keyring;
+
+impl Pair {
+    /// Who is kept waiting shall hear something of ours from now on: he is told that he will be sent to, though the other
+    /// side takes and sends nothing.
+    pub fn entertain(&mut self) {
+        self.entertains = true;
+    }
+
+    /// Who is kept waiting: he wants to hear, and the other side takes nothing. `None` while both talk, while both keep each
+    /// other waiting, and where the sound of the two is not ours to take apart.
+    ///
+    /// Spec: RFC 3264 §8.4
+    pub fn waiting(&self) -> Option<Side> {
+        let place = self.mixable()?;
+        let receives =
+            |side: Side| self.aims[side.index()].get(place).is_some_and(|aim| aim.receives);
+        Side::BOTH.into_iter().find(|side| receives(*side) && !receives(side.other()))
+    }
+
+    /// The first section whose sound a mix understands.
+    pub(super) fn mixable(&self) -> Option<usize> {
+        let [a, b] = &self.aims;
+        a.iter().zip(b).zip(&self.open).position(|((a, b), open)| {
+            let alone = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
+            *open && !a.rejected && !b.rejected && alone(a) && alone(b)
+        })
+    }
+
+    /// Keys that pass between the two are used by us, too, so that their sound can be heard. False where they cannot.
+    pub(super) fn open_keys(&mut self, effects: &mut Effects<'_>) -> bool {
+        let (a, b) = of_both(&mut self.rings, Side::A);
+        let passed = |ring: &keyring::Ring| (0..self.open.len()).all(|n| ring.agreed(n).is_none());
+        let passed = passed(a) && passed(b);
+        if !keyring::open(a, b) {
+            return false;
+        }
+        let newly = passed && (0..self.open.len()).any(|place| a.agreed(place).is_some());
+        if newly && !self.opened {
+            self.opened = true;
+            self.aim(effects);
+        }
+        true
+    }
+
+    /// What the directions of sections come to for one side, where they are others than the other side said.
+    pub(super) fn directions(
+        &self,
+        to: Side,
+        turn: Turn,
+        session: &sdp::Session<'_>,
+    ) -> Option<Vec<Option<Direction>>> {
+        if !self.entertains {
+            return None;
+        }
+        let [from, to] = [to.other(), to].map(|side| &self.aims[side.index()]);
+        let turned = session.media.iter().enumerate().map(|(place, section)| {
+            let (Some(from), Some(to)) = (from.get(place), to.get(place)) else { return None };
+            let mixable = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
+            if from.rejected || to.rejected || !mixable(from) || !mixable(to) {
+                return None;
+            }
+            match section.direction {
+                // He goes on to hear: what he hears is ours.
+                Direction::Inactive if to.receives => Some(Direction::SendOnly),
+                // Who said that nothing shall pass is answered so (RFC 3264 §6.1).
+                said if turn == Turn::Answer && to.is_mute && !to.receives => {
+                    Some(Direction::Inactive).filter(|inactive| *inactive != said)
+                }
+                _ => None,
+            }
+        });
+        let turned: Vec<Option<Direction>> = turned.collect();
+        turned.iter().any(Option::is_some).then_some(turned)
+    }
+}
