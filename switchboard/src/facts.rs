@@ -6,7 +6,7 @@ use media::Quality;
 use serde_json::{Value, json};
 use types::{SessionId, tagged};
 
-use crate::notice::{CallFacts, GuestFacts};
+use crate::notice::{CallFacts, GuestFacts, RecordingFacts};
 
 /// What tells the record of a call from other records.
 const MARK: &str = "call";
@@ -58,6 +58,9 @@ impl CallFacts {
         for (tag, side) in (18..).zip(sides) {
             writer.nested(tag, |inner| write_quality(side, inner));
         }
+        for recording in &self.recordings {
+            writer.nested(20, |inner| recording.write(inner));
+        }
     }
 
     /// Reads what [`encode`](Self::encode) wrote, in this version or another; `None` for any other record.
@@ -85,11 +88,59 @@ impl CallFacts {
                 17 => facts.guests.push(guest(field.0)?),
                 18 => facts.quality.get_or_insert_default()[0] = read_quality(field.0)?,
                 19 => facts.quality.get_or_insert_default()[1] = read_quality(field.0)?,
+                20 => facts.recordings.push(RecordingFacts::read(field.0)?),
                 _ => (), // A field of a newer version.
             }
         }
         marked.then_some(facts)
     }
+}
+
+impl RecordingFacts {
+    /// As tagged fields.
+    pub fn write(&self, writer: &mut tagged::Writer) {
+        writer.text(1, &self.name).time(2, self.began).number(3, self.channels.into());
+        writer.text(4, &self.address).number(5, self.length.as_micros());
+        writer.number(6, self.octets.into()).text(7, &self.end);
+    }
+
+    /// What [`write`](Self::write) wrote.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut facts = Self::default();
+        for (tag, field) in tagged::Reader::new(bytes) {
+            match tag {
+                1 => facts.name = field.string()?,
+                2 => facts.began = field.time()?,
+                3 => facts.channels = field.number()? as u8,
+                4 => facts.address = field.string()?,
+                5 => facts.length = Duration::from_micros(field.number()? as u64),
+                6 => facts.octets = field.number()? as u64,
+                7 => facts.end = field.string()?,
+                _ => (), // A field of a newer version.
+            }
+        }
+        Some(facts)
+    }
+}
+
+/// A recording as the API shows it.
+pub fn recording_json(recording: &RecordingFacts) -> Value {
+    let RecordingFacts { name, began, channels, address, length, octets, end } = recording;
+    let state = match (end.as_str(), address.as_str()) {
+        ("", _) => "recording",
+        (_, "") => "lost",
+        (_, _) => "kept",
+    };
+    json!({
+        "name": name,
+        "state": state,
+        "channels": channels,
+        "began_at": began.to_string(),
+        "address": (!address.is_empty()).then_some(address),
+        "seconds": length.as_millis() as f64 / 1_000.0,
+        "octets": octets,
+        "end": (!end.is_empty()).then_some(end),
+    })
 }
 
 fn write_quality(quality: &Quality, writer: &mut tagged::Writer) {
@@ -241,6 +292,15 @@ mod tests {
                 },
                 Quality::default(),
             ])),
+            recordings: vec![RecordingFacts {
+                name: "rec_1".into(),
+                began: UnixTime(5),
+                channels: 2,
+                address: "/media/x.wav".into(),
+                length: Duration::from_millis(1_500),
+                octets: 24_044,
+                end: "asked".into(),
+            }],
         }
     }
 

@@ -4,6 +4,7 @@
 //! only what it names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use types::{MessageId, SessionId, UnixTime};
@@ -313,6 +314,27 @@ pub struct CallFacts {
     /// How the first media of caller and callee came through, as it was told last: up to ten seconds before the end, and since
     /// the last transfer.
     pub quality: Option<Box<[media::Quality; 2]>>,
+    /// Files that somebody had made of its sound, in the order of their ends.
+    pub recordings: Vec<RecordingFacts>,
+}
+
+/// A recording of a call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordingFacts {
+    /// How it is called.
+    pub name: String,
+    /// Its first moment.
+    pub began: UnixTime,
+    /// 1, or 2: what the caller says left, what he hears right.
+    pub channels: u8,
+    /// Where it can be fetched; empty before it is finished, and when it is lost.
+    pub address: String,
+    /// How long it plays.
+    pub length: Duration,
+    /// Octets of its file.
+    pub octets: u64,
+    /// Why it ended: `asked`, `disk`, `interrupted`, `length`, or the code of what lost it; empty before.
+    pub end: String,
 }
 
 /// Who takes part in a call that others may hear.

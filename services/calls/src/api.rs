@@ -77,7 +77,62 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         request: r#"{"action":"accept"}"#,
         response: r#"{"call_id":"…","state":"connecting"}"#,
     },
+    Endpoint {
+        method: "POST",
+        path: "/v1/calls/{id}/recording",
+        doc: "Records the sound of a call that was answered, until it ends or somebody says so. With two channels what the caller says is left and what he hears is right; `format` is wav or ogg (Opus); `trim` leaves silence at both ends out. Those who talk hear nothing of it.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: BODY_MAX,
+        request: r#"{"channels":2,"format":"wav","trim":false}"#,
+        response: TAPE,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/v1/calls/{id}/recording",
+        doc: "The recordings of a live call, what runs last. Those of calls that are over stand in their records.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"items":[{"name":"rec_…","state":"recording","channels":2,"began_at":"2026-11-22T10:00:00.000Z","address":null,"seconds":0.0,"octets":0,"end":null}],"next":null}"#,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/v1/calls/{id}/recording",
+        doc: "Ends the recording that runs; answers when its file is kept.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"name":"rec_…","state":"kept","channels":2,"began_at":"2026-11-22T10:00:00.000Z","address":"/media/….wav","seconds":12.5,"octets":800044,"end":"asked"}"#,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/v1/calls/{id}/recording/pause",
+        doc: "Leaves out what is said from now on; its time is not in the file.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: BODY_MAX,
+        request: "",
+        response: TAPE,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/v1/calls/{id}/recording/resume",
+        doc: "Records again what is said from now on.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: BODY_MAX,
+        request: "",
+        response: TAPE,
+    },
 ];
+
+/// A recording that runs.
+const TAPE: &str = r#"{"name":"rec_…","state":"recording","channels":2,"began_at":"2026-11-22T10:00:00.000Z","address":null,"seconds":0.0,"octets":0,"end":null}"#;
+/// Largest body of what is said about a recording.
+const BODY_MAX: usize = 1_024;
 
 impl Room {
     pub(crate) fn api(&mut self, request: &ApiRequest, effects: &mut Effects<'_>) -> bool {
@@ -90,6 +145,15 @@ impl Room {
             3 => self.ladder(request.arg(0), effects),
             4 => self.offer_of(request, effects),
             5 => self.reply(request, effects),
+            6 => self.begin_tape(request, effects),
+            7 => self.tapes(request),
+            8 => match self.end_tape(request, effects) {
+                Ok(Some(response)) => Ok(response),
+                Ok(None) => return true,
+                Err(refusal) => Err(refusal),
+            },
+            9 => self.pause_tape(request, true, effects),
+            10 => self.pause_tape(request, false, effects),
             _ => return false,
         };
         match answer {
@@ -106,9 +170,15 @@ impl Room {
         ApiResponse::json(200, &json!({ "items": items, "next": null }))
     }
 
-    fn find(&self, id: &str) -> Result<(SessionId, &Call), Refusal> {
+    pub(crate) fn find(&self, id: &str) -> Result<(SessionId, &Call), Refusal> {
         let session = CallId::parse(id).map(|id| SessionId(id.0)).ok_or(Refusal::NoSuchCall)?;
         self.calls.get(&session).map(|call| (session, &**call)).ok_or(Refusal::NoSuchCall)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: &str) -> Result<(SessionId, &mut Call), Refusal> {
+        let session = CallId::parse(id).map(|id| SessionId(id.0)).ok_or(Refusal::NoSuchCall)?;
+        let call = self.calls.get_mut(&session).ok_or(Refusal::NoSuchCall)?;
+        Ok((session, call))
     }
 
     fn hang_up(&mut self, id: &str, effects: &mut Effects<'_>) -> Result<ApiResponse, Refusal> {
@@ -248,6 +318,7 @@ fn shown(session: SessionId, call: &Call) -> Value {
         "answered": answered.map(|time| time.to_string()),
         "sip_call_id": call_id,
         "guests": guests.collect::<Vec<_>>(),
+        "recordings": call.recordings(),
         "quality": switchboard::facts::quality_json(call.facts.quality.as_deref()),
     })
 }

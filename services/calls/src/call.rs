@@ -9,6 +9,7 @@ use types::{LegId, SessionId, tagged};
 
 use crate::guest::Guest;
 use crate::hold::Hold;
+use crate::tape::{Piece, Tape};
 use crate::transfer::Moving;
 
 /// A call from INVITE to BYE.
@@ -37,6 +38,10 @@ pub struct Call {
     pub guests: Vec<Guest>,
     /// Somebody is kept waiting.
     pub hold: Option<Box<Hold>>,
+    /// It is recorded.
+    pub tape: Option<Box<Tape>>,
+    /// Files of it that are not finished yet.
+    pub pieces: Vec<Piece>,
 }
 
 /// Early media.
@@ -81,6 +86,8 @@ impl Call {
             transfers: 0,
             guests: Vec::new(),
             hold: None,
+            tape: None,
+            pieces: Vec::new(),
         }
     }
 
@@ -151,7 +158,25 @@ impl Call {
         for guest in &self.guests {
             writer.bytes(6, &guest.encode());
         }
+        self.write_pieces(&mut writer);
+        if let Some(tape) = &self.tape {
+            writer.nested(8, |writer| tape.write(writer));
+        }
         writer.finish()
+    }
+
+    /// A call that is over, as it is kept until its files are finished.
+    pub fn encode_over(&self) -> Vec<u8> {
+        let mut writer = tagged::Writer::new();
+        writer.nested(1, |writer| self.facts.write(writer)).number(9, 1);
+        self.write_pieces(&mut writer);
+        writer.finish()
+    }
+
+    fn write_pieces(&self, writer: &mut tagged::Writer) {
+        for piece in &self.pieces {
+            writer.nested(7, |writer| piece.write(writer));
+        }
     }
 }
 
@@ -164,6 +189,10 @@ pub struct Saved {
     pub b: Option<LegId>,
     pub lines: Vec<Line>,
     pub guests: Vec<Vec<u8>>,
+    pub pieces: Vec<Vec<u8>>,
+    pub tape: Option<Box<Tape>>,
+    /// Only files are waited for.
+    pub is_over: bool,
 }
 
 impl Saved {
@@ -177,6 +206,9 @@ impl Saved {
                 4 => saved.b = field.number().map(LegId),
                 5 => saved.lines.extend(field.text().and_then(Line::parse)),
                 6 => saved.guests.push(field.0.to_vec()),
+                7 => saved.pieces.push(field.0.to_vec()),
+                8 => saved.tape = Some(Box::new(Tape::read(field.0))),
+                9 => saved.is_over = field.number().is_some_and(|over| over != 0),
                 _ => (), // A field of a newer version.
             }
         }

@@ -81,7 +81,7 @@ impl Call {
     }
 
     /// Whether a change of its descriptions is under way, so that nobody knows yet who will wait.
-    fn is_unsettled(&self) -> bool {
+    pub fn is_unsettled(&self) -> bool {
         let joining = matches!(self.moving.as_deref(), Some(Moving::Joining(_)));
         self.changing.is_some() || self.late.is_some() || joining
     }
@@ -165,11 +165,10 @@ impl Room {
         event: &Event,
         effects: &mut Effects<'_>,
     ) {
-        let (stream, seat, silent) = match event {
-            Event::Silent { stream, seat, .. } => (stream, seat, true),
-            Event::Voiced { stream, seat } => (stream, seat, false),
-            _ => return,
+        let (Event::Silent { stream, seat, .. } | Event::Voiced { stream, seat }) = event else {
+            return;
         };
+        let silent = matches!(event, Event::Silent { .. });
         let hold = self.calls.get_mut(&session).and_then(|call| call.hold.as_deref_mut());
         if let Some(hold) = hold.filter(|hold| hold.stream == *stream && hold.holder() == *seat) {
             hold.silent = silent;

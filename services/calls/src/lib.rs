@@ -22,6 +22,7 @@ mod quality;
 mod reason;
 mod refusal;
 mod talk;
+mod tape;
 mod transfer;
 
 use media::Side;
@@ -46,6 +47,8 @@ pub use config::Config;
 pub use guest::{ARRIVING_MAX, GUESTS_MAX, GUESTS_TOLD};
 use guest::{Arriving, Guest};
 pub use refusal::Refusal;
+pub use tape::RECORDINGS_MAX;
+use tape::{Over, Piece};
 use transfer::Replacing;
 
 /// The header by which an INVITE of ours is known when it comes back.
@@ -71,6 +74,8 @@ pub struct Room {
     arriving: Map<SessionId, Arriving>,
     /// What those hear who wait, once it was made.
     music: Option<media::ClipId>,
+    /// Calls that are over and whose records wait for files.
+    over: Map<SessionId, Box<Over>>,
 }
 
 /// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
@@ -98,6 +103,7 @@ impl Room {
             replacing: Map::with_hasher(key),
             arriving: Map::with_hasher(key),
             music: None,
+            over: Map::with_hasher(key),
         }
     }
 }
@@ -151,6 +157,7 @@ impl Service for Room {
             Event::Leg(leg, event) => {
                 self.leg(session, leg, event, effects);
                 self.see_hold(session, effects);
+                self.see_tape(session, effects);
             }
             Event::Media(event) => self.media(session, &event, effects),
             Event::Subscription(_) => (), // This room has none.
@@ -178,6 +185,8 @@ impl Service for Room {
             self.found(session, ticket, found, effects);
         } else if let Reply::Clip(came) = reply {
             self.music_came(session, came, effects);
+        } else if let Reply::Recorded(kept) = reply {
+            self.recorded(session, ticket, kept, effects);
         }
     }
 
@@ -200,6 +209,9 @@ impl Service for Room {
 
     fn adopt(&mut self, session: SessionId, state: &[u8], effects: &mut Effects<'_>) {
         let saved = Saved::decode(state, session);
+        if saved.is_over {
+            return self.adopt_over(session, saved.facts, &saved.pieces, effects);
+        }
         let pair = Pair::restore(&saved.pair, session, effects);
         let (a, facts) = (saved.a, saved.facts);
         let Some(b) = saved.b else {
@@ -221,9 +233,14 @@ impl Service for Room {
         let guests: Vec<Guest> = guests.collect();
         let mut call = Call { lines, guests, ..Call::new(facts, a, pair, state) };
         self.entertain(&mut call.pair);
+        call.tape = saved.tape;
+        let pieces = saved.pieces.iter().filter_map(|piece| Piece::recover(piece, effects));
+        call.pieces = pieces.collect();
+        self.tickets.extend(call.pieces.iter().map(|piece| (piece.ticket(), session)));
         call.show(session, effects);
         self.calls.insert(session, Box::new(call));
         self.see_hold(session, effects);
+        self.see_tape(session, effects);
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Refusal {
     /// The two of a call speak what no mix understands.
     #[error("the sound of this call cannot be mixed")]
     CannotMix,
+    /// The sound of a call is none that can be taken apart.
+    #[error("the sound of this call cannot be recorded")]
+    CannotRecord,
     /// The call that an INVITE or a transfer wants to take over cannot be taken over.
     #[error("the call to be replaced is not there, or may not be replaced")]
     CannotReplace,
@@ -36,6 +39,9 @@ pub enum Refusal {
     /// Nobody answered the call yet in which somebody wants to take part.
     #[error("the call is not answered yet")]
     NotAnswered,
+    /// No recording of this call runs.
+    #[error("this call is not recorded")]
+    NotRecorded,
     /// The target of a transfer is none.
     #[error("a call cannot be transferred to this address")]
     NoTransfer,
@@ -48,6 +54,12 @@ pub enum Refusal {
     /// A call was answered over the push's reply address, and the phone did not follow.
     #[error("the phone that answered its push never registered")]
     PhoneNeverCame,
+    /// A recording of this call runs already.
+    #[error("this call is recorded already")]
+    Recorded,
+    /// A call has as many recordings as it may.
+    #[error("this call has too many recordings")]
+    RecordingsFull,
     /// The people are still being loaded.
     #[error("the server is starting and does not know its users yet")]
     Starting,
@@ -160,6 +172,34 @@ impl Refuse for Refusal {
             Self::NotAnswered => {
                 verdict("calls.not_answered", 1323, 480, 409, "call again when it is answered")
             }
+            Self::CannotRecord => verdict(
+                "calls.cannot_record",
+                1324,
+                488,
+                409,
+                "let both phones offer Opus, G.722 or G.711, and keys in descriptions (SDES) rather than a handshake of their own",
+            ),
+            Self::NotRecorded => verdict(
+                "calls.not_recorded",
+                1325,
+                409,
+                409,
+                "begin with POST /v1/calls/{id}/recording",
+            ),
+            Self::Recorded => verdict(
+                "calls.recorded",
+                1326,
+                409,
+                409,
+                "end the one that runs with DELETE, or let it go on",
+            ),
+            Self::RecordingsFull => verdict(
+                "calls.recordings_full",
+                1327,
+                409,
+                409,
+                "record the call as a whole, and pause",
+            ),
             Self::CannotJoin => verdict(
                 "calls.cannot_join",
                 1310,
@@ -382,7 +422,39 @@ pub const ROWS: &[RefusalRow] = &[
     row(
         verdict("calls.not_answered", 1323, 480, 409, "call again when it is answered"),
         "The call is not answered yet.",
-        "Others can take part once the two of the call hear each other.",
+        "Others can take part, and a recording can begin, once the two of the call hear each other.",
+    ),
+    row(
+        verdict(
+            "calls.cannot_record",
+            1324,
+            488,
+            409,
+            "let both phones offer Opus, G.722 or G.711, and keys in descriptions (SDES) rather than a handshake of their own",
+        ),
+        "The sound of this call cannot be recorded.",
+        "Its two sides speak a codec that the server does not know, or their media is encrypted from end to end by keys that were never told to it. Such a call is passed on as it is.",
+    ),
+    row(
+        verdict("calls.not_recorded", 1325, 409, 409, "begin with POST /v1/calls/{id}/recording"),
+        "This call is not recorded.",
+        "There is no recording that could be paused, resumed or ended: none was begun, or it has ended.",
+    ),
+    row(
+        verdict(
+            "calls.recorded",
+            1326,
+            409,
+            409,
+            "end the one that runs with DELETE, or let it go on",
+        ),
+        "This call is recorded already.",
+        "A call has one recording at a time. One that was paused goes on with POST /v1/calls/{id}/recording/resume.",
+    ),
+    row(
+        verdict("calls.recordings_full", 1327, 409, 409, "record the call as a whole, and pause"),
+        "This call has too many recordings.",
+        "A call has at most 32 recordings one after another, those that a transfer divides included.",
     ),
 ];
 
@@ -414,6 +486,10 @@ mod tests {
             CannotMix,
             GuestsFull,
             NotAnswered,
+            CannotRecord,
+            NotRecorded,
+            Recorded,
+            RecordingsFull,
         ];
         assert_eq!(all.len(), ROWS.len());
         for (refusal, row) in all.iter().zip(ROWS) {

@@ -2,7 +2,6 @@
 
 use media::Side;
 use switchboard::leg::{LegCommand, LegEvent};
-use switchboard::notice::Notice;
 use switchboard::store::Durability;
 use switchboard::{Effects, Passed, RequestId};
 use types::{LegId, SessionId};
@@ -269,6 +268,7 @@ impl Room {
         }
         effects.leg(session, call.a, LegCommand::End { status: end.status, headers });
         call.end_guests(session, effects);
+        call.stop_tape(effects);
         call.sum_up(session, effects);
         call.pair.close(effects);
         call.facts.ended = Some(effects.unix());
@@ -277,7 +277,6 @@ impl Room {
         let outcome = if call.facts.answered.is_some() { "answered" } else { end.outcome };
         call.facts.outcome = outcome.to_owned();
         call.facts.hung_up_by = end.by.to_owned();
-        effects.end(session, Some(call.facts.encode()));
-        effects.publish(Notice::CallEnded(call.facts.into()));
+        self.leave_record(session, call, effects);
     }
 }

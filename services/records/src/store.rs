@@ -1,7 +1,7 @@
 //! The SQL of this room.
 
 use serde_json::{Value as Json, json};
-use switchboard::facts::quality_json;
+use switchboard::facts::{quality_json, recording_json};
 use switchboard::notice::CallFacts;
 use switchboard::store::{Entry, Migration, Query, Row, Statement, Value, kinds};
 use types::{CallId, UnixTime, tagged};
@@ -23,6 +23,11 @@ pub const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/0003_quality.sqlite.sql"),
         postgres: include_str!("../migrations/0003_quality.postgres.sql"),
     },
+    Migration {
+        name: "0004_recordings",
+        sqlite: include_str!("../migrations/0004_recordings.sqlite.sql"),
+        postgres: include_str!("../migrations/0004_recordings.postgres.sql"),
+    },
 ];
 
 /// Tables and views of the schema.
@@ -32,7 +37,8 @@ pub const TABLES: &[&str] = &["records_calls", "v_calls"];
 pub fn calls(since: UnixTime, address: &str, limit: u16) -> Query {
     Query {
         sql: "select call_id, from_uri, to_uri, from_name, began_at, rang_at, answered_at, ended_at, \
-              talk_seconds, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality from v_calls \
+              talk_seconds, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality, recordings from \
+              v_calls \
               where ended_at >= ?1 and (?2 = '' or from_uri = ?2 or to_uri = ?2) \
               order by ended_at desc, call_id desc limit ?3",
         values: vec![since.into(), address.into(), i64::from(limit).into()],
@@ -57,8 +63,8 @@ fn insert(facts: &CallFacts) -> Statement {
     Statement {
         // A log that is read twice gives the same row.
         sql: "insert into records_calls (call_id, from_uri, to_uri, from_name, began_at, rang_at, \
-              answered_at, ended_at, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality) \
-              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+              answered_at, ended_at, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality, recordings) \
+              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
               on conflict (call_id) do nothing",
         values: vec![
             CallId(facts.session.0).to_string().into(),
@@ -76,6 +82,7 @@ fn insert(facts: &CallFacts) -> Statement {
             clean(&facts.call_id),
             clean(&guests(facts)),
             clean(&quality_json(facts.quality.as_deref()).to_string()),
+            clean(&Json::Array(facts.recordings.iter().map(recording_json).collect()).to_string()),
         ],
         expect: None,
     }
@@ -118,6 +125,7 @@ pub fn show(row: &Row) -> Option<Json> {
         sip_call_id,
         guests,
         quality,
+        recordings,
     ] = row.as_slice()
     else {
         return None;
@@ -139,6 +147,7 @@ pub fn show(row: &Row) -> Option<Json> {
         "sip_call_id": sip_call_id.text()?,
         "guests": serde_json::from_str::<Json>(guests.text()?).ok()?,
         "quality": serde_json::from_str::<Json>(quality.text()?).ok()?,
+        "recordings": serde_json::from_str::<Json>(recordings.text()?).ok()?,
     }))
 }
 

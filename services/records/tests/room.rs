@@ -4,7 +4,7 @@ use driver::{Alone, UNREACHABLE, phone, rows};
 use records::{Config, REFUSALS, Refusal, Room, store};
 use serde_json::json;
 use switchboard::directory::Binding;
-use switchboard::notice::{CallFacts, GuestFacts};
+use switchboard::notice::{CallFacts, GuestFacts, RecordingFacts};
 use switchboard::store::{Entry, Value, kinds};
 use switchboard::{Input, Notice, Reply, Service};
 use types::{CallId, SessionId, Slot, UnixTime, tagged};
@@ -43,6 +43,7 @@ fn facts() -> CallFacts {
             ended: None,
         }],
         quality: Some(Box::default()),
+        recordings: vec![RecordingFacts { name: "rec_1".into(), ..RecordingFacts::default() }],
     }
 }
 
@@ -104,12 +105,14 @@ fn records_are_asked_for_and_shown() {
         "abc".into(),
         "[]".into(),
         "null".into(),
+        r#"[{"name":"rec_1"}]"#.into(),
     ];
     let out = house.reply(ticket, rows(vec![row]));
     let (response, shown) = out.answer();
     let item = &shown["items"][0];
     assert_eq!((response.status, &shown["next"]), (200, &json!(null)));
     assert_eq!((&item["quality"], &item["guests"]), (&json!(null), &json!([])));
+    assert_eq!(item["recordings"], json!([{"name": "rec_1"}]));
     assert_eq!(item["ended_at"], "1970-01-01T00:01:55.500Z");
     assert_eq!((&item["rang_at"], &item["talk_seconds"]), (&json!(null), &json!(12)));
     let out = house.ask("GET /v1/records", &[], &[], b"");

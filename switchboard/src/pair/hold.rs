@@ -6,7 +6,7 @@ use sdp::Direction;
 use super::{Aim, Pair, of_both};
 use crate::browser::Turn;
 use crate::effects::Effects;
-use crate::keyring;
+use crate::{keyring, sound};
 
 impl Pair {
     /// Who is kept waiting shall hear something of ours from now on: he is told that he will be sent to, though the other
@@ -24,6 +24,17 @@ impl Pair {
         let receives =
             |side: Side| self.aims[side.index()].get(place).is_some_and(|aim| aim.receives);
         Side::BOTH.into_iter().find(|side| receives(*side) && !receives(side.other()))
+    }
+
+    /// The rate at which all of its sound is kept: 16 kHz where a side has more than the narrow one.
+    pub fn rate(&self) -> media::Rate {
+        let wide = |aim: &Aim| {
+            let first = aim.sound.as_ref().and_then(|sound| sound.sounds().next());
+            first.and_then(sound::format).is_some_and(|f| f.codec.rate() > media::Rate::Narrow)
+        };
+        let place = self.mixable().unwrap_or(0);
+        let any = self.aims.iter().any(|aims| aims.get(place).is_some_and(wide));
+        if any { media::Rate::Wide } else { media::Rate::Narrow }
     }
 
     /// The first section whose sound a mix understands.
