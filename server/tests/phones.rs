@@ -98,6 +98,38 @@ impl House {
         Pjsua::start(&self.phones, &login, more, &says(user))
     }
 
+    /// Begins to record a call, with a channel for each side: where the recording is asked about.
+    fn record(&self, call: &str) -> String {
+        let path = format!("/v1/calls/{call}/recording");
+        let answer = self.server.door.ask(
+            "POST",
+            &path,
+            Some(&self.server.door.token),
+            "application/json",
+            br#"{"channels":2}"#,
+        );
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        path
+    }
+
+    /// Ends a recording, and compares its channels with what was said.
+    fn judge_recording(&self, path: &str, said: [&[i16]; 2]) {
+        let answer = self.server.door.ask("DELETE", path, Some(&self.server.door.token), "", b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let kept = answer.json();
+        assert_eq!((&kept["state"], &kept["end"]), (&json!("kept"), &json!("asked")), "{kept}");
+        let address = kept["address"].as_str().expect("an address");
+        let file = self.server.door.ask("GET", address, None, "", b"").body;
+        let data = file.windows(4).position(|four| four == b"data").expect("a data chunk") + 8;
+        let channel = |first: usize| -> Vec<i16> {
+            let samples = file[data + first..].chunks(4);
+            let samples = samples.filter_map(|four| four.first_chunk().copied());
+            samples.map(i16::from_le_bytes).collect()
+        };
+        assert_heard("the left channel", &channel(0), said[0], said[1]);
+        assert_heard("the right channel", &channel(2), said[1], said[0]);
+    }
+
     /// Fails where tshark finds fault with what the server sent, or saw none of one of these.
     fn judge(mut self, protocols: &[&str]) {
         self.capture.take().expect("judged once").judge(SERVER, protocols);
@@ -133,8 +165,12 @@ fn linphone_calls(transport: &str) {
     callee.answer();
     caller.says(STEP, "Media streams established");
     // baresip records nothing more after it was held, so they talk first.
+    let recorded = (transport == "tcp").then(|| house.record(&call));
     caller.speak_and_record();
     callee.hears(2 * SECONDS + 2);
+    if let Some(path) = recorded {
+        house.judge_recording(&path, [&says("1001"), &says("1002")]);
+    }
     caller.tell("pause");
     caller.says(STEP, "is now paused");
     caller.tell("resume");

@@ -246,7 +246,18 @@ impl Pair {
     /// Both sides can be mixed with others from now on: the stream at which these sit down. `None` when the two speak
     /// what no mix understands.
     pub fn mix(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {
-        let place = self.mixable()?;
+        let place = self.place_of(|sound| sound.alone)?;
+        self.mix_at(place, effects)
+    }
+
+    /// What both sides say can be heard from now on by us, and they can hear something of ours, as long as they use what
+    /// they agreed on as the best. `None` as of [`mix`](Self::mix).
+    pub fn take_apart(&mut self, effects: &mut Effects<'_>) -> Option<StreamKey> {
+        let place = self.hearable()?;
+        self.mix_at(place, effects)
+    }
+
+    fn mix_at(&mut self, place: usize, effects: &mut Effects<'_>) -> Option<StreamKey> {
         self.open_keys(effects).then_some(())?;
         self.mixed = Some(place as u8);
         self.take_part(effects);
@@ -310,7 +321,11 @@ impl Pair {
         let added = std::mem::take(&mut self.added);
         for (place, section) in session.media.iter().enumerate() {
             let offered = self.aims.get_mut(from.other().index());
-            let offered = offered.and_then(|aims| aims.get_mut(place));
+            let mut offered = offered.and_then(|aims| aims.get_mut(place));
+            // The answer says what comes, however much was offered.
+            if let Some(sound) = offered.as_mut().and_then(|aim| aim.sound.as_mut()) {
+                sound.leads = sdp::plain_sound(section).is_some_and(|answered| answered.leads);
+            }
             let known = offered.as_ref().and_then(|aim| aim.sound);
             let ours = added.get(place).map(Vec::as_slice).unwrap_or_default();
             self.turned &= !(1 << place);

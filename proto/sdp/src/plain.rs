@@ -88,12 +88,14 @@ pub struct PlainSound {
     pub formats: [Option<PlainFormat>; PLAIN_MAX],
     /// Nothing else may come.
     pub alone: bool,
+    /// The best format of the section is one of them, so that nothing else comes as a rule.
+    pub leads: bool,
 }
 
 impl PlainSound {
     /// Of these formats alone.
     pub fn of(formats: impl IntoIterator<Item = PlainFormat>) -> Self {
-        let mut sound = Self { alone: true, ..Self::default() };
+        let mut sound = Self { alone: true, leads: true, ..Self::default() };
         for (place, format) in sound.formats.iter_mut().zip(formats) {
             *place = Some(format);
         }
@@ -127,6 +129,7 @@ pub fn plain_sound(section: &Section<'_>) -> Option<PlainSound> {
     let formats = || section.formats.iter().map(|format| plain(section, format));
     let mut sound = PlainSound::of(formats().flatten());
     sound.alone = formats().all(|format| format.is_some()) && formats().count() <= PLAIN_MAX;
+    sound.leads = formats().next().flatten().is_some();
     sound.sounds().next()?;
     Some(sound)
 }

@@ -113,7 +113,7 @@ impl Room {
             hold.end(effects);
         }
         let Some(waits) = waits else { return };
-        let Some(stream) = call.pair.mix(effects) else { return };
+        let Some(stream) = call.pair.take_apart(effects) else { return };
         let hold = Hold { stream, waits, clip: None, silent: false, sound: None };
         let (seat, silence) = (hold.holder(), Some(SILENCE));
         effects.media(Command::Listen { stream, seat, silence });

@@ -165,7 +165,7 @@ impl Call {
         if self.facts.recordings.len() + self.pieces.len() >= RECORDINGS_MAX {
             return Err(Refusal::RecordingsFull);
         }
-        let stream = self.pair.mix(effects).ok_or(Refusal::CannotRecord)?;
+        let stream = self.pair.take_apart(effects).ok_or(Refusal::CannotRecord)?;
         let Wish { channels, format, trim } = tape.wish;
         let (seat, rate) = ((channels == 2).then_some(Seat::A), self.pair.rate());
         let tap = TapId(effects.rng().next_u64());
@@ -183,7 +183,7 @@ impl Call {
             max,
         });
         if tape.paused {
-            effects.pause_recording(tap);
+            effects.pause_recording(tap, false);
         }
         tape.tap = Some((ticket, tap));
         let facts = RecordingFacts { name, began: effects.unix(), channels, ..Default::default() };
@@ -260,7 +260,7 @@ impl Room {
         let tape = tape.ok_or(Refusal::NotRecorded)?;
         tape.paused = pause;
         match tape.tap {
-            Some((_, tap)) if pause => effects.pause_recording(tap),
+            Some((_, tap)) if pause => effects.pause_recording(tap, false),
             Some((_, tap)) => effects.resume_recording(tap),
             None => (),
         }

@@ -116,7 +116,7 @@ fn it_begins_pauses_goes_on_and_ends_with_its_file() {
     assert!(rig.seen(ALICE).is_empty() && rig.seen(BOB).is_empty(), "the two notice nothing");
 
     assert_eq!(rig.ask(PAUSE, &call, "", "").1["state"], "paused");
-    assert_eq!(orders(&mut rig), [SoundOrder::Pause(recording.tap)]);
+    assert_eq!(orders(&mut rig), [SoundOrder::Pause { tap: recording.tap, silent: false }]);
     assert_eq!(rig.ask(RESUME, &call, "", "").1["state"], "recording");
     assert_eq!(orders(&mut rig), [SoundOrder::Resume(recording.tap)]);
 

@@ -20,29 +20,34 @@ impl Pair {
     ///
     /// Spec: RFC 3264 §8.4
     pub fn waiting(&self) -> Option<Side> {
-        let place = self.mixable()?;
+        let place = self.hearable()?;
         let receives =
             |side: Side| self.aims[side.index()].get(place).is_some_and(|aim| aim.receives);
         Side::BOTH.into_iter().find(|side| receives(*side) && !receives(side.other()))
     }
 
-    /// The rate at which all of its sound is kept: 16 kHz where a side has more than the narrow one.
+    /// The rate at which its sound is kept: 16 kHz where both sides have more than the narrow one.
     pub fn rate(&self) -> media::Rate {
         let wide = |aim: &Aim| {
             let first = aim.sound.as_ref().and_then(|sound| sound.sounds().next());
             first.and_then(sound::format).is_some_and(|f| f.codec.rate() > media::Rate::Narrow)
         };
-        let place = self.mixable().unwrap_or(0);
-        let any = self.aims.iter().any(|aims| aims.get(place).is_some_and(wide));
-        if any { media::Rate::Wide } else { media::Rate::Narrow }
+        let place = self.hearable().unwrap_or(0);
+        let both = self.aims.iter().all(|aims| aims.get(place).is_some_and(wide));
+        if both { media::Rate::Wide } else { media::Rate::Narrow }
     }
 
-    /// The first section whose sound a mix understands.
-    pub(super) fn mixable(&self) -> Option<usize> {
+    /// The first section whose sound we understand.
+    pub(super) fn hearable(&self) -> Option<usize> {
+        self.place_of(|sound| sound.leads)
+    }
+
+    /// The first section that is open, and whose sound is such a one on both sides.
+    pub(super) fn place_of(&self, is_it: impl Fn(&sdp::PlainSound) -> bool) -> Option<usize> {
         let [a, b] = &self.aims;
         a.iter().zip(b).zip(&self.open).position(|((a, b), open)| {
-            let alone = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
-            *open && !a.rejected && !b.rejected && alone(a) && alone(b)
+            let known = |aim: &Aim| aim.sound.as_ref().is_some_and(&is_it);
+            *open && !a.rejected && !b.rejected && known(a) && known(b)
         })
     }
 
@@ -75,19 +80,17 @@ impl Pair {
         let [from, to] = [to.other(), to].map(|side| &self.aims[side.index()]);
         let turned = session.media.iter().enumerate().map(|(place, section)| {
             let (Some(from), Some(to)) = (from.get(place), to.get(place)) else { return None };
-            let mixable = |aim: &Aim| aim.sound.is_some_and(|sound| sound.alone);
-            if from.rejected || to.rejected || !mixable(from) || !mixable(to) {
+            let known = |aim: &Aim| aim.sound.is_some_and(|sound| sound.leads);
+            if from.rejected || to.rejected || !known(from) || !known(to) {
                 return None;
             }
-            match section.direction {
-                // He goes on to hear: what he hears is ours.
-                Direction::Inactive if to.receives => Some(Direction::SendOnly),
-                // Who said that nothing shall pass is answered so (RFC 3264 §6.1).
-                said if turn == Turn::Answer && to.is_mute && !to.receives => {
-                    Some(Direction::Inactive).filter(|inactive| *inactive != said)
-                }
-                _ => None,
+            // He goes on to hear: what he hears is ours.
+            if section.direction == Direction::Inactive && to.receives {
+                return Some(Direction::SendOnly);
             }
+            // Who said that nothing shall pass is answered so (RFC 3264 §6.1).
+            let nothing = turn == Turn::Answer && to.is_mute && !to.receives;
+            (nothing && section.direction != Direction::Inactive).then_some(Direction::Inactive)
         });
         let turned: Vec<Option<Direction>> = turned.collect();
         turned.iter().any(Option::is_some).then_some(turned)

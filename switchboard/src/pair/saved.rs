@@ -45,6 +45,9 @@ impl Pair {
                     if aim.sound.is_some_and(|sound| sound.alone) {
                         writer.number(6, 1);
                     }
+                    if aim.sound.is_some_and(|sound| !sound.leads) {
+                        writer.number(7, 1);
+                    }
                 });
             }
         }
@@ -190,7 +193,7 @@ pub(super) fn decode_habit(told: &[u8]) -> Habit {
 
 fn decode_aim(bytes: &[u8]) -> Option<Aim> {
     let (mut rtp, mut rtcp, mut flags, mut sound) = (None, None, 0, None);
-    let (mut formats, mut alone) = (Vec::new(), false);
+    let (mut formats, mut alone, mut leads) = (Vec::new(), false, true);
     for (tag, field) in tagged::Reader::new(bytes) {
         match tag {
             1 => rtp = field.text()?.parse().ok(),
@@ -199,11 +202,12 @@ fn decode_aim(bytes: &[u8]) -> Option<Aim> {
             4 => sound = field.number().map(decode_laws),
             5 => formats.extend(field.number().and_then(sound::load)),
             6 => alone = field.number().is_some_and(|alone| alone != 0),
+            7 => leads = field.number().is_none_or(|follows| follows == 0),
             _ => (),
         }
     }
     if !formats.is_empty() {
-        sound = Some(sdp::PlainSound { alone, ..sdp::PlainSound::of(formats) });
+        sound = Some(sdp::PlainSound { alone, leads, ..sdp::PlainSound::of(formats) });
     }
     Some(Aim {
         rtp: rtp?,
