@@ -223,7 +223,7 @@ fn it_goes_on_after_a_kill() {
     let [
         SoundOrder::Recovered { ticket, name },
         SoundOrder::Record { recording, .. },
-        SoundOrder::Pause(tap),
+        SoundOrder::Pause { tap, .. },
     ] = &orders[..]
     else {
         panic!("{orders:?}")
