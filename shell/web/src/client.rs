@@ -206,7 +206,12 @@ pub(crate) fn fault(error: &reqwest::Error) -> FetchFault {
                 _ => {}
             }
         }
-        source = at.source();
+        // What an input error holds is not its source: that would be the source of what it holds.
+        let held = at.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source = match held {
+            Some(held) => Some(held),
+            None => at.source(),
+        };
     }
     match error {
         error if error.is_builder() => FetchFault::Url,
@@ -241,6 +246,9 @@ impl Resolve for Names {
         })
     }
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {
