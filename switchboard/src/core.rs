@@ -217,6 +217,7 @@ pub struct Core {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) tickets: Map<Ticket, usize>,
     pub(crate) timers: Timers,
+    pub(crate) patient: crate::patient::Patient,
     /// Legs by the time at which we do something to hear whether they live.
     pub(crate) watches: std::collections::BTreeSet<(UnixTime, LegId)>,
     /// How long a session lasts without a refresh.
@@ -273,6 +274,7 @@ impl Core {
             subscriptions: Subscriptions::new(map),
             tickets: Map::with_hasher(map),
             timers: Timers::default(),
+            patient: crate::patient::Patient::default(),
             watches: std::collections::BTreeSet::new(),
             session_expires: crate::leg_watch::INTERVAL,
             ladder: Ladder::new(config.ladder_memory),
@@ -733,7 +735,8 @@ impl Core {
                 }
                 self.drive_server(id, None);
             }
-            Reason::Leg(_) | Reason::Room(_) | Reason::Subscription(_) | Reason::Sweep => (),
+            Reason::Leg(_) | Reason::Patient | Reason::Room(_) => (),
+            Reason::Subscription(_) | Reason::Sweep => (),
         }
     }
 

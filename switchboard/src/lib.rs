@@ -44,6 +44,7 @@ pub mod notice;
 pub mod pair;
 pub mod part;
 pub mod pass;
+pub mod patient;
 mod receive;
 pub mod record;
 pub mod redact;

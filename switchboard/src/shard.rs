@@ -87,7 +87,11 @@ impl Shard {
             Input::Mail(mail) => self.core.deliver(mail),
             Input::Media(event) => self.media(event),
             Input::Message { flow, bytes } => self.message(flow, bytes),
-            Input::Reply { ticket, reply } => self.core.reply(ticket, reply),
+            Input::Reply { ticket, reply } => {
+                if let Some(reply) = self.core.patient_reply(ticket, reply) {
+                    self.core.reply(ticket, reply);
+                }
+            }
             Input::Tick => self.tick(),
             Input::Undelivered { flow, bytes } => self.core.undelivered(flow, &bytes),
         }
@@ -489,6 +493,7 @@ impl Shard {
                     }
                 }
                 Reason::Subscription(session) => self.core.subscription_timer(session),
+                Reason::Patient => self.core.patient_timer(),
                 Reason::Sweep => self.sweep(),
             }
             self.drain();

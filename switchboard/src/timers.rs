@@ -16,6 +16,8 @@ pub enum Reason {
     Client(u64),
     /// A leg: what it said is not acknowledged yet, its ringing ends, or an INVITE is to be sent again.
     Leg(LegId),
+    /// Rows that wait for the store.
+    Patient,
     /// A timer of a room.
     Room(Ticket),
     /// A subscription: it ends, or news that waited may leave.
@@ -59,7 +61,11 @@ impl Timers {
         let transaction = match reason {
             Reason::Client(id) => Some(Transaction::Client(id)),
             Reason::Server(id) => Some(Transaction::Server(id)),
-            Reason::Leg(_) | Reason::Room(_) | Reason::Subscription(_) | Reason::Sweep => None,
+            Reason::Leg(_)
+            | Reason::Patient
+            | Reason::Room(_)
+            | Reason::Subscription(_)
+            | Reason::Sweep => None,
         };
         let last = self.line.back().map_or(Instant(0), |(last, _)| *last);
         match transaction.filter(|_| at >= last) {

@@ -231,6 +231,19 @@ pub fn put(thing: &Thing) -> Batch {
     )
 }
 
+/// The same, but nothing newer is replaced: rows that had to wait may be made in another order than they were said.
+pub fn put_in_order(thing: &Thing) -> Batch {
+    let mut batch = put(thing);
+    for statement in &mut batch.statements {
+        statement.sql = "insert into voice_things (kind, sid, owner, name, body, made_at, updated_at) \
+            values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict (kind, sid) do update set \
+            owner = excluded.owner, name = excluded.name, body = excluded.body, updated_at = excluded.updated_at \
+            where excluded.updated_at >= voice_things.updated_at";
+        statement.expect = None;
+    }
+    batch
+}
+
 /// How long that is kept which nobody has to delete: notifications, and events of calls.
 pub const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 

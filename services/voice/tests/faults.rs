@@ -8,7 +8,8 @@ use common::*;
 use driver::Phones;
 use switchboard::clip::{RecordEnd, RecordedFact};
 use switchboard::fetch::{FetchFault, Fetched};
-use switchboard::{ClipSource, Output, Reply, SoundFault, SoundOrder};
+use switchboard::store::StoreFault;
+use switchboard::{ClipSource, Output, Reply, SoundFault, SoundOrder, Ticket};
 use voice::program::APOLOGY;
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
@@ -196,4 +197,47 @@ fn a_storm_of_callbacks_waits_in_line_and_ends() {
     }
     assert_eq!(told, voice::QUEUE_MAX);
     assert_eq!(house.counted("voice.callbacks_failed"), told as u64);
+}
+
+/// Notifications that are to be written.
+fn notes(out: &driver::Out) -> Vec<(Ticket, String)> {
+    let writes = out.writes().into_iter();
+    let rows = writes.filter_map(|(ticket, batch)| {
+        let values = &batch.statements.first()?.values;
+        let (kind, body) = (values.first()?.text()?, values.get(4)?.text()?);
+        (kind == "notification").then(|| (ticket, body.to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn a_store_that_was_away_gets_its_rows_later_in_their_order() {
+    let mut house = house();
+    let (out, _) = called(&mut house);
+    let (ticket, _) = fetch(&out);
+    // None is configured: each is an error of its own.
+    let names = ["one", "two", "three"];
+    let starts = names.map(|name| format!("<Siprec connectorName='{name}'/>")).concat();
+    let out = house.reply(ticket, document(&format!("<Start>{starts}</Start><Gather/>")));
+    let rows = notes(&out);
+    assert_eq!(rows.len(), 3);
+    let away = || Reply::Written(Err(StoreFault::Unreachable));
+    for (ticket, _) in rows.iter().rev() {
+        assert_eq!(notes(&house.reply(*ticket, away())), []);
+    }
+    // One asks, again and again.
+    for _ in 0..3 {
+        let out = house.seconds(2);
+        assert_eq!(notes(&out), rows[..1]);
+        assert_eq!(notes(&house.reply(rows[0].0, away())), []);
+    }
+    let out = house.seconds(2);
+    assert_eq!(notes(&out), rows[..1]);
+    // It is back: the others follow.
+    let out = house.reply(rows[0].0, Reply::Written(Ok(())));
+    assert_eq!(notes(&out), rows[1..]);
+    // One that is refused is not tried again.
+    assert_eq!(notes(&house.reply(rows[1].0, Reply::Written(Err(StoreFault::Broken)))), []);
+    assert_eq!(notes(&house.reply(rows[2].0, Reply::Written(Ok(())))), []);
+    assert_eq!(notes(&house.seconds(4)), []);
 }

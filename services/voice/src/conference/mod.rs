@@ -337,7 +337,7 @@ impl Conference {
         self.note(&format!("{} is over: {reason}", self.name), effects);
         if !self.sid.is_empty() {
             let over = conferences::over(self, (reason, &by), effects);
-            effects.write(store::put(&over));
+            effects.write_patiently(store::put_in_order(&over));
         }
         let more = vec![
             ("CallSidEndingConference".to_owned(), by),

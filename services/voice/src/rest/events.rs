@@ -115,7 +115,7 @@ impl Events {
             updated: now,
             ..Thing::default()
         };
-        effects.write(store::put_for_now(&thing));
+        effects.write_patiently(store::put_for_now(&thing));
     }
 }
 

@@ -49,8 +49,7 @@ pub(crate) fn write(
         made: now,
         updated: now,
     };
-    // Nobody waits for it: a store that is away has no notes of that time.
-    effects.write(store::put_for_now(&thing));
+    effects.write_patiently(store::put_for_now(&thing));
 }
 
 /// Keeps that there is a recording of a call, for `/Recordings`.
@@ -91,7 +90,7 @@ impl Tape<'_> {
         effects: &mut Effects<'_>,
     ) {
         let thing = self.thing((start, effects.unix()), (status, fact), effects);
-        effects.write(store::put(&thing));
+        effects.write_patiently(store::put_in_order(&thing));
     }
 
     /// One that runs, as the API shows it.
