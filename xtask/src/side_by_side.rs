@@ -29,7 +29,7 @@ const ON_POSTGRES: [&str; 8] =
 const STORE: (&str, &str) = ("CARILLON_TEST_STORE", "postgres");
 
 /// Those that take longest come first, so that no lane waits for one of them alone at the end.
-const LONG: [&str; 11] = [
+const LONG: [&str; 12] = [
     "server hostile",
     "sim planted",
     "server phones",
@@ -41,6 +41,7 @@ const LONG: [&str; 11] = [
     "server trunk",
     "server browser",
     "server groups",
+    "server apps",
 ];
 
 /// One run of a test program.

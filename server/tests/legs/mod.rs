@@ -106,6 +106,13 @@ impl Leg {
         assert_eq!(answer.status(), 200, "{}", answer.text);
     }
 
+    /// Waits until the server ends its call.
+    #[track_caller]
+    pub fn hung_up(&mut self) {
+        let bye = self.phone.hear("a BYE", |heard| heard.text.starts_with("BYE "));
+        self.phone.answer(&bye, "200 OK", "", "", "");
+    }
+
     /// Says its packet of this number. Nobody may listen yet, or any more.
     fn say(&self, number: usize) {
         let from = number * FRAME % self.says.len();

@@ -1,7 +1,7 @@
 //! A baresip process: a foreign phone with a file for a microphone and files for ears.
 
-use std::fs;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, SeekFrom, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use super::namespace::{Namespace, PHONES};
 use super::program::{Launch, Program};
 use super::wave::RATE;
 use super::{STEP, until};
+
+/// Octets before the samples of its recordings.
+const WAVE_HEAD: u64 = 44;
 
 /// Who it is and how it speaks.
 pub struct Login<'a> {
@@ -35,6 +38,8 @@ pub struct Baresip {
     commands: TcpStream,
     events: Arc<Log<Value>>,
     next: usize,
+    /// Files that it was given to say after its first.
+    said: usize,
     folder: TempDir,
 }
 
@@ -79,7 +84,7 @@ impl Baresip {
         let (heard, stream) = (Arc::clone(&events), commands.try_clone().expect("a second handle"));
         thread::spawn(move || follow(stream, &heard));
         program.line(STEP, "registered", |line| line.contains(" binding]").then_some(()));
-        Self { _program: program, commands, events, next: 0, folder }
+        Self { _program: program, commands, events, next: 0, said: 0, folder }
     }
 
     /// Waits for an event of this type, among those not waited for yet.
@@ -98,6 +103,22 @@ impl Baresip {
     #[track_caller]
     pub fn answer(&mut self) {
         self.command("accept", "");
+    }
+
+    /// From now on it says this, after a second, and nothing afterwards.
+    #[track_caller]
+    pub fn says(&mut self, signal: &[i16]) {
+        // A file of its own: it reads the old one until it is told.
+        let path = self.folder.path().join(format!("says-{}.wav", self.said));
+        self.said += 1;
+        super::wave::write(&path, signal);
+        self.command("ausrc", &format!("aufile,{}", path.display()));
+    }
+
+    /// Presses these keys in its call.
+    #[track_caller]
+    pub fn press(&mut self, keys: &str) {
+        self.command("sndcode", keys);
     }
 
     /// Leaves the other side to somebody else.
@@ -146,10 +167,33 @@ impl Baresip {
         Some((heard, rate as usize))
     }
 
+    /// The last samples that it has heard in its newest call, once there are so many.
+    pub fn heard_last(&self, count: usize) -> Option<Vec<i16>> {
+        let octets = 2 * count as u64;
+        let mut file = File::open(self.ear()?).ok()?;
+        // Whole samples, behind the head.
+        let end = file.metadata().ok()?.len().checked_sub(WAVE_HEAD)? / 2 * 2 + WAVE_HEAD;
+        let from = end.checked_sub(octets).filter(|from| *from >= WAVE_HEAD)?;
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let mut last = vec![0; 2 * count];
+        file.read_exact(&mut last).ok()?;
+        Some(last.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect())
+    }
+
+    /// What it has said in its newest call.
+    pub fn said_so_far(&self) -> Option<Vec<i16>> {
+        Some(super::wave::read(&self.newest("-enc.wav")?))
+    }
+
     /// The newest recording of what came in.
     fn ear(&self) -> Option<PathBuf> {
+        self.newest("-dec.wav")
+    }
+
+    /// The newest recording whose name ends so.
+    fn newest(&self, end: &str) -> Option<PathBuf> {
         let files = fs::read_dir(self.folder.path()).ok()?.flatten().map(|entry| entry.path());
-        files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).max()
+        files.filter(|path| path.to_string_lossy().ends_with(end)).max()
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod app;
 pub mod baresip;
+pub mod browser;
 pub mod capture;
 pub mod certificate;
 pub mod http;

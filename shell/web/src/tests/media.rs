@@ -70,6 +70,11 @@ fn clips_are_kept_listed_fetched_and_deleted() {
         assert_eq!((part.status().as_u16(), part.text().await.unwrap()), (206, "more".to_owned()));
         let head = house.client.head(&url).send().await.unwrap();
         assert_eq!(head.headers()["content-length"], "13");
+        // Apps add the form that they want to what they were told.
+        for form in [".wav", ".mp3"] {
+            let added = house.client.get(format!("{url}{form}")).send().await.unwrap();
+            assert_eq!(added.headers()["content-type"], "audio/wav");
+        }
         for path in
             [place.replace(".wav", ".ogg"), place.replace(".wav", ""), place.replace("00", "0g")]
         {
