@@ -82,6 +82,13 @@ pub struct Hook {
     pub method: Method,
 }
 
+impl Hook {
+    /// Whether it is asked over a web socket.
+    pub fn is_socket(&self) -> bool {
+        self.url.starts_with("ws://") || self.url.starts_with("wss://")
+    }
+}
+
 /// Text to speak.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Say {

@@ -13,6 +13,7 @@ use crate::{config, rooms};
 pub fn main(folder: &Path) -> ExitCode {
     let pages = [
         ("api.md", api()),
+        ("asyncapi.json", asyncapi()),
         ("config.md", settings()),
         ("openapi.json", openapi()),
         ("refusals.md", refusals()),
@@ -95,6 +96,10 @@ fn refusals() -> String {
         );
     }
     page
+}
+
+fn asyncapi() -> String {
+    format!("{:#}\n", voice::socket::described::describe())
 }
 
 fn openapi() -> String {

@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, oneshot};
 use types::{Flow, Rng, Transport};
 use web::Web;
 
+use super::app_sockets::AppSockets;
 use super::ears::Ears;
 use super::health::Health;
 use super::lines::Lines;
@@ -60,6 +61,7 @@ pub struct Doors {
     pub web: OnceLock<Web>,
     pub ears: Ears,
     pub streams: Streams,
+    pub app_sockets: AppSockets,
     pub parts: Parts,
     pub health: Arc<Health>,
     pub shards: Vec<Door>,
@@ -108,6 +110,7 @@ impl Doors {
             web: OnceLock::new(),
             ears,
             streams: Streams::default(),
+            app_sockets: AppSockets::default(),
             parts,
             health,
             asked: shards.iter().map(|_| Arc::default()).collect(),
@@ -173,10 +176,13 @@ impl Doors {
         self.pictures.render(bytes, content_type, Box::new(done));
     }
 
-    pub fn fetch(&self, shard: usize, ticket: Ticket, fetch: Fetch) {
+    pub fn fetch(self: &Arc<Self>, shard: usize, ticket: Ticket, fetch: Fetch) {
         let Some(asked) = self.ask(shard, ticket) else {
             return self.refuse(shard, ticket, Reply::Fetched(Err(FetchFault::Busy)));
         };
+        if fetch.method == voice::socket::METHOD {
+            return self.app_sockets.say(self, asked, fetch);
+        }
         let client = Arc::clone(&self.client);
         self.runtime.spawn(async move {
             let fetched = client.fetch(fetch).await;

@@ -7,6 +7,7 @@
 //! Not here    What anything means (switchboard, rooms); words for people (role).
 //! Spec        DESIGN §4, §5
 
+mod app_sockets;
 mod clock;
 mod crashes;
 mod credentials;
@@ -341,6 +342,7 @@ impl Host {
             }),
             chance: Arc::new(random),
             phones: Some(Arc::new(move |page| phones.take(page))),
+            asyncapi: voice::socket::described::describe().to_string(),
             push_key,
             console: web::embedded(),
         };

@@ -198,11 +198,14 @@ pub fn number(name: &str, bytes: &[u8]) -> Result<Number, Refused> {
         ("voice_fallback_url", &number.voice_fallback_url),
         ("status_callback", &number.status_callback),
     ] {
-        let web = url.starts_with("http://") || url.starts_with("https://");
+        let web = ["http://", "https://", "ws://", "wss://"].iter().any(|way| url.starts_with(way));
         if !url.is_empty()
             && (!web || url.len() > URL_MAX || !url.bytes().all(|octet| octet.is_ascii_graphic()))
         {
-            return Err(Refused::malformed(field, "an http or https address without spaces"));
+            return Err(Refused::malformed(
+                field,
+                "an address of http, https, ws or wss without spaces",
+            ));
         }
     }
     if !matches!(number.voice_method.as_str(), "" | "GET" | "POST") {

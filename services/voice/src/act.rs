@@ -11,6 +11,7 @@ use switchboard::notice::Notice;
 use twiml::{Class, Record};
 use types::{CallId, Refuse, SessionId};
 
+use crate::address::Address;
 use crate::call::{Call, Playing};
 use crate::dial::{Dialling, tape_sid};
 use crate::hook::Asking;
@@ -120,6 +121,7 @@ impl Room {
     /// Sets the timer that the program wants.
     fn wake(&mut self, session: SessionId, effects: &mut Effects<'_>) {
         let Some(call) = self.calls.get_mut(&session) else { return };
+        call.tell_doing(effects);
         let wanted = call.deadline();
         if call.timer.map(|(at, _)| at) == wanted {
             return;
@@ -244,7 +246,7 @@ impl Call {
         let outgoing = self.outgoing.iter().flat_map(|outgoing| outgoing.tickets());
         let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
         let apart = self.stream_tickets().chain(self.ear_tickets()).chain(self.reel_tickets());
-        let apart = apart.chain(self.recorder_tickets());
+        let apart = apart.chain(self.recorder_tickets()).chain(self.beside_ticket());
         single.chain(dialling).chain(outgoing).chain(apart).collect()
     }
 }
@@ -266,6 +268,8 @@ pub(crate) fn note(
     }
     let words = format!("{class} {code}: {sentence}");
     effects.ladder(CallId(call.session.0), Lane::Note, &words);
+    let said = serde_json::json!({"class": class, "code": code, "sentence": sentence});
+    call.news("note", said, effects);
     if class != "hint" {
         notes::note(call, (class, code), sentence, effects);
     }
@@ -284,8 +288,8 @@ pub(crate) fn source(piece: Piece) -> Result<ClipSource, Play> {
             ClipSource::Speech { text, language, voice: String::new() }
         }
         Piece::Url(url) => {
-            let bare = url.split('#').next().unwrap_or_default().to_owned();
-            ClipSource::Url { url: bare, even: false }
+            let address = Address::parse(&url).map(|address| address.of_files().sent());
+            ClipSource::Url { url: address.unwrap_or(url), even: false }
         }
     })
 }

@@ -5,10 +5,10 @@
 /// Octets of an address.
 pub const ADDRESS_MAX: usize = 4 * 1024;
 
-/// An address of http or https.
+/// An address of http or https, or of a web socket of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `http` or `https`.
+    /// `http`, `https`, `ws` or `wss`.
     pub scheme: String,
     /// User, host and port as written.
     pub authority: String,
@@ -40,7 +40,7 @@ impl Address {
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         // A host with an underscore is none.
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-        if !matches!(scheme.as_str(), "http" | "https")
+        if !matches!(scheme.as_str(), "http" | "https" | "ws" | "wss")
             || host.is_empty()
             || !host.chars().all(fits)
         {
@@ -104,6 +104,29 @@ impl Address {
         }
     }
 
+    /// Whether it is asked over a web socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(&*self.scheme, "ws" | "wss")
+    }
+
+    /// Where the socket of its app is: what stands behind the question mark names a question, not an app.
+    pub fn app(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.path)
+    }
+
+    /// Where the same host has files, which no socket gives.
+    pub fn of_files(mut self) -> Self {
+        let plain = match &*self.scheme {
+            "ws" => Some("http"),
+            "wss" => Some("https"),
+            _ => None,
+        };
+        if let Some(plain) = plain {
+            self.scheme = plain.to_owned();
+        }
+        self
+    }
+
     /// Scheme, host and port.
     pub fn origin(&self) -> String {
         format!("{}://{}", self.scheme, self.host())
@@ -112,7 +135,7 @@ impl Address {
     /// Host and port, without one that follows from the scheme.
     pub fn host(&self) -> String {
         let host = self.authority.rsplit_once('@').map_or(&*self.authority, |(_, host)| host);
-        let default = if self.scheme == "https" { ":443" } else { ":80" };
+        let default = if matches!(&*self.scheme, "https" | "wss") { ":443" } else { ":80" };
         host.strip_suffix(default).unwrap_or(host).to_ascii_lowercase()
     }
 }

@@ -9,6 +9,7 @@ use switchboard::{Access, ApiRequest, ApiResponse, Effects, Endpoint, Scope};
 use types::{CallId, SessionId};
 
 use crate::call::Call;
+use crate::socket::COMMAND;
 use crate::{Refusal, Room};
 
 pub(crate) const ENDPOINTS: &[Endpoint] = &[
@@ -16,6 +17,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     crate::rest::row("GET", 0),
     crate::rest::row("POST", crate::rest::FORM_MAX),
     crate::rest::row("DELETE", 0),
+    COMMAND,
 ];
 
 const STATE: Endpoint = Endpoint {
@@ -26,7 +28,7 @@ const STATE: Endpoint = Endpoint {
     scope: Scope::Id(0),
     body_max: 0,
     request: "",
-    response: r#"{"id":"call_…","doing":"gathering","document":"https://app.example/menu","verb":1,"digits":2,"cookies":1}"#,
+    response: r#"{"id":"call_…","doing":"gathering","document":"https://app.example/menu","verb":1,"digits":2,"cookies":1,"muted":false}"#,
 };
 
 impl Room {
@@ -39,23 +41,14 @@ impl Room {
             self.rest(request, row.method, effects);
             return true;
         }
+        if row.is_some_and(|row| row.path == COMMAND.path) {
+            self.command(request, effects);
+            return true;
+        }
         let id = CallId::parse(request.arg(0));
         let call = id.and_then(|id| self.calls.get(&SessionId(id.0)));
         let response = match call {
-            Some(call) => {
-                let (source, at, digits) = call.program.position();
-                let document = crate::address::Address::parse(&source.url);
-                let value = json!({
-                    "id": CallId(call.session.0).to_string(),
-                    "doing": call.program.doing(),
-                    // What stands behind the question mark may be about the caller.
-                    "document": document.map(|found| format!("{}://{}{}", found.scheme, found.host(), found.path)),
-                    "verb": at + 1,
-                    "digits": digits.len(),
-                    "cookies": call.jar.len(),
-                });
-                ApiResponse::json(200, &value)
-            }
+            Some(call) => ApiResponse::json(200, &call.state()),
             None => ApiResponse::refusal(&Refusal::NoSuchCall, &json!({"id": request.arg(0)})),
         };
         effects.answer(request.id, response);

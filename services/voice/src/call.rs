@@ -25,6 +25,7 @@ use crate::rest::legs::Legs;
 use crate::rest::outgoing::Outgoing;
 use crate::rest::progress::Progress;
 use crate::siprec::Recorder;
+use crate::socket::{Beside, Kind};
 use crate::stream::Streaming;
 
 /// The version of the documents and of what apps are told.
@@ -53,6 +54,8 @@ pub struct Call {
     /// What every question says.
     pub said: Vec<(String, String)>,
     pub jar: Jar,
+    /// What an app hears of it, and does to it, beside its program.
+    pub beside: Beside,
     pub asking: Option<(Ticket, Asking, Ask)>,
     pub timer: Option<(Instant, Ticket)>,
     /// Numbers what is played.
@@ -109,10 +112,13 @@ impl Hooks {
         let method = if number.voice_method == "GET" { Method::Get } else { Method::Post };
         let hook = |url: &String, method| Hook { url: url.clone(), method };
         let some = |url: &String| (!url.is_empty()).then(|| hook(url, Method::Post));
+        let first = hook(&number.voice_url, method);
+        // An app on a socket needs no second address to hear that a call is over.
+        let first_too = || first.is_socket().then(|| first.clone());
         Self {
-            first: hook(&number.voice_url, method),
             fallback: some(&number.voice_fallback_url),
-            status: some(&number.status_callback),
+            status: some(&number.status_callback).or_else(first_too),
+            first,
         }
     }
 }
@@ -253,7 +259,10 @@ impl Call {
     pub fn question(&self, ask: &Ask) -> Question {
         let mut parameters = self.said_now();
         parameters.extend(ask.more.iter().cloned());
-        Question { url: ask.url.clone(), method: ask.method, parameters }
+        let (source, ..) = self.program.position();
+        let begins = source.url.is_empty() && source.body.is_empty();
+        let kind = if begins { Kind::New } else { Kind::Next };
+        Question { url: ask.url.clone(), method: ask.method, parameters, kind }
     }
 
     /// As tagged fields.
@@ -423,7 +432,8 @@ pub fn write_question(question: &Question, writer: &mut tagged::Writer) {
 
 pub fn read_question(bytes: &[u8]) -> Question {
     let Ask { url, method, more: parameters } = read_ask(bytes);
-    Question { url, method, parameters }
+    // Those alone that are told are kept.
+    Question { url, method, parameters, kind: Kind::Status }
 }
 
 pub fn write_pairs(tag: u8, pairs: &[(String, String)], writer: &mut tagged::Writer) {

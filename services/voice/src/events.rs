@@ -98,6 +98,9 @@ impl Room {
             return;
         }
         let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.over_made(ticket, &made, effects) {
+            return;
+        }
         let Playing::Making(known, times) = call.playing else { return };
         if known != ticket {
             return; // It was hushed meanwhile.
@@ -186,7 +189,7 @@ impl Room {
         {
             self.greeting_key(session, char::from(*key), effects);
         } else if let media::Event::Key { key, .. } = event {
-            call.stream_key(char::from(*key), effects);
+            call.hear_key(char::from(*key), effects);
             self.drive(session, Event::Key(char::from(*key)), effects);
         } else if let media::Event::Fed { feed, mark, .. } = event {
             call.stream_mark(*feed, *mark, effects);
@@ -200,6 +203,9 @@ impl Room {
                 return;
             }
             let Some(call) = self.calls.get_mut(&session) else { return };
+            if call.over_played(*sound, heard == Heard::All, effects) {
+                return;
+            }
             if !matches!(call.playing, Playing::Sound(known) if known == *sound) {
                 return;
             }
@@ -272,7 +278,7 @@ impl Room {
                 let response = Passed::status(if key.is_some() { 200 } else { 480 });
                 effects.leg(session, leg, LegCommand::Respond { request, response });
                 if let Some(key) = key {
-                    call.stream_key(key, effects);
+                    call.hear_key(key, effects);
                     self.drive(session, Event::Key(key), effects);
                 }
             }

@@ -19,6 +19,7 @@ use types::{CallId, Instant, UnixTime};
 use crate::address::{Address, form};
 use crate::cookies::Jar;
 use crate::sign;
+use crate::socket::{self, Kind};
 
 /// Hops of one question.
 pub const HOPS_MAX: u32 = 10;
@@ -36,6 +37,8 @@ pub struct Question {
     pub method: Method,
     /// What is said.
     pub parameters: Vec<(String, String)>,
+    /// What it is called on the socket of an app.
+    pub kind: Kind,
 }
 
 /// A question on its way.
@@ -44,6 +47,7 @@ pub struct Asking {
     address: Address,
     method: Method,
     parameters: Vec<(String, String)>,
+    kind: Kind,
     policy: Policy,
     /// The same with each try.
     token: String,
@@ -120,12 +124,12 @@ impl Asking {
             url: question.url.clone(),
         };
         let address = Address::parse(&question.url)
-            .ok_or_else(|| failure(11100, "the address is none of http or https"))?;
+            .ok_or_else(|| failure(11100, "the address is none of http, https, ws or wss"))?;
         let policy = Policy::read(&address.fragment)
             .ok_or_else(|| failure(11243, "the address says behind # how to ask, but not so"))?;
-        let Question { method, parameters, .. } = question;
+        let Question { method, parameters, kind, .. } = question;
         let (tries, hops, until) = (policy.retries, 0, now + policy.total);
-        Ok(Self { address, method, parameters, policy, token, tries, hops, until })
+        Ok(Self { address, method, parameters, kind, policy, token, tries, hops, until })
     }
 
     /// Who is asked.
@@ -151,6 +155,11 @@ impl Asking {
 
     /// What goes out.
     pub fn request(&self, signer: &Signer<'_>, jar: &Jar, unix: UnixTime, now: Instant) -> Fetch {
+        if self.address.is_socket() {
+            let (app, query) = (self.address.app(), self.address.query.as_deref());
+            let body = socket::question(self.kind, &self.token, query, &self.parameters);
+            return socket::fetch(app, self.limits(now), body, signer);
+        }
         let mut url = self.address.sent();
         let (mut body, mut signed): (_, &[(String, String)]) = (Vec::new(), &[]);
         let mut headers = vec![
@@ -175,14 +184,17 @@ impl Asking {
         headers.push((sign::HEADER.to_owned(), signature));
         headers.extend(jar.give(&self.address, unix).map(|value| ("cookie".to_owned(), value)));
         let method = if self.method == Method::Get { "GET" } else { "POST" }.to_owned();
-        let limits = FetchLimits {
+        Fetch { method, url, headers, body, limits: self.limits(now) }
+    }
+
+    fn limits(&self, now: Instant) -> FetchLimits {
+        FetchLimits {
             connect: self.policy.connect,
             read: self.policy.read,
             total: self.until.since(now).max(Duration::from_millis(1)),
             body: ANSWER_MAX,
             redirects: 0,
-        };
-        Fetch { method, url, headers, body, limits }
+        }
     }
 
     /// What came back.
@@ -343,7 +355,7 @@ mod tests {
 
     fn asking(url: &str, method: Method) -> Asking {
         let parameters = vec![("Digits".to_owned(), "1".to_owned())];
-        let question = Question { url: url.to_owned(), method, parameters };
+        let question = Question { url: url.to_owned(), method, parameters, ..Question::default() };
         Asking::new(question, "t".to_owned(), Instant::default()).unwrap()
     }
 
@@ -417,7 +429,7 @@ mod tests {
         let question = |url: &str| Question {
             url: url.to_owned(),
             method: Method::Get,
-            parameters: Vec::new(),
+            ..Question::default()
         };
         let new = |url: &str| Asking::new(question(url), String::new(), Instant::default());
         for odd in ["#rc=6", "#ct=1", "#rp=never", "#x=1", "#tt=99999"] {

@@ -34,12 +34,14 @@ mod refusal;
 pub mod rest;
 pub mod sign;
 mod siprec;
+pub mod socket;
 pub mod store;
 pub mod stream;
 mod told;
 mod word;
 
 use media::StreamKey;
+use serde_json::json;
 use sip::Message;
 use switchboard::hunt::Hunt;
 use switchboard::ladder::Lane;
@@ -310,6 +312,7 @@ impl Room {
             hooks: kept.hooks,
             said: kept.said,
             jar: kept.jar,
+            beside: socket::Beside::default(),
             asking: None,
             timer: None,
             sounds: 0,
@@ -343,6 +346,10 @@ impl Room {
         let meets = call.program.meets();
         self.calls.insert(session, Box::new(call));
         self.limit(session, effects);
+        if let Some(call) = self.calls.get(&session) {
+            // Its app may be waiting to hear that it goes on.
+            call.news("resumed", json!({}), effects);
+        }
         if answered {
             self.restart_streams(session, kept.streams, effects);
             self.restart_reels(session, kept.reels, effects);
@@ -428,6 +435,7 @@ impl Room {
             hooks,
             said,
             jar: Jar::default(),
+            beside: socket::Beside::default(),
             asking: None,
             timer: None,
             sounds: 0,
@@ -523,6 +531,7 @@ impl Room {
         }
         self.tell_end(&mut call, effects);
         self.leave_events(&mut call, effects);
+        call.news("ended", json!({"status": call.status()}), effects);
         self.remember(call.row());
         for leg in call.legs.rows() {
             self.remember(leg.clone());

@@ -21,6 +21,7 @@ use crate::call::Call;
 use crate::cookies::Jar;
 use crate::hook::Question;
 use crate::program::{Event, Listen, Recorded, Words};
+use crate::socket::Kind;
 
 /// Ears of one call at one time.
 pub const EARS_MAX: usize = 3;
@@ -281,7 +282,8 @@ impl Room {
         };
         let more = [("TranscriptionStatus", status.to_owned()), ("TranscriptionText", text)];
         said.extend(more.map(|(name, value)| (name.to_owned(), value)));
-        let question = Question { url: hook.url, method: hook.method, parameters: said };
+        let question =
+            Question { url: hook.url, method: hook.method, parameters: said, kind: Kind::Status };
         self.tell(session, &jar, question, effects);
     }
 }

@@ -19,6 +19,10 @@ switchboard::refusals! {
         TooMany,
         /// What came to the reply address of a push is no answer.
         BadReply,
+        /// A command that cannot be understood.
+        BadCommand,
+        /// A command that the call cannot obey as it stands.
+        NotNow,
     }
     rows REFUSALS;
     retry 5: NoPorts | TooMany;
@@ -67,5 +71,17 @@ pub const REFUSALS: &[RefusalRow] = &[
         "send {\"action\":\"accept\"}, decline, busy or text",
         "the body is no answer to a push",
         "It has to be JSON with an `action` that is known; a description beside `accept` has to be one that can be read, and a text has 1,000 octets at most.",
+    ),
+    RefusalRow::new(
+        ("voice.bad_command", 2108, 400, 400),
+        "compare it with docs/programs.md; `tried` says what is wrong",
+        "the command cannot be understood",
+        "A command is an object with `command` (redirect, hangup, play, say, hush, keys, mute) and what belongs to it. A document that cannot be read is refused before the call leaves what it does.",
+    ),
+    RefusalRow::new(
+        ("voice.not_now", 2109, 409, 409),
+        "wait for the event that says that it can be done; `tried` says what stands in its way",
+        "the call cannot do this as it stands",
+        "Before somebody has answered a call can only be ended. In a conference or a queue their own rules say who hears what. While the program plays something nothing is heard beside it.",
     ),
 ];

@@ -27,6 +27,7 @@ use crate::program::{Ask, Recorded};
 use crate::rest::events::Events;
 use crate::rest::notes;
 use crate::rest::progress::Stage;
+use crate::socket::Kind;
 
 /// What may wait to be told of one call.
 pub const QUEUE_MAX: usize = 200;
@@ -154,9 +155,10 @@ impl Room {
         &mut self,
         call: SessionId,
         jar: &Jar,
-        question: Question,
+        mut question: Question,
         effects: &mut Effects<'_>,
     ) {
+        question.kind = Kind::Status;
         let token = format!("{:016x}{:016x}", effects.rng().next_u64(), effects.rng().next_u64());
         let teller = self.teller(call, jar, effects);
         if teller.queue.len() >= QUEUE_MAX {
@@ -292,7 +294,7 @@ impl Room {
         let about = |hook: &Hook, more: Vec<(String, String)>| {
             let mut parameters = late.said.clone();
             parameters.extend(more);
-            Question { url: hook.url.clone(), method: hook.method, parameters }
+            Question { url: hook.url.clone(), method: hook.method, parameters, kind: Kind::Status }
         };
         if let Some(hook) = &late.status {
             let mut said = ready(&recorded);
@@ -325,7 +327,8 @@ impl Room {
                 "absent".clone_into(value);
             }
         }
-        self.tell(call, jar, Question { url, method, parameters }, effects);
+        let question = Question { url, method, parameters, kind: Kind::Status };
+        self.tell(call, jar, question, effects);
     }
 
     /// A teller comes back after a restart, and tells again what it was not seen to have told. False: this is none.

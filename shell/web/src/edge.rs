@@ -65,6 +65,7 @@ pub struct Edge {
     pub keys: Keys,
     pages: Pages,
     description: Bytes,
+    asyncapi: Bytes,
     blobs: Blobs,
     pub sounds: Option<Arc<dyn Sounds>>,
     pub push_key: Option<String>,
@@ -104,6 +105,7 @@ impl Edge {
             guard: Guard::new(keys.links, token.reveal()),
             apps: (!apps.token.reveal().is_empty()).then(|| Guard::new(keys.links, &account)),
             keys,
+            asyncapi: config.asyncapi.into(),
             description: openapi::describe(&manifests, &public).to_string().into(),
             pages: Pages::new(&manifests, &public),
             public,
@@ -212,6 +214,7 @@ impl Edge {
             ["livez"] => Ok(text("text/plain", "ok\n")),
             ["readyz"] => Ok(self.readyz()),
             ["metrics"] => Ok(text("text/plain; version=0.0.4", self.metrics_text())),
+            ["asyncapi.json"] => Ok(text("application/json", self.asyncapi.clone())),
             ["openapi.json"] => Ok(text("application/json", self.description.clone())),
             ["llms.txt"] => Ok(text("text/plain", self.pages.llms())),
             ["help"] => Ok(text("text/html", self.pages.index())),
@@ -458,7 +461,13 @@ impl Counts {
 fn is_own(names: &[&str]) -> bool {
     matches!(
         names,
-        ["" | "livez" | "readyz" | "metrics" | "openapi.json" | "llms.txt" | "help"]
+        ["" | "asyncapi.json"
+            | "livez"
+            | "readyz"
+            | "metrics"
+            | "openapi.json"
+            | "llms.txt"
+            | "help"]
             | ["about"
                 | "console.css"
                 | "icon.svg"

@@ -148,6 +148,8 @@ pub struct WebConfig {
     pub chance: Chance,
     /// Who takes browser phones; without it there are none.
     pub phones: Option<Phones>,
+    /// The description of the messages of apps on web sockets, as `/asyncapi.json` gives it.
+    pub asyncapi: String,
     /// What pages subscribe to pushes with, in base64url; without it they cannot be woken.
     pub push_key: Option<String>,
     /// The console's files; empty: a plain page stands in for it.

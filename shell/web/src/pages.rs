@@ -126,6 +126,7 @@ impl Pages {
              Bodies are JSON. PUT makes or replaces. Lists are {{\"items\":[...],\"next\":null}}.\n\
              A refusal is application/problem+json with `code` and `fix`; read /help/CODE.\n\n\
              ## Documents\n\n- [Description](/openapi.json): every request, with examples\n\
+             - [Messages](/asyncapi.json): what apps of call programs say on a web socket\n\
              - [Refusals](/help): what each code means\n- [Readiness](/readyz): parts of this node\n\n## Requests\n\n"
         );
         for (method, path, doc) in &self.endpoints {

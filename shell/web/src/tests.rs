@@ -154,6 +154,7 @@ fn house_with(
         dev: Some(dev),
         chance: Arc::new(|| [7; 32]),
         phones: None,
+        asyncapi: "{}".into(),
         push_key: Some("BKey".into()),
         console: &[],
     };
@@ -702,6 +703,7 @@ fn starts_that_must_fail() {
                 dev: None,
                 chance: Arc::new(|| [7; 32]),
                 phones: None,
+                asyncapi: String::new(),
                 push_key: None,
                 console: &[],
             };

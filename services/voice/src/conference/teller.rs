@@ -13,6 +13,7 @@ use types::{CallId, tagged};
 
 use crate::cookies::Jar;
 use crate::hook::{Asking, Question, Turn};
+use crate::socket::Kind;
 use crate::word::Link;
 
 /// Things that wait to be told about one conference.
@@ -54,8 +55,8 @@ impl Teller {
         while self.out.is_none() {
             let (link, said) = self.waiting.front()?;
             let asks = link.ask(Vec::new());
-            let question =
-                Question { url: asks.url, method: asks.method, parameters: said.clone() };
+            let (parameters, kind) = (said.clone(), Kind::Status);
+            let question = Question { url: asks.url, method: asks.method, parameters, kind };
             let (high, low) = (effects.rng().next_u64(), effects.rng().next_u64());
             match Asking::new(question, format!("{high:016x}{low:016x}"), effects.now()) {
                 Ok(asking) => return Some(self.send(call, asking, effects)),

@@ -22,6 +22,7 @@ use crate::call::{Call, Playing};
 use crate::events::arrived;
 use crate::hook::{Asking, Question, Turn};
 use crate::program::{Act, Ask, Event, Heard, Piece, Program};
+use crate::socket::Kind;
 
 /// See the head of this file.
 #[derive(Debug, Default)]
@@ -292,7 +293,8 @@ impl Room {
         let mut parameters = callee.said(&call.said);
         parameters.push(("CallStatus".to_owned(), "in-progress".to_owned()));
         parameters.extend(ask.more.iter().cloned());
-        let question = Question { url: ask.url.clone(), method: ask.method, parameters };
+        let question =
+            Question { url: ask.url.clone(), method: ask.method, parameters, kind: Kind::Next };
         match Asking::new(question, token, effects.now()) {
             Ok(asking) => self.greeting_send(session, (asking, ask), effects),
             Err(failure) => {

@@ -21,6 +21,7 @@ use crate::events::kept;
 use crate::hook::Question;
 use crate::program::{Dialled, Event};
 use crate::rest::notes;
+use crate::socket::Kind;
 use crate::told::Late;
 
 /// From the beginning to the bridge.
@@ -479,7 +480,12 @@ fn questions(call: &mut Call, news: Vec<super::News>, effects: &Effects<'_>) -> 
         let mut parameters = callee.said(&call.said);
         parameters.extend(news.more);
         parameters.push(("Timestamp".to_owned(), crate::call::date(effects.unix())));
-        Some(Question { url: news.hook.url, method: news.hook.method, parameters })
+        Some(Question {
+            url: news.hook.url,
+            method: news.hook.method,
+            parameters,
+            kind: Kind::Status,
+        })
     };
     news.into_iter().filter_map(question).collect()
 }

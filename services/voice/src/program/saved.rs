@@ -32,6 +32,11 @@ impl Program {
         (&self.source, self.at, digits)
     }
 
+    /// How many documents were read since it began, or since a restart.
+    pub fn documents(&self) -> u32 {
+        self.documents
+    }
+
     /// Whether the caller talks with somebody who was dialled.
     pub fn is_talking(&self) -> bool {
         matches!(self.state, State::Dialling { bridged: true, .. })

@@ -234,6 +234,7 @@ impl Room {
             hooks,
             said: pairs,
             jar: Jar::default(),
+            beside: crate::socket::Beside::default(),
             asking: None,
             timer: None,
             sounds: 0,
@@ -568,7 +569,7 @@ pub(super) fn inline(text: &str) -> Result<String, No> {
 /// An address that can be asked.
 pub(super) fn hook(url: &str, method: Method) -> Result<Hook, No> {
     if Address::parse(url).is_none() {
-        return Err(No::invalid(21205, format!("{url} is no address of http or https")));
+        return Err(No::invalid(21205, format!("{url} is no address of http, https, ws or wss")));
     }
     Ok(Hook { url: url.to_owned(), method })
 }
