@@ -5,63 +5,19 @@ mod drill;
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use drill::{Call, DOMAIN, Drill, OPEN, PASSWORD};
-use support::program::find;
+use support::disk::Disk;
 use support::raw::{Ask, Heard, Raw, credentials};
 use support::{STEP, until};
 
-/// Size of the disk that gets full.
-const DISK: &str = "size=16m";
 /// People whose phones register, in turn: each may have a few only.
 const USERS: [&str; 6] = ["alice", "bert", "carl", "dora", "emil", "fred"];
 /// The longest time that the API takes for an answer.
 const API_MAX: Duration = Duration::from_secs(30);
-
-/// A small disk of its own.
-struct Disk {
-    folder: PathBuf,
-}
-
-impl Disk {
-    #[track_caller]
-    fn mount(folder: PathBuf) -> Self {
-        fs::create_dir(&folder).expect("a folder");
-        let mut mount = Command::new(find("mount"));
-        let done = mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&folder).status();
-        assert!(done.expect("mount starts").success(), "mounting is for root");
-        Self { folder }
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.folder.join("filler")
-    }
-
-    /// Until not one octet more fits.
-    fn fill(&self) {
-        let mut filler = File::create(self.filler()).expect("a file");
-        for block in [65_536, 4_096, 1] {
-            let octets = vec![0; block];
-            while filler.write_all(&octets).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).expect("the filler is there");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Failing here would hide why a test failed.
-        let _ = Command::new(find("umount")).arg("--lazy").arg(&self.folder).status();
-    }
-}
 
 /// What a registration of `user` asks, for `work` to send.
 fn registering<T>(phone: &mut Raw, user: &str, work: impl FnOnce(&mut Raw, &Ask<'_>) -> T) -> T {

@@ -5,11 +5,13 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
+use support::disk::Disk;
 use support::namespace::Namespace;
 use support::phone::Phone;
 use support::program::find;
@@ -145,6 +147,12 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>) {
                 "text/xml",
                 b"<Response><Play>sound.wav</Play>\
                   <Record maxLength='2' playBeep='false' action='recorded'/></Response>"
+                    .to_vec(),
+            ),
+            "/kept" => (
+                "text/xml",
+                b"<Response><Record timeout='0' maxLength='60' playBeep='false' action='recorded'/>\
+                  <Redirect>recorded</Redirect></Response>"
                     .to_vec(),
             ),
             "/recorded" => ("text/xml", b"<Response><Hangup/></Response>".to_vec()),
@@ -412,4 +420,54 @@ fn a_recording_server_hears_both_sides_apart() {
         let told: Vec<_> = told.map(|asked| asked.says("SiprecEvent")).collect();
         (told == ["siprec-started", "siprec-stopped"]).then_some(())
     });
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_the_rest_of_a_recording() {
+    let _turn = turn();
+    let host = Namespace::alone();
+    let app = App::start(&host);
+    let folder = tempfile::tempdir().expect("a folder for the server");
+    let disk = Disk::mount(folder.path().join("disk"));
+    let data = disk.folder.join("data");
+    let house = House { server: Server::dev_at(&host, "127.0.0.1", &data, "", folder), app };
+    let (server, app) = (&house.server, &house.app);
+    let number = json!({"voice_url": format!("{}/kept", app.url)}).to_string();
+    server.door.put("/v1/numbers/+15550176", "application/json", number.as_bytes());
+    let sip = server.sip.to_string();
+    let env = server.env.to_string_lossy();
+    let login = ["--server", &sip, "--env", &env, "--user", "1001"];
+    let mut phone = Phone::start(&host, &login, &["call", "+15550176"], &tone(OWN_PITCH, 60));
+    phone.event(STEP, "answered");
+    // A second and a half of it is on the disk before nothing fits any more.
+    until(STEP, "a recording that grows", || recorded(&data).filter(|octets| *octets > 24_000));
+    disk.fill();
+    // The rest is lost, and what was written is kept: whoever asks is told so when the log can be written again.
+    until(STEP, "a recording that ends", || recorded(&data).is_none().then_some(()));
+    disk.free();
+    let told = app.asked("/recorded");
+    let seconds: f64 = told.says("RecordingDuration").parse().expect("a length");
+    let url = told.says("RecordingUrl");
+    let path = url.strip_prefix(&format!("http://{}", server.door.address)).expect("of ours");
+    let file = server.door.ask("GET", path, None, "", b"");
+    assert_eq!(file.status, 200, "{url}");
+    let (lengths, own) = judged(&file.body, OWN_PITCH);
+    assert!(lengths.iter().all(|length| (length - seconds).abs() < 0.6), "{lengths:?} {seconds}");
+    let (_, other) = judged(&file.body, 1_100.0);
+    assert!(own > 10.0 * other, "{own} of what he said, {other} of another tone");
+    phone.event(STEP, "ended");
+    phone.ended();
+}
+
+/// Octets of the recording that goes on.
+fn recorded(folder: &Path) -> Option<u64> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().find_map(|file| {
+        let path = file.path();
+        if path.is_dir() {
+            return recorded(&path);
+        }
+        let goes_on = path.parent().is_some_and(|parent| parent.ends_with("recordings"));
+        let sound = path.extension().is_some_and(|extension| extension == "wav");
+        (goes_on && sound).then(|| file.metadata().ok().map(|known| known.len())).flatten()
+    })
 }

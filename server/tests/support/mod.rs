@@ -12,6 +12,7 @@ pub mod baresip;
 pub mod browser;
 pub mod capture;
 pub mod certificate;
+pub mod disk;
 pub mod http;
 pub mod line;
 pub mod linphone;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster::rows;
@@ -86,7 +86,14 @@ impl Server {
     #[track_caller]
     pub fn dev_with(host: &Namespace, media: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
-        let data = folder.path().join("data").to_string_lossy().into_owned();
+        let data = folder.path().join("data");
+        Self::dev_at(host, media, &data, more, folder)
+    }
+
+    /// The same with its data elsewhere.
+    #[track_caller]
+    pub fn dev_at(host: &Namespace, media: &str, data: &Path, more: &str, folder: TempDir) -> Self {
+        let data = data.to_string_lossy().into_owned();
         let file = folder.path().join("carillon.toml").to_string_lossy().into_owned();
         fs::write(&file, more).expect("the test's folder can be written");
         let launch = Launch::built(env!("CARGO_BIN_EXE_carillon"))
