@@ -41,7 +41,7 @@ mod watch;
 use mix::Mix;
 pub use mix::REPORT_EVERY;
 use sounds::{Feeds, Notes, Work};
-pub use watch::{QUALITY_EVERY, QUIET_AFTER, WATCH_EVERY};
+pub use watch::{QUALITY_EVERY, QUIET_AFTER, SILENCE_AFTER, WATCH_EVERY};
 use watch::{Tell, Watch};
 
 /// Between two packets to one hearer of a mix.
@@ -712,11 +712,21 @@ fn count(near: &mut Leg, kind: Kind, bytes: &[u8], now: Instant) -> Option<Heade
             near.count.packets += 1;
             near.count.bytes += bytes.len() as u64;
             let (header, _) = Header::decode(bytes).ok()?;
+            near.watch.dull += u64::from(is_dull(bytes));
             near.meter.packet(header, now);
             near.count.lost = near.meter.figures.lost;
             Some(header)
         }
     }
+}
+
+/// Whether a packet holds nothing but silence: one octet again and again (G.711), or as few as codecs need to say so.
+fn is_dull(bytes: &[u8]) -> bool {
+    /// Octets of Opus that say silence; comfort noise has as few.
+    const FEW: usize = 3;
+    let payload = crate::rtp::Packet::decode(bytes).map_or(&[][..], |packet| packet.payload);
+    let one = |first: &u8| payload.iter().all(|octet| octet == first);
+    payload.len() <= FEW || payload.first().is_some_and(one)
 }
 
 /// The port a packet leaves by and where it goes; nothing when the far side cannot or must not have

@@ -67,8 +67,8 @@ pub use codec::{
     Sound,
 };
 pub use engine::{
-    DATAGRAMS_MAX, Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, TICK, TICKS_LATE_MAX,
-    WATCH_EVERY,
+    DATAGRAMS_MAX, Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, SILENCE_AFTER, TICK,
+    TICKS_LATE_MAX, WATCH_EVERY,
 };
 pub use feed::{FEED_MAX, FeedId, MARKS_MAX};
 pub use gauge::{GAUGE_MIN, SILENT};

@@ -180,6 +180,8 @@ pub enum Hush {
     Never,
     /// Packets came, and come no more.
     Nothing,
+    /// Packets come, and hold nothing but silence: a microphone that is muted or broken, as a rule.
+    Silence,
 }
 
 impl Hush {
@@ -190,6 +192,7 @@ impl Hush {
             Self::Format => "its packets are of a format that nobody agreed on",
             Self::Never => "no packet ever came",
             Self::Nothing => "no packets come any more",
+            Self::Silence => "its packets hold only silence",
         }
     }
 }
@@ -393,6 +396,15 @@ pub enum Event {
         /// The mark.
         mark: u64,
     },
+    /// How a guest comes through, so far.
+    Figures {
+        /// Which stream.
+        stream: StreamKey,
+        /// Who.
+        seat: Seat,
+        /// What came from it.
+        quality: Box<Quality>,
+    },
     /// A leg whose stream is mixed has pressed a key, and let it go.
     Key {
         /// Which stream.
@@ -498,6 +510,7 @@ impl Event {
             Self::Back { stream, .. }
             | Self::Failed { stream, .. }
             | Self::Fed { stream, .. }
+            | Self::Figures { stream, .. }
             | Self::Key { stream, .. }
             | Self::Latched { stream, .. }
             | Self::Level { stream, .. }

@@ -211,6 +211,6 @@ fn no_packet_that_is_sealed_or_opened_allocates() {
     let (first, rest) = wires.split_at_mut(90);
     run(first, 0); // The rooms that are made once; until the figures are told.
     assert_eq!(run(&mut rest[..9], 90), 0);
-    assert!(run(&mut rest[9..], 99) <= 4, "figures that are told are boxed, all ten seconds");
+    assert!(run(&mut rest[9..], 99) <= 8, "figures that are told are boxed, a few times in all");
     assert_eq!(sent, 2_000);
 }

@@ -6,13 +6,18 @@ use std::time::Duration;
 use media::g711::Law;
 use media::rtp::{Header, Kind, Packet};
 use media::{
-    Command, Engine, Event, Hush, QUALITY_EVERY, QUIET_AFTER, Quality, Seat, Side, Sound,
-    StreamKey, Voice, WATCH_EVERY,
+    Command, Engine, Event, Hush, QUALITY_EVERY, QUIET_AFTER, Quality, SILENCE_AFTER, Seat, Side,
+    Sound, StreamKey, Voice, WATCH_EVERY,
 };
 use types::{BridgeId, Instant, Rng};
 
 const STREAM: StreamKey = StreamKey { bridge: BridgeId(4), index: 0 };
 const PORTS: [u16; 2] = [100, 102];
+
+/// A frame that is not silence.
+fn noise() -> [u8; 160] {
+    std::array::from_fn(|place| if place % 2 == 0 { 0xd5 } else { 0x55 })
+}
 
 fn address(place: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 7 + place as u8], 4000))
@@ -23,6 +28,7 @@ struct Room {
     engine: Engine,
     now: Instant,
     heads: [Header; 2],
+    payload: [[u8; 160]; 2],
     events: Vec<Event>,
     sent: Vec<(u16, Vec<u8>)>,
 }
@@ -33,7 +39,8 @@ impl Room {
         engine.command(Command::Open { stream: STREAM, ports: PORTS }, Instant(0));
         let heads = [0xa, 0xb].map(|ssrc| Header { payload_type: 8, ssrc, ..Header::default() });
         let (events, sent) = (Vec::new(), Vec::new());
-        let mut room = Self { engine, now: Instant(0), heads, events, sent };
+        let payload = [noise(); 2];
+        let mut room = Self { engine, now: Instant(0), heads, payload, events, sent };
         room.aim(0, true);
         room.aim(1, true);
         room
@@ -59,7 +66,7 @@ impl Room {
             let head = &mut self.heads[place];
             head.sequence = head.sequence.wrapping_add(1);
             head.timestamp = head.timestamp.wrapping_add(160);
-            let wire = Packet { header: *head, payload: &[0xd5; 160] }.encode();
+            let wire = Packet { header: *head, payload: &self.payload[place] }.encode();
             if speaks[place] && !lost[place] {
                 self.datagram(place, wire);
             }
@@ -108,8 +115,8 @@ fn loss_and_opinion_are_told_for_each_side() {
         room.step([true; 2], [rng.percent(5), false]);
     }
     let told = figures(&room.events);
-    assert_eq!(told.len(), 6, "after 2 s, then every 10 s");
-    let [a, b] = told[5];
+    assert_eq!(told.len(), 9, "after 1, 2, 4, 8, 16, 26 s and so on");
+    let [a, b] = told[8];
     let share = a.lost as f64 / (a.lost + a.packets) as f64;
     assert!((0.04..0.06).contains(&share), "{a:?}");
     assert!(a.holes > 100 && a.longest >= 1 && a.jitter < Duration::from_millis(5), "{a:?}");
@@ -147,6 +154,28 @@ fn a_direction_that_falls_silent_is_named_with_its_reason() {
         room.step([false; 2], [false; 2]);
     }
     assert!(room.events.contains(&quiet(Side::A, Hush::Elsewhere)), "{:?}", room.events);
+}
+
+/// A muted phone sends packets all the same.
+#[test]
+fn nothing_but_silence_is_a_reason() {
+    let mut room = Room::new();
+    room.payload[0] = [0xd5; 160];
+    room.run(SILENCE_AFTER + WATCH_EVERY * 2, [true; 2]);
+    let quiet = Event::Quiet { stream: STREAM, side: Side::A, why: Hush::Silence };
+    assert_eq!(room.events.iter().filter(|event| **event == quiet).count(), 1, "{:?}", room.events);
+    let others = |event: &Event| matches!(event, Event::Quiet { side: Side::B, .. });
+    assert!(!room.events.iter().any(others));
+    room.payload[0] = noise();
+    room.run(WATCH_EVERY * 2, [true; 2]);
+    let back = |event: &Event| matches!(event, Event::Back { side: Side::A, after, .. } if *after > SILENCE_AFTER);
+    assert!(room.events.iter().any(back), "{:?}", room.events);
+    // Who keeps the other waiting may be silent.
+    room.events.clear();
+    room.payload[0] = [0xd5; 160];
+    room.aim(0, false);
+    room.run(SILENCE_AFTER * 2, [true; 2]);
+    assert!(!room.events.contains(&quiet));
 }
 
 #[test]

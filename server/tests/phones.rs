@@ -85,9 +85,14 @@ impl House {
     }
 
     fn linphone(&self, user: &str, transport: &str) -> Linphone {
+        self.linphone_with(user, transport, "")
+    }
+
+    /// `sip` holds further settings of it.
+    fn linphone_with(&self, user: &str, transport: &str, sip: &str) -> Linphone {
         let server = self.door(transport);
-        let phone =
-            Linphone::start(&self.phones, &self.login(user, transport, &server), &says(user));
+        let login = self.login(user, transport, &server);
+        let phone = Linphone::start_with(&self.phones, &login, &says(user), sip);
         self.server.bindings(user, 1);
         phone
     }
@@ -201,10 +206,11 @@ fn linphone_calls_over_tls_holds_and_resumes() {
 }
 
 #[test]
-fn baresip_calls_linphone() {
+fn baresip_calls_linphone_which_takes_no_plain_media() {
     let _turn = turn();
     let house = House::new();
-    let mut callee = house.linphone("1002", "tcp");
+    let keys = "media_encryption=srtp\nmedia_encryption_mandatory=1\n";
+    let mut callee = house.linphone_with("1002", "tcp", keys);
     let mut caller = house.baresip("1001", "udp");
     caller.dial(&house.uri("1002"));
     callee.says(STEP, "incoming call from");

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use media::Quality;
 use serde_json::{Value, json};
-use types::{SessionId, tagged};
+use types::{CallId, SessionId, tagged};
 
+use crate::effects::Effects;
+use crate::ladder::Lane;
 use crate::notice::{CallFacts, GuestFacts, RecordingFacts};
 
 /// What tells the record of a call from other records.
@@ -51,6 +53,9 @@ impl CallFacts {
                 inner.time(3, guest.began);
                 if let Some(ended) = guest.ended {
                     inner.time(4, ended);
+                }
+                if let Some(quality) = &guest.quality {
+                    inner.nested(5, |inner| write_quality(quality, inner));
                 }
             });
         }
@@ -197,7 +202,11 @@ pub fn quality_json(sides: Option<&[Quality; 2]>) -> Value {
     json!({ "caller": side_json(caller), "callee": side_json(callee) })
 }
 
-fn side_json(side: &Quality) -> Value {
+/// How one leg came through. `null` where nothing came.
+pub fn side_json(side: &Quality) -> Value {
+    if *side == Quality::default() {
+        return Value::Null;
+    }
     let milliseconds = |time: Duration| time.as_micros() as f64 / 1_000.0;
     json!({
         "packets": side.packets,
@@ -214,6 +223,42 @@ fn side_json(side: &Quality) -> Value {
         "told_mos": side.told_opinion.map(|opinion| f64::from(opinion) / 10.0),
         "mos": side.opinion().map(|opinion| f64::from(opinion) / 100.0),
     })
+}
+
+/// Who took part in a call beside the two who made it, as the API shows them when it is over.
+pub fn guests_json(facts: &CallFacts) -> Value {
+    let shown = facts.guests.iter().map(|guest| {
+        json!({
+            "user": guest.user,
+            "as": if guest.joined { "joined" } else { "listened" },
+            "from": guest.began.to_string(),
+            "until": guest.ended.map(|ended| ended.to_string()),
+            "quality": guest.quality.as_deref().map(side_json),
+        })
+    });
+    Value::Array(shown.collect())
+}
+
+impl CallFacts {
+    /// The call is over: what its ladder and the counters say of its sound.
+    pub fn sum_up(&self, effects: &mut Effects<'_>) {
+        /// Below this opinion many people are dissatisfied (R of 60), times a hundred.
+        ///
+        /// Spec: ITU-T G.107 Annex B
+        const POOR: u16 = 310;
+        let Some(sides) = &self.quality else { return };
+        let came = |side: &&Quality| **side != Quality::default();
+        for (name, quality) in ["caller", "callee"].into_iter().zip(sides.iter()) {
+            if came(&quality) {
+                let words = format!("from the {name}: {}", quality_words(quality));
+                effects.ladder(CallId(self.session.0), Lane::Note, &words);
+            }
+        }
+        effects.count("media.judged");
+        if sides.iter().filter_map(Quality::opinion).any(|opinion| opinion < POOR) {
+            effects.count("media.poor");
+        }
+    }
 }
 
 /// The same in words, for one side.
@@ -242,6 +287,7 @@ fn guest(bytes: &[u8]) -> Option<GuestFacts> {
             2 => guest.joined = field.number()? != 0,
             3 => guest.began = field.time()?,
             4 => guest.ended = Some(field.time()?),
+            5 => guest.quality = Some(Box::new(read_quality(field.0)?)),
             _ => (), // A field of a newer version.
         }
     }
@@ -271,8 +317,17 @@ mod tests {
             answered_by: "1002".into(),
             video: true,
             guests: vec![
-                GuestFacts { user: "1003".into(), joined: true, began: UnixTime(5), ended: None },
-                GuestFacts { ended: Some(UnixTime(7)), ..GuestFacts::default() },
+                GuestFacts {
+                    user: "1003".into(),
+                    joined: true,
+                    began: UnixTime(5),
+                    ..GuestFacts::default()
+                },
+                GuestFacts {
+                    ended: Some(UnixTime(7)),
+                    quality: Some(Box::new(Quality { packets: 9, ..Quality::default() })),
+                    ..GuestFacts::default()
+                },
             ],
             quality: Some(Box::new([
                 Quality {

@@ -545,6 +545,7 @@ impl Hunt {
             beside: None,
             early_offer: plan.early_offer,
             login: effects.login(trunk),
+            keys_else: plan.keys_else,
         };
         effects.ladder(CallId(session.0), Lane::Note, &line);
         let spare = (!hops.is_empty()).then(|| Box::new(Spare { plan: invite.clone(), hops }));

@@ -6,16 +6,20 @@
 //!             callee is offered the caller's lines. Whoever must hear such a call opens it with the very keys that the
 //!             two told each other, so that neither is asked for others ([`open`]). Everywhere else each side has keys with us, and ours are made for
 //!             one side of one section and one suite. Whether a phone knows keys is told by what it said last; one that
-//!             has said nothing is offered them beside the plain protocol where the other side's media is protected.
+//!             has said nothing is offered them beside the plain protocol where the other side's media is protected. A
+//!             phone that refuses plain media is asked once more with the protocol that demands keys; these follow from the
+//!             name of its leg, so that nobody makes or keeps any for the many that never refuse.
 //! Limits      Those of `sdp::keys`.
 //! Not here    Writing descriptions (proto/sdp), ciphers (proto/srtp), when to offer (rooms).
 //! Spec        RFC 4568 §5.1, §7.1, RFC 8643 §3.
 
 use std::fmt;
 
+use hmac::{Hmac, Mac};
 use media::{Keys, Suite};
 use sdp::keys::{KeyLine, Keyed, Lines, Manner};
-use types::{Rng, tagged};
+use sha2::Sha256;
+use types::{LegId, Rng, tagged};
 
 use crate::pair::Refusal;
 use crate::seal;
@@ -96,6 +100,8 @@ pub(crate) struct Ring {
     sections: Vec<Section>,
     /// What was agreed, of no use without the node's key.
     sealed: Vec<u8>,
+    /// The leg that speaks for it, where that may have been asked a second time.
+    leg: Option<LegId>,
 }
 
 impl Ring {
@@ -126,6 +132,32 @@ impl Ring {
             return Ok(None);
         }
         sdp::keys::without(sdp, session).map(Some).map_err(|_| Refusal::BadDescription)
+    }
+
+    /// What comes next is said by this leg, which may have been asked for keys when it refused plain media.
+    pub(crate) fn speaks(&mut self, leg: LegId) {
+        self.leg = Some(leg);
+    }
+
+    /// It answered to what [`second`] asked: then it was offered these keys of ours.
+    pub(crate) fn take_second(&mut self, secret: &[u8; 32]) {
+        let Some(leg) = self.leg.filter(|_| self.habit == Habit::Keyed(Manner::Strict)) else {
+            return;
+        };
+        if self.sections.iter().any(|section| section.offered != Offered::Nothing) {
+            return;
+        }
+        for (place, section) in self.sections.iter_mut().enumerate() {
+            if !section.said.is_empty() && section.own.is_empty() {
+                section.derive(secret, leg, place);
+                section.offered = Offered::Ours;
+            }
+        }
+    }
+
+    /// Whether this side, which `from` describes itself to, may be asked a second time with keys.
+    pub(crate) fn may_be_asked(&self, from: &Self) -> bool {
+        self.habit == Habit::Unknown && from.sections.iter().all(|section| section.said.is_empty())
     }
 
     /// A browser speaks for this side: its keys come by a handshake.
@@ -301,6 +333,18 @@ impl Section {
         self.own.get(place).map(|own| &own.key[..]).unwrap_or_default()
     }
 
+    /// Keys of ours for a leg, which follow from its name.
+    fn derive(&mut self, secret: &[u8; 32], leg: LegId, place: usize) {
+        let Ok(mut mac) = <Hmac<Sha256> as Mac>::new_from_slice(secret) else { return };
+        mac.update(b"keys of media");
+        mac.update(&leg.0.to_be_bytes());
+        mac.update(&(place as u64).to_be_bytes());
+        let mut rng = Rng::new(mac.finalize().into_bytes().into());
+        for suite in Suite::ALL {
+            self.own(suite, &mut rng);
+        }
+    }
+
     /// What the first line that we can use comes to, with a key of ours.
     fn with_ours(&mut self, rng: &mut Rng) -> Option<(u32, Keys)> {
         let (tag, suite, theirs) = self.said.iter().find_map(usable)?;
@@ -365,6 +409,34 @@ pub(crate) fn agree(
         };
     }
     Ok(())
+}
+
+/// A plain offer once more, for a phone that takes no plain media: by the protocol that demands keys, with keys of ours for
+/// this leg. `None` where it has keys already, or no sound or picture.
+///
+/// Spec: RFC 4568 §5.1.1
+pub(crate) fn second(secret: &[u8; 32], leg: LegId, plain: &[u8]) -> Option<Vec<u8>> {
+    let session = sdp::Session::decode(plain).ok()?;
+    if sdp::keys::read(&session).iter().any(Option::is_some) {
+        return None;
+    }
+    let lines = |place: usize| {
+        let mut section = Section::default();
+        section.derive(secret, leg, place);
+        let own = (1..).zip(&section.own);
+        own.map(|(tag, own)| KeyLine::new(tag, own.suite.word(), &own.key).value).collect()
+    };
+    let plan = session.media.iter().enumerate().map(|(place, section)| {
+        let plain = section.port != 0
+            && section.attribute("fingerprint").is_none()
+            && [&b"RTP/AVP"[..], b"RTP/AVPF"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(section.protocol));
+        plain.then(|| (Manner::Strict, lines(place)))
+    });
+    let plan: Vec<Option<Lines>> = plan.collect();
+    plan.iter().any(Option::is_some).then_some(())?;
+    sdp::keys::with(plain, &session, &plan).ok()
 }
 
 /// Two who settled their keys between themselves shall be heard: those very keys are used towards each of them, under sources

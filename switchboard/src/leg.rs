@@ -171,6 +171,8 @@ pub struct InvitePlan {
     /// For whoever challenges the INVITE. A leg is begun on its session's own slot, so it never crosses shards.
     #[serde(skip)]
     pub login: Option<Login>,
+    /// Whether a far end that takes no plain media may be asked once more, with keys.
+    pub keys_else: bool,
 }
 
 /// A second part of the body of an INVITE, and what is said of us with it.
@@ -406,6 +408,8 @@ pub(crate) struct Leg {
     pub flow: Flow,
     /// Our INVITE had an offer, or theirs had.
     pub offer_sent: bool,
+    /// Our plain offer may be said once more, with keys.
+    pub keys_else: bool,
     /// What the far end described last, kept for a taker.
     pub sdp: Option<Vec<u8>>,
     pub armed: Option<Instant>,
@@ -434,6 +438,7 @@ impl Leg {
             passed: Vec::new(),
             flow,
             offer_sent: false,
+            keys_else: false,
             sdp: None,
             armed: None,
             apart: false,

@@ -216,6 +216,13 @@ impl Core {
     }
 }
 
+/// Whether a refusal names the formats as its reason, so that keys would change nothing.
+///
+/// Spec: RFC 3261 §20.43 (305 Incompatible media format)
+fn is_of_formats(answer: &Message<'_>) -> bool {
+    answer.all(Name::Warning).any(|value| value.trim_ascii_start().starts_with(b"305 "))
+}
+
 /// Writes what crosses us, and ends the message.
 fn ended(writer: &mut Writer<'_>, passed: &Passed) {
     for (name, value) in &passed.headers {
@@ -233,7 +240,7 @@ impl Core {
     /// Whether this failure makes us send the INVITE again: then it leaves with the next tick, behind its ACK.
     ///
     /// A phone that takes no description with keys beside the plain protocol is asked by the protocol that demands them,
-    /// and the other way round: which one it wants nobody can know before.
+    /// and the other way round: which one it wants nobody can know before. So is one that takes no plain description.
     ///
     /// Spec: RFC 3261 §22.2, RFC 4028 §7.4, RFC 8643 §3
     pub(crate) fn leg_again(&mut self, id: LegId, transaction: u64, answer: &Message<'_>) -> bool {
@@ -252,7 +259,11 @@ impl Core {
             return false;
         }
         let other = match status {
-            488 | 606 if tries == 0 => sdp::keys::other(invite.body()),
+            488 | 606 if tries == 0 => {
+                let second = || crate::keyring::second(&self.keys.seal, id, invite.body());
+                let plain = leg.keys_else && !is_of_formats(answer);
+                sdp::keys::other(invite.body()).or_else(|| plain.then(second).flatten())
+            }
             _ => None,
         };
         let mut out = Vec::with_capacity(entry.machine.message().len() + 300);

@@ -125,6 +125,7 @@ impl Core {
         let phase = Phase::Calling { transaction: 0, cancel: Cancel::No, since: self.clock.now };
         let mut leg = Leg::new(id, plan.session, phase, plan.flow);
         leg.offer_sent = plan.sdp.is_some();
+        leg.keys_else = plan.keys_else;
         leg.apart = plan.session.slot() != id.slot();
         if let Some(login) = plan.login {
             leg.early_mut().login = Some(login);

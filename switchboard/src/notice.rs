@@ -312,7 +312,7 @@ pub struct CallFacts {
     /// Who listened in or joined, in the order of their coming.
     pub guests: Vec<GuestFacts>,
     /// How the first media of caller and callee came through, as it was told last: up to ten seconds before the end, and since
-    /// the last transfer.
+    /// the last transfer. Of a call of a program: of its caller, and of whom it dialled last.
     pub quality: Option<Box<[media::Quality; 2]>>,
     /// Files that somebody had made of its sound, in the order of their ends.
     pub recordings: Vec<RecordingFacts>,
@@ -376,6 +376,8 @@ pub struct GuestFacts {
     pub began: UnixTime,
     /// When he left.
     pub ended: Option<UnixTime>,
+    /// How what he sent came through.
+    pub quality: Option<Box<media::Quality>>,
 }
 
 impl Notice {

@@ -536,6 +536,7 @@ impl Pair {
         let turned = self.turned;
         let (answered, asked) = of_both(&mut self.rings, from);
         let turned = |place: usize| turned >> place & 1 == 1;
+        answered.take_second(&effects.keys().seal);
         keyring::agree(answered, asked, turned, self.opened, effects.rng())?;
         self.settle_shares(from, effects);
         self.share(from.other(), effects);

@@ -64,6 +64,8 @@ pub struct Plan {
     pub offer_web: Option<Vec<u8>>,
     /// The same for those that are reached by TLS, which may be asked for media with keys alone.
     pub offer_strict: Option<Vec<u8>>,
+    /// Whether a phone that takes no plain media may be asked once more, with keys.
+    pub keys_else: bool,
     /// Without an offer: whether the caller could answer one of a phone that rings.
     pub early_offer: bool,
     /// Hops left.
@@ -716,6 +718,7 @@ impl Ring {
             beside: None,
             early_offer: self.plan.early_offer && self.branches.is_empty(),
             login: None,
+            keys_else: self.plan.keys_else,
         });
         let instance = if binding.is_outbound() { binding.instance.clone() } else { String::new() };
         self.branches.push(Branch {

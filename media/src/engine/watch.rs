@@ -1,13 +1,17 @@
 //! What is looked at once a second: how each side comes through, which one is silent and why, who needs a report.
 //!
-//! Picture     sweep --> Quality (at FIRST, then every QUALITY_EVERY); Quiet --packets--> Back
+//! Picture     sweep --> Quality, Figures (at the first packets, then ever more rarely, to every QUALITY_EVERY);
+//!             Quiet --packets--> Back
 //! Rules       A direction is silent when its far side wants packets and none that it could use came for [`QUIET_AFTER`].
+//!             So it is when only silence came for [`SILENCE_AFTER`]: packets of one octet again and again, or of a few
+//!             only, as muted phones and browsers send them.
 //!             A side that sends reports and gets none, since the other sends none or is mixed, gets ours. Whoever begins to
 //!             receive pictures gets a whole one: its sender is asked.
 //! Limits      One look a second at all streams, however many packets pass.
 //! Not here    Figures (quality), reports of mixes about themselves (mix).
 //! Spec        RFC 3550 §6.2, §6.4.2, RFC 4585 §6.3.1.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +19,7 @@ use types::Instant;
 
 use super::{Cover, Engine, Leg, Stream, reachable, target};
 use crate::rtp::Kind;
-use crate::words::{Hush, Side};
+use crate::words::{Hush, Seat, Side};
 use crate::{Event, REPORT_EVERY};
 
 /// Between two looks.
@@ -24,10 +28,13 @@ pub const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How long a direction may have nothing before it is called silent.
 pub const QUIET_AFTER: Duration = Duration::from_secs(5);
 
-/// When figures are told first, so that a short call has some.
-const FIRST: Duration = Duration::from_secs(2);
+/// How long nothing but silence may come of a direction before it is called silent.
+pub const SILENCE_AFTER: Duration = Duration::from_secs(10);
 
-/// How often they are told from then on.
+/// How long after the first figures the second ones are told; each time it is twice as long, since a short call needs them most.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How often figures are told at last.
 pub const QUALITY_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known of one side since the last look.
@@ -37,6 +44,11 @@ pub(super) struct Watch {
     pub(super) useless: u64,
     /// Packets from addresses that are not its.
     pub(super) strange: u64,
+    /// Packets that held only silence.
+    pub(super) dull: u64,
+    /// Packets with sound at the last look, and since when there are no more.
+    loud: (u64, Option<Instant>),
+    dulled: bool,
     /// Useful packets at the last look, and since when there are no more.
     useful: u64,
     since: Option<Instant>,
@@ -51,6 +63,7 @@ pub(super) struct Watch {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tell {
     due: Option<Instant>,
+    gap: Duration,
     packets: u64,
 }
 
@@ -70,7 +83,7 @@ impl Engine {
             for side in Side::BOTH {
                 let stream = self.slab.get_mut(place).and_then(Option::as_mut);
                 let Some(stream) = stream else { continue };
-                let event = stream.look(side, now);
+                let event = stream.look(side, now).or_else(|| stream.look_for_sound(side, now));
                 let wire = stream.due_report(side, now);
                 self.events.extend(event);
                 if let Some((by, to, report)) = wire {
@@ -78,8 +91,7 @@ impl Engine {
                 }
             }
             if let Some(Some(stream)) = self.slab.get_mut(place) {
-                let told = stream.tell(now);
-                self.events.extend(told);
+                stream.tell(now, &mut self.events);
             }
         }
     }
@@ -137,6 +149,28 @@ impl Stream {
         Some(Event::Quiet { stream: self.key, side, why })
     }
 
+    /// Whether one side sends nothing but silence, or is heard again.
+    fn look_for_sound(&mut self, side: Side, now: Instant) -> Option<Event> {
+        let (near, far) = self.both(side);
+        let wanted = far.aim.as_ref().is_some_and(|aim| aim.receives)
+            && near.aim.as_ref().is_some_and(|aim| aim.receives);
+        let watch = &mut near.watch;
+        let loud = near.count.packets.saturating_sub(watch.dull);
+        let (before, since) = watch.loud;
+        let since = since.filter(|_| wanted && !watch.quiet && loud == before);
+        let after = watch.loud.1.map_or(Duration::ZERO, |since| now.since(since));
+        let Some(since) = since else {
+            watch.loud = (loud, Some(now));
+            let back = std::mem::take(&mut watch.dulled) && wanted && loud != before;
+            return back.then_some(Event::Back { stream: self.key, side, after });
+        };
+        if watch.dulled || now.since(since) < SILENCE_AFTER {
+            return None;
+        }
+        watch.dulled = true;
+        Some(Event::Quiet { stream: self.key, side, why: Hush::Silence })
+    }
+
     fn both(&mut self, near: Side) -> (&mut Leg, &mut Leg) {
         match near {
             Side::A => (&mut self.a, &mut self.b),
@@ -145,15 +179,27 @@ impl Stream {
     }
 
     /// The figures, when it is time.
-    fn tell(&mut self, now: Instant) -> Option<Event> {
-        let packets = self.a.count.packets + self.b.count.packets;
-        let due = *self.told.due.get_or_insert(now + FIRST);
-        if now < due || packets == self.told.packets {
-            return None;
+    fn tell(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        let guests = self.mix.iter().flat_map(|mix| mix.guests.iter().flatten());
+        let sides = self.a.count.packets + self.b.count.packets;
+        let packets = sides + guests.map(|guest| guest.count.packets).sum::<u64>();
+        if packets == self.told.packets || self.told.due.is_some_and(|due| now < due) {
+            return;
         }
-        self.told = Tell { due: Some(now + QUALITY_EVERY), packets };
-        let sides = Box::new([self.a.figures(), self.b.figures()]);
-        Some(Event::Quality { stream: self.key, sides })
+        let gap = (self.told.gap * 2).clamp(SECOND, QUALITY_EVERY);
+        self.told = Tell { due: Some(now + gap), gap, packets };
+        let stream = self.key;
+        if sides > 0 {
+            let sides = Box::new([self.a.figures(), self.b.figures()]);
+            events.push_back(Event::Quality { stream, sides });
+        }
+        let guests = self.mix.iter().flat_map(|mix| mix.guests.iter().zip(2..));
+        for (guest, seat) in guests {
+            if let Some(guest) = guest.as_ref().filter(|guest| guest.count.packets > 0) {
+                let (seat, quality) = (Seat(seat), Box::new(guest.figures()));
+                events.push_back(Event::Figures { stream, seat, quality });
+            }
+        }
     }
 
     /// A report to one side about what it sends, when nobody else makes one.

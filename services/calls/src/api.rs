@@ -306,7 +306,7 @@ fn shown(session: SessionId, call: &Call) -> Value {
     };
     let guests = call.guests.iter().map(|guest| {
         let part = if guest.joined { "joined" } else { "listens" };
-        json!({ "user": guest.user, "as": part })
+        json!({ "user": guest.user, "as": part, "quality": call.quality_of(guest) })
     });
     json!({
         "id": CallId(session.0).to_string(),

@@ -88,6 +88,9 @@ impl Room {
         if !matches!(call.state, State::Ringing(_)) {
             return;
         }
+        if let Some(early) = &call.early {
+            call.pair.speaks(Side::B, early.leg);
+        }
         let sdp = match (sdp, call.late) {
             (Some(sdp), None) => {
                 let answer = call.pair.answer(Side::B, &sdp, effects).ok();

@@ -264,6 +264,28 @@ impl Room {
 }
 
 impl Call {
+    /// How a guest comes through.
+    pub fn judge_guest(&mut self, seat: media::Seat, quality: &media::Quality) {
+        let Some(guest) = self.guests.iter().find(|guest| guest.seat.place() == seat) else {
+            return;
+        };
+        let known = self.facts.guests.iter_mut().find(|facts| {
+            facts.ended.is_none() && facts.user == guest.user && facts.began == guest.began
+        });
+        if let Some(facts) = known {
+            facts.quality = Some(Box::new(*quality));
+        }
+    }
+
+    /// How a guest came through so far, as the API shows it.
+    pub fn quality_of(&self, guest: &Guest) -> serde_json::Value {
+        let known = self.facts.guests.iter().find(|facts| {
+            facts.ended.is_none() && facts.user == guest.user && facts.began == guest.began
+        });
+        let quality = known.and_then(|facts| facts.quality.as_deref());
+        quality.map_or(serde_json::Value::Null, switchboard::facts::side_json)
+    }
+
     /// A guest's time is over, for the record.
     fn note_left(&mut self, guest: &Guest, now: UnixTime) {
         let known = self.facts.guests.iter_mut().find(|facts| {
@@ -385,7 +407,13 @@ fn let_in(
     if call.facts.guests.len() >= GUESTS_TOLD {
         call.facts.guests.remove(0);
     }
-    call.facts.guests.push(GuestFacts { user: user.clone(), joined, began, ended: None });
+    call.facts.guests.push(GuestFacts {
+        user: user.clone(),
+        joined,
+        began,
+        ended: None,
+        quality: None,
+    });
     call.guests.push(Guest { leg, user, joined, began, seat, late: sdp.is_none() });
     Ok(told)
 }

@@ -340,6 +340,7 @@ impl Room {
             offer: towards_b,
             offer_web,
             offer_strict,
+            keys_else: pair.may_be_keyed(Side::B),
             early_offer,
             headers,
             max_forwards: message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1),
@@ -450,6 +451,7 @@ impl Room {
         let early = call.early.take();
         let retold = early.as_ref().is_some_and(|early| early.told && early.leg != b);
         let sdp_of_early = early.filter(|early| early.leg == b).and_then(|early| early.answer);
+        call.pair.speaks(Side::B, b);
         let towards_a = match (&sdp, call.late) {
             (Some(sdp), None) => call.pair.answer(Side::B, sdp, effects).map(Some),
             (Some(sdp), Some(_)) => call.pair.offer(Side::B, sdp, effects).map(Some),

@@ -2,17 +2,10 @@
 
 use media::{Event, Side};
 use switchboard::Effects;
-use switchboard::facts::quality_words;
 use switchboard::ladder::Lane;
 use types::{CallId, SessionId};
 
 use crate::Room;
-use crate::call::Call;
-
-/// Below this opinion many people are dissatisfied (R of 60), times a hundred.
-///
-/// Spec: ITU-T G.107 Annex B
-const POOR: u16 = 310;
 
 impl Room {
     /// Takes what the pump says about the media of a call.
@@ -28,6 +21,9 @@ impl Room {
         {
             call.facts.quality = Some(sides.clone());
         }
+        if let Event::Figures { seat, quality, .. } = event {
+            call.judge_guest(*seat, quality);
+        }
         if let Event::Back { stream, side, after } = event {
             let (name, place, seconds) = (name(*side), stream.index, after.as_secs());
             note(format!("the {name} is heard again (section {place}) after {seconds} s"));
@@ -36,21 +32,6 @@ impl Room {
             let (name, place, why) = (name(*side), stream.index, why.words());
             note(format!("the {name} is silent (section {place}): {why}"));
             effects.count("media.fell_silent");
-        }
-    }
-}
-
-impl Call {
-    /// The call is over: what its ladder and the counters say of its sound.
-    pub(crate) fn sum_up(&self, session: SessionId, effects: &mut Effects<'_>) {
-        let Some(sides) = &self.facts.quality else { return };
-        for (side, quality) in Side::BOTH.into_iter().zip(sides.iter()) {
-            let words = format!("from the {}: {}", name(side), quality_words(quality));
-            effects.ladder(CallId(session.0), Lane::Note, &words);
-        }
-        effects.count("media.judged");
-        if sides.iter().filter_map(media::Quality::opinion).any(|opinion| opinion < POOR) {
-            effects.count("media.poor");
         }
     }
 }

@@ -269,7 +269,7 @@ impl Room {
         effects.leg(session, call.a, LegCommand::End { status: end.status, headers });
         call.end_guests(session, effects);
         call.stop_tape(effects);
-        call.sum_up(session, effects);
+        call.facts.sum_up(effects);
         call.pair.close(effects);
         call.facts.ended = Some(effects.unix());
         call.show(session, effects);

@@ -297,6 +297,7 @@ impl Room {
             offer,
             offer_web,
             offer_strict,
+            keys_else: pair.may_be_keyed(stays.other()),
             headers: vec![("Referred-By".into(), by)],
             max_forwards: 69,
             wake: effects.push_wait(),
@@ -360,6 +361,7 @@ impl Room {
         let Some(call) = self.calls.get_mut(&session) else { return };
         let side = calling.asker.side;
         let offered = calling.ring.offer().is_some();
+        calling.pair.speaks(side, leg);
         let words = match (&sdp, offered) {
             (Some(sdp), true) => calling.pair.answer(side, sdp, effects).ok(),
             (Some(sdp), false) => calling.pair.offer(side, sdp, effects).ok(),

@@ -145,6 +145,16 @@ fn a_member_listens_in_and_leaves() {
             matches!(command, Command::Aim { seat: Seat(2), receives: false, .. })
         })
     );
+    let stream = told.iter().find_map(|command| match command {
+        Command::Admit { stream, .. } => Some(*stream),
+        _ => None,
+    });
+    let quality = Box::new(media::Quality { packets: 7, ..media::Quality::default() });
+    let figures =
+        media::Event::Figures { stream: stream.expect("a stream"), seat: Seat(2), quality };
+    rig.handle(Input::Media(figures));
+    let (_, shown) = rig.api(0, "");
+    assert_eq!(shown["items"][0]["guests"][0]["quality"]["packets"], 7, "{shown}");
     rig.from(CAROL, &carol.request("BYE", "", ""));
     rig.one(CAROL, "SIP/2.0 200");
     assert!(media(&mut rig).iter().any(|told| matches!(told, Command::Leave { .. })));
@@ -154,6 +164,7 @@ fn a_member_listens_in_and_leaves() {
     rig.from(BOB, &reply(&bye, "200 OK", "bt", "", ""));
     let [guest] = &the_record(&rig).guests[..] else { panic!("one guest") };
     assert!(guest.user == "carol" && !guest.joined && guest.ended.is_some(), "{guest:?}");
+    assert_eq!(guest.quality.as_ref().map(|quality| quality.packets), Some(7));
     rig.is_clean();
 }
 

@@ -196,3 +196,52 @@ fn keys_come_back_after_a_kill() {
     next.handle(Input::Begin);
     assert_eq!(shields(&next), told);
 }
+
+/// RFC 4568: a plain caller reaches a phone that takes no plain media. It is asked once more, with keys of ours for it alone.
+#[test]
+fn a_plain_caller_reaches_a_phone_that_demands_keys() {
+    let mut rig = Rig::new();
+    rig.from(ALICE, &invite_with("bob", "", &sdp(4_000)));
+    let at_bob = rig.one(BOB, "INVITE");
+    assert!(crypto(&at_bob).is_empty(), "nobody is offered keys before he asks");
+    rig.from(BOB, &reply(&at_bob, "488 Not Acceptable Here", "bt", "", ""));
+    rig.wait(std::time::Duration::from_millis(1));
+    let again = rig.one(BOB, "INVITE");
+    assert!(again.contains(" RTP/SAVP ") && has(&again, "CSeq: 2 INVITE"), "{again}");
+    let lines: Vec<String> = crypto(&again).into_iter().map(str::to_owned).collect();
+    let line = lines.iter().find(|line| line.contains(SUITE)).unwrap();
+    let answer = strict(5_000, line[..1].parse().unwrap(), BOBS);
+    // It says so while it rings, and once more when it answers.
+    rig.from(BOB, &reply(&again, "183 Session Progress", "bt", "", &answer));
+    rig.from(BOB, &reply(&again, "200 OK", "bt", "", &answer));
+    rig.one(BOB, "ACK");
+    let seen = rig.seen(ALICE);
+    let ok = seen.iter().find(|seen| seen.starts_with("SIP/2.0 200")).expect("an answer");
+    assert!(ok.contains(" RTP/AVP ") && crypto(ok).is_empty(), "{ok}");
+    let told = shields(&rig);
+    let (seat, Shield::Keys(keys)) = told.last().expect("keys") else { panic!("{told:?}") };
+    use base64::Engine as _;
+    let ours = base64::engine::general_purpose::STANDARD.encode(&keys.ours);
+    assert!(*seat == Seat::B && line.contains(&ours), "what he was told is what is used");
+    rig.from(ALICE, &Phone::caller("alice", ALICE, ok).numbered("ACK", 1, "", ""));
+    // He changes the session: his keys with us stay.
+    let mut bob = Phone::callee("bob", BOB, &again, "bt");
+    rig.from(BOB, &bob.request("INVITE", "", &answer.replace("1 1 IN", "1 2 IN")));
+    let at_alice = rig.one(ALICE, "INVITE");
+    assert!(crypto(&at_alice).is_empty(), "{at_alice}");
+    rig.from(ALICE, &reply(&at_alice, "200 OK", "at", "", &sdp(4_000)));
+    let back = rig.one(BOB, "SIP/2.0 200");
+    assert!(crypto(&back).len() == 1 && back.contains(&ours), "{back}");
+
+    // A phone whose refusal is about formats is not asked again, and one that refuses twice is believed.
+    for (why, times) in [("Warning: 305 bob \"codec\"\n", 1), ("", 2)] {
+        let mut rig = Rig::new();
+        rig.from(ALICE, &invite_with("bob", "", &sdp(4_000)));
+        for _ in 0..times {
+            let at_bob = rig.one(BOB, "INVITE");
+            rig.from(BOB, &reply(&at_bob, "488 Not Acceptable Here", "bt", why, ""));
+            rig.wait(std::time::Duration::from_millis(1));
+        }
+        rig.one(ALICE, "SIP/2.0 488");
+    }
+}

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use switchboard::facts::{guests_json, quality_json, recording_json};
 use switchboard::notice::CallFacts;
 use switchboard::{
     Access, ApiRequest, ApiResponse, Effects, Endpoint, Manifest, Notice, Reply, Scope, Service,
@@ -40,7 +41,7 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     scope: Scope::Any,
     body_max: 0,
     request: "",
-    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…","guests":[{"user":"1003","as":"listened","from":"2026-01-31T12:00:05.000Z","until":"2026-01-31T12:00:15.000Z"}],"quality":{"caller":{"packets":600,"lost":3,"holes":3,"longest_hole":1,"late":0,"twice":0,"dropped":0,"capped":0,"jitter_ms":1.2,"round_trip_ms":20.1,"told_lost_percent":0.0,"told_mos":null,"mos":4.37},"callee":{"packets":598,"lost":0,"holes":0,"longest_hole":0,"late":0,"twice":0,"dropped":0,"capped":0,"jitter_ms":0.4,"round_trip_ms":null,"told_lost_percent":null,"told_mos":null,"mos":4.41}},"recordings":[{"name":"rec_…","state":"kept","channels":2,"began_at":"2026-01-31T12:00:05.000Z","address":"/media/….wav","seconds":10.0,"octets":320044,"end":"asked"}]}],"next":null}"#,
+    response: r#"{"items":[{"id":"call_…","from":"sip:1001@localhost","to":"sip:1002@localhost","from_name":"Ann","began_at":"2026-01-31T12:00:00.000Z","rang_at":"2026-01-31T12:00:00.120Z","answered_at":"2026-01-31T12:00:03.000Z","ended_at":"2026-01-31T12:00:15.000Z","talk_seconds":12,"outcome":"answered","hung_up_by":"caller","status":200,"refusal":"","sip_call_id":"…","guests":[{"user":"1003","as":"listened","from":"2026-01-31T12:00:05.000Z","until":"2026-01-31T12:00:15.000Z","quality":null}],"quality":{"caller":{"packets":600,"lost":3,"holes":3,"longest_hole":1,"late":0,"twice":0,"dropped":0,"capped":0,"jitter_ms":1.2,"round_trip_ms":20.1,"told_lost_percent":0.0,"told_mos":null,"mos":4.37},"callee":{"packets":598,"lost":0,"holes":0,"longest_hole":0,"late":0,"twice":0,"dropped":0,"capped":0,"jitter_ms":0.4,"round_trip_ms":null,"told_lost_percent":null,"told_mos":null,"mos":4.41}},"recordings":[{"name":"rec_…","state":"kept","channels":2,"began_at":"2026-01-31T12:00:05.000Z","address":"/media/….wav","seconds":10.0,"octets":320044,"end":"asked"}]}],"next":null}"#,
 }];
 
 static MANIFEST: Manifest = Manifest {
@@ -178,6 +179,9 @@ fn shown(facts: &CallFacts) -> Value {
         data["hung_up_by"] = json!(facts.hung_up_by);
         data["status"] = json!(facts.status);
         data["refusal"] = json!(facts.refusal);
+        data["guests"] = guests_json(facts);
+        data["quality"] = quality_json(facts.quality.as_deref());
+        data["recordings"] = facts.recordings.iter().map(recording_json).collect();
     }
     data
 }

@@ -1,7 +1,7 @@
 //! The SQL of this room.
 
 use serde_json::{Value as Json, json};
-use switchboard::facts::{quality_json, recording_json};
+use switchboard::facts::{guests_json, quality_json, recording_json};
 use switchboard::notice::CallFacts;
 use switchboard::store::{Entry, Migration, Query, Row, Statement, Value, kinds};
 use types::{CallId, UnixTime, tagged};
@@ -80,25 +80,12 @@ fn insert(facts: &CallFacts) -> Statement {
             i64::from(facts.status).into(),
             clean(&facts.refusal),
             clean(&facts.call_id),
-            clean(&guests(facts)),
+            clean(&guests_json(facts).to_string()),
             clean(&quality_json(facts.quality.as_deref()).to_string()),
             clean(&Json::Array(facts.recordings.iter().map(recording_json).collect()).to_string()),
         ],
         expect: None,
     }
-}
-
-/// Who listened in or joined, as the JSON that the API shows.
-fn guests(facts: &CallFacts) -> String {
-    let shown = facts.guests.iter().map(|guest| {
-        json!({
-            "user": guest.user,
-            "as": if guest.joined { "joined" } else { "listened" },
-            "from": guest.began.to_string(),
-            "until": guest.ended.map(|ended| ended.to_string()),
-        })
-    });
-    Json::Array(shown.collect()).to_string()
 }
 
 /// PostgreSQL takes no NUL in a text, and one hostile name must not stop the projection.

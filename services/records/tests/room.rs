@@ -41,6 +41,7 @@ fn facts() -> CallFacts {
             joined: true,
             began: UnixTime::seconds(104),
             ended: None,
+            quality: None,
         }],
         quality: Some(Box::default()),
         recordings: vec![RecordingFacts { name: "rec_1".into(), ..RecordingFacts::default() }],

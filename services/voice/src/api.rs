@@ -156,6 +156,6 @@ fn shown(call: &Call) -> Value {
         "answered": answered.map(|time| time.to_string()),
         "sip_call_id": call_id,
         "guests": [],
-        "quality": null,
+        "quality": switchboard::facts::quality_json(call.facts.quality.as_deref()),
     })
 }

@@ -166,7 +166,12 @@ impl Room {
             return;
         }
         let ours = call.seat.place();
-        if let media::Event::Failed { seat, .. } = event {
+        if let media::Event::Figures { seat, quality, .. } = event {
+            let side = usize::from(*seat != ours);
+            if let Some(known) = call.facts.quality.get_or_insert_default().get_mut(side) {
+                known.clone_from(quality);
+            }
+        } else if let media::Event::Failed { seat, .. } = event {
             effects.count("voice.port_not_free");
             if *seat == ours {
                 call.seat.spoil(effects);

@@ -513,6 +513,7 @@ impl Room {
             effects.media(media::Command::Close { bridge });
         }
         call.facts.ended = Some(effects.unix());
+        call.facts.sum_up(effects);
         call.facts.status = if call.facts.answered.is_some() { 200 } else { status };
         let outcome = if call.facts.answered.is_some() { "answered" } else { outcome };
         call.facts.outcome = outcome.to_owned();

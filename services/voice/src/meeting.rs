@@ -368,6 +368,7 @@ impl Call {
         };
         let guest = match event {
             media::Event::Failed { seat, .. }
+            | media::Event::Figures { seat, .. }
             | media::Event::Key { seat, .. }
             | media::Event::Lost { seat, .. } => *seat == SEAT,
             media::Event::Played { seat, .. } => *seat == Some(SEAT),

@@ -1,7 +1,8 @@
-//! Who is kept waiting, and how he can be heard to by us.
+//! What we do to the sound of a pair ourselves: who is kept waiting and is played to, whose keys are used by us, too.
 
 use media::Side;
 use sdp::Direction;
+use types::LegId;
 
 use super::{Aim, Pair, of_both};
 use crate::browser::Turn;
@@ -49,6 +50,18 @@ impl Pair {
             let known = |aim: &Aim| aim.sound.as_ref().is_some_and(&is_it);
             *open && !a.rejected && !b.rejected && known(a) && known(b)
         })
+    }
+
+    /// Whether a side may be asked a second time, with keys, when it takes no plain media: it has said nothing yet, and the
+    /// other side has none.
+    pub fn may_be_keyed(&self, to: Side) -> bool {
+        let (to, from) = (to.index(), to.other().index());
+        self.paths[to].is_none() && self.rings[to].may_be_asked(&self.rings[from])
+    }
+
+    /// What a side answers next is said by this leg.
+    pub fn speaks(&mut self, side: Side, leg: LegId) {
+        self.rings[side.index()].speaks(leg);
     }
 
     /// Keys that pass between the two are used by us, too, so that their sound can be heard. False where they cannot.

@@ -462,6 +462,7 @@ impl Conference {
     pub fn heard(&mut self, event: media::Event, effects: &mut Effects<'_>) -> Tickets {
         let seat = match &event {
             media::Event::Failed { seat, .. }
+            | media::Event::Figures { seat, .. }
             | media::Event::Key { seat, .. }
             | media::Event::Lost { seat, .. }
             | media::Event::Silent { seat, .. }

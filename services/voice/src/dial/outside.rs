@@ -86,6 +86,7 @@ impl Outside {
             beside: None,
             early_offer: false,
             login,
+            keys_else: false,
         };
         let until = effects.now() + plan.ring;
         Self::call_up(invite, (plan.offer_web.clone(), public_only, until), effects)

@@ -57,6 +57,7 @@ pub fn plan(
         beside: Some(Box::new(beside)),
         early_offer: false,
         login: None,
+        keys_else: false,
     }
 }
 
