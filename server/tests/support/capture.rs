@@ -1,5 +1,6 @@
 //! A second reader of the wire: tshark's recorder runs on a host, and tshark judges afterwards.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::UdpSocket;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ const DISCARD: u16 = 9;
 pub const CALL: &[&str] = &["sip", "sdp"];
 /// The same when somebody talks.
 pub const TALK: &[&str] = &["sip", "sdp", "rtp"];
+
+/// The same when both ends have reported on it.
+pub const REPORTED: &[&str] = &["sip", "sdp", "rtp", "rtcp"];
 
 /// A recording under way.
 pub struct Capture {
@@ -44,9 +48,9 @@ impl Capture {
     }
 
     /// Ends it. Fails where a frame of one of these protocols from `source` is malformed, where tshark warns of SIP or
-    /// SDP, and where one of them was not seen at all.
+    /// SDP, and where one of them was not seen at all. Gives the ports by which sound left.
     #[track_caller]
-    pub fn judge(mut self, source: &str, protocols: &[&str]) {
+    pub fn judge(mut self, source: &str, protocols: &[&str]) -> BTreeSet<u16> {
         self.await_last();
         self.program.signal(Signal::SIGINT);
         self.program.wait(STEP);
@@ -62,6 +66,8 @@ impl Capture {
              (_ws.malformed || (sip || sdp) && _ws.expert.severity >= \"Warning\")"
         ));
         assert!(bad.is_empty(), "tshark finds fault with {} of {}: {bad:#?}", bad.len(), all.len());
+        let sound = all.iter().filter(|frame| frame.contains(":udp:rtp"));
+        sound.filter_map(|frame| frame.split('\t').nth(1)?.parse().ok()).collect()
     }
 
     /// Frames wait in the kernel for a while before the recorder sees them, and one that is told to end leaves those
@@ -86,6 +92,8 @@ impl Capture {
             .words([
                 "-e",
                 "frame.number",
+                "-e",
+                "udp.srcport",
                 "-e",
                 "frame.protocols",
                 "-e",

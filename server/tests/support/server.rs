@@ -26,6 +26,8 @@ const READY: Duration = Duration::from_secs(20);
 
 /// SIP, on every host.
 const SIP: u16 = 5060;
+/// The port that phones share where a test says so ([`Server::serve_sharing`]).
+pub const SHARED: u16 = 19_000;
 /// HTTP, on loopback of the server's host.
 const HTTP: &str = "127.0.0.1:8088";
 
@@ -49,6 +51,16 @@ impl Server {
         Self::serve_by(host, address, sip, more, |file| {
             Launch::built(env!("CARGO_BIN_EXE_carillon"))
                 .words(["serve", "--config", file, "--json"])
+        })
+    }
+
+    /// The same with one port for the media of all phones that can share it.
+    #[track_caller]
+    pub fn serve_sharing(host: &Namespace, address: &str) -> Self {
+        Self::serve_by(host, address, "", "", |file| {
+            Launch::built(env!("CARGO_BIN_EXE_carillon"))
+                .words(["serve", "--config", file, "--json"])
+                .environment("CARILLON_MEDIA__SHARED_PORT", &SHARED.to_string())
         })
     }
 
