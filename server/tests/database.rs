@@ -76,6 +76,33 @@ fn register(phone: &mut Raw, user: &str) -> (u16, Option<String>) {
     (heard.status(), heard.field("Retry-After").map(str::to_owned))
 }
 
+/// A number whose app is never asked, since its address may not be.
+const PROGRAM: &str = "+15550188";
+
+/// Calls a program that fails: a notification comes of it.
+fn failing_program(alice: &mut Raw) {
+    let (uri, from) = (format!("sip:{PROGRAM}@{DOMAIN}"), format!("<sip:alice@{DOMAIN}>;tag=p"));
+    let (to, body) = (format!("<{uri}>"), alice.sdp());
+    let (call_id, more) = ("program", "");
+    let (method, own) = ("INVITE", &*from);
+    let invite = Ask { method, uri: &uri, from: own, to: &to, call_id, more, body: &body };
+    let answer = alice.ask(&invite);
+    assert!(answer.status() == 200 || answer.status() >= 400, "{}", answer.text);
+    if answer.status() == 200 {
+        // Somebody speaks here, and says that an error has occurred.
+        alice.acknowledge(&answer);
+        let (uri, to) = (answer.contact(), answer.field("To").expect("a To"));
+        let (method, body) = ("BYE", "");
+        alice.ask(&Ask { method, uri: &uri, from: own, to, call_id, more, body });
+    }
+}
+
+/// Notifications of failed programs.
+fn notifications(cluster: &Cluster, database: &str) -> usize {
+    let ask = "select count(*) from voice_things where kind = 'notification'";
+    cluster.run(database, ask).trim().parse().expect("a number")
+}
+
 /// What goes on without the database, and what is refused.
 fn away(drill: &Drill, alice: &mut Raw, bob: &mut Raw, cluster_hangs: bool) {
     let began = Instant::now();
@@ -93,6 +120,7 @@ fn away(drill: &Drill, alice: &mut Raw, bob: &mut Raw, cluster_hangs: bool) {
     assert_away(&put(drill, "/v1/groups/desk", &group), "groups.store_unreachable");
     let trunk = json!({ "server": "192.0.2.1:5060" });
     assert_away(&put(drill, "/v1/trunks/acme", &trunk), "trunks.store_unreachable");
+    failing_program(alice);
     for number in 0..CALLS {
         let call = Call::begin(alice, bob, "bob", &format!("away-{cluster_hangs}-{number}"));
         call.end(alice, bob);
@@ -131,6 +159,8 @@ fn survives_an_outage(hangs: bool) {
     let lasting = Call::begin(&mut alice, &mut bob, "bob", "lasts");
     Call::begin(&mut alice, &mut bob, "bob", "before").end(&mut alice, &mut bob);
     until(STEP, "the first record", || (records(&cluster, name(&address)).0 == 1).then_some(()));
+    let program = json!({ "voice_url": "http://127.0.0.1:9/" });
+    assert_eq!(put(&drill, &format!("/v1/numbers/{PROGRAM}"), &program).status / 100, 2);
     if hangs {
         cluster.freeze()
     } else {
@@ -143,11 +173,15 @@ fn survives_an_outage(hangs: bool) {
         cluster.resume_or_start()
     }
     let back = Instant::now();
-    let wanted = 1 + CALLS;
+    // One more is that of the program.
+    let wanted = 1 + CALLS + 1;
     until(STEP * 2, "the records", || {
         (records(&cluster, name(&address)).0 == wanted).then_some(())
     });
     println!("{wanted} records {:?} after it was back", back.elapsed());
+    until(STEP, "the program's notification", || {
+        (notifications(&cluster, name(&address)) == 1).then_some(())
+    });
     drill.until_part(200, "store", true);
     assert_eq!(drill.put_user("carol").status / 100, 2);
     lasting.end(&mut alice, &mut bob);
