@@ -18,6 +18,7 @@ mod legs;
 
 mod desk;
 mod house;
+mod newcomer;
 mod shelf;
 mod shop;
 

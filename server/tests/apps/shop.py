@@ -123,10 +123,10 @@ def left():
 
 @app.post("/recorded")
 def recorded():
-    sid = request.form["RecordingSid"]
+    letter = client.recordings(request.form["RecordingSid"]).fetch()
     with urllib.request.urlopen(request.form["RecordingUrl"] + ".mp3") as file:
-        (Path(os.environ["LETTERS"]) / f"{sid}.wav").write_bytes(file.read())
-    tell(kept=sid)
+        (Path(os.environ["LETTERS"]) / f"{letter.sid}.wav").write_bytes(file.read())
+    tell(kept=letter.sid, call=letter.call_sid, source=letter.source)
     return "", 204
 
 

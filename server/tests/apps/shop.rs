@@ -1,5 +1,7 @@
 //! What happens in the shop (`shop.py`, Flask).
 
+use serde_json::Value;
+
 use crate::house::{Asked, House, SHOP, hears, hears_sound, hears_within, pitch_of, spoken};
 use crate::support::baresip::Baresip;
 use crate::support::server::DOMAIN;
@@ -86,7 +88,11 @@ pub fn a_letter(house: &House) {
     let text = read_by.says("TranscriptionText");
     assert!(text.contains(WORDS), "{text}");
     let sid = recorded.says("RecordingSid");
-    house.shop.line("kept", |line| line["kept"] == *sid);
+    let kept = house.shop.line("kept", |line| line["kept"] == *sid);
+    assert_eq!(
+        (&kept["call"], &kept["source"]),
+        (&Value::from(&*call), &Value::from("RecordVerb"))
+    );
     let letter = read(&house.letters.join(format!("{sid}.wav")));
     // The server has cut off the silence around it.
     let alike = likeness(&words, &[&pause, &*letter, &pause].concat());

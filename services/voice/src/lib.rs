@@ -236,7 +236,7 @@ impl Service for Room {
     }
 
     fn on_timer(&mut self, ticket: Ticket, effects: &mut Effects<'_>) {
-        if self.number_late(ticket, effects) {
+        if self.number_late(ticket, effects) || self.looks_again(ticket, effects) {
             return;
         }
         if let Some(call) = self.soon.remove(&ticket) {

@@ -72,6 +72,8 @@ pub(crate) struct Rest {
     recent: VecDeque<Row>,
     /// Changes of numbers that are not written yet, and the timers after which they are given up.
     numbers: BTreeMap<Ticket, numbers::Wanted>,
+    /// Recordings that were not there, and the timers after which they are looked for once more.
+    again: BTreeMap<Ticket, Ask>,
 }
 
 /// What a request waits for.
@@ -99,8 +101,8 @@ pub(crate) enum Waiting {
     Drop { ask: Ask, kind: &'static Kind },
     /// A thing that is to be changed.
     Merge { ask: Ask, kind: &'static Kind },
-    /// A thing.
-    Thing { ask: Ask, kind: &'static Kind },
+    /// A thing; `again`: one that is not there is looked for once more.
+    Thing { ask: Ask, kind: &'static Kind, again: bool },
     /// Things.
     Things { ask: Ask, page: Page, kind: &'static Kind },
     /// A call that is to be forgotten.
@@ -277,7 +279,10 @@ impl Room {
                 let found = row.ok_or_else(|| No::missing(&say::base(&ask)))?;
                 self.put_thing(kind, &ask, found, 200, effects)
             }
-            Waiting::Thing { ask, kind } => things::found(kind, &ask, rows, effects),
+            Waiting::Thing { ask, again: true, .. } if rows.is_empty() => {
+                self.look_again(ask, effects)
+            }
+            Waiting::Thing { ask, kind, .. } => things::found(kind, &ask, rows, effects),
             Waiting::Things { ask, page, kind } => {
                 Ok(things::listed(kind, (&ask, &page), rows, effects))
             }

@@ -1,25 +1,31 @@
 //! Small things that last: made, fetched, listed, changed and deleted by one set of rules.
 //!
 //! Rules       A kind says what its properties are and where they come from; the rest is the same for all.
-//! Limits      [`BODY_MAX`] for what an app says of one.
+//! Limits      [`BODY_MAX`] for what an app says of one; as many as wait for the store wait for [`LOOK_AGAIN`], others
+//!             hear at once that there is none.
 //! Spec        programmable-voice §6.2, §6.3
+
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use switchboard::store::Row as Cells;
-use switchboard::{ApiResponse, Effects};
+use switchboard::{ApiResponse, Effects, Ticket};
 use types::UnixTime;
 
 use super::ask::Ask;
 use super::outgoing;
 use super::row::Row;
 use super::say::{self, Named, No, Page};
-use super::{Done, Waiting, shown};
+use super::{Done, WAITING_MAX, Waiting, shown};
 use crate::call::date;
 use crate::store::{self, Thing};
 use crate::{Room, rest};
 
 /// Octets of what is kept of one thing.
 pub const BODY_MAX: usize = 16 << 10;
+
+/// How long after its end the row of a recording may be on its way to the store.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// A sort of things.
 #[derive(Debug)]
@@ -139,7 +145,8 @@ impl Room {
             }
             ("POST", None) if kind.made => self.make_thing(kind, ask, effects),
             ("GET", Some(sid)) => {
-                let waiting = Waiting::Thing { ask: ask.clone(), kind };
+                let again = kind.kind == RECORDING.kind;
+                let waiting = Waiting::Thing { ask: ask.clone(), kind, again };
                 self.wait(waiting, |effects| effects.load(store::thing(kind.kind, sid)), effects)
             }
             ("POST", Some(sid)) if kind.made => {
@@ -152,6 +159,28 @@ impl Room {
             }
             _ => Err(rest::method_not_allowed(ask)),
         }
+    }
+
+    /// A recording that is not there is looked for once more: the app that asks may have been told of it a moment ago.
+    pub(super) fn look_again(&mut self, ask: Ask, effects: &mut Effects<'_>) -> Result<Done, No> {
+        if self.rest.again.len() >= WAITING_MAX {
+            return Err(No::missing(&say::base(&ask)));
+        }
+        let timer = effects.set_timer(effects.now() + LOOK_AGAIN);
+        self.rest.again.insert(timer, ask);
+        Ok(Done::Later)
+    }
+
+    /// It is looked for now. False: it was another timer.
+    pub(crate) fn looks_again(&mut self, timer: Ticket, effects: &mut Effects<'_>) -> bool {
+        let Some(ask) = self.rest.again.remove(&timer) else { return false };
+        let query = store::thing(RECORDING.kind, ask.path.last().map_or("", String::as_str));
+        let (id, form) = (ask.id, ask.form);
+        let waiting = Waiting::Thing { ask, kind: &RECORDING, again: false };
+        if let Err(no) = self.wait(waiting, |effects| effects.load(query), effects) {
+            effects.answer(id, no.answer(form));
+        }
+        true
     }
 
     /// A thing goes, and the file that it tells of.
@@ -291,7 +320,9 @@ pub(super) fn found(
         return Ok(shown(200, kind.named.one, &value, ask.form));
     }
     let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
-    let address = body["address"].as_str().filter(|address| address.ends_with(ask.file));
+    // There is no MP3: whoever asks for one gets the file that there is, as at the address of the recording itself.
+    let form = if ask.file == "mp3" { "wav" } else { ask.file };
+    let address = body["address"].as_str().filter(|address| address.ends_with(form));
     let address = address.ok_or_else(|| {
         No::new(404, 20404, format!("This recording is not kept as {}", ask.file))
     })?;
