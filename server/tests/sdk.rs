@@ -4,7 +4,9 @@
 #[allow(dead_code, reason = "each test program uses a part of what they share")]
 mod support;
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -92,4 +94,33 @@ fn description_holds(server: &Server, host: &Namespace) {
         .on(host)
         .start();
     assert!(tool.wait(FUZZING).success());
+}
+
+#[test]
+fn documents_of_the_official_builders_are_taken() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
+    let of = |name: &str| scripts.join(name).to_string_lossy().into_owned();
+    let host = Namespace::alone();
+    let made = [
+        Launch::built(&python().to_string_lossy()).words([&*of("documents.py")]),
+        Launch::installed("node").words([&*of("documents.js")]),
+    ];
+    let folder = tempfile::tempdir().expect("a folder for documents");
+    let file = folder.path().join("voice.xml");
+    for launch in made {
+        let mut builders = launch.on(&host).start();
+        assert!(builders.wait(STEP).success());
+        let lines = builders.said();
+        let documents = lines.iter().filter_map(|line| serde_json::from_str::<String>(line).ok());
+        let mut count = 0;
+        for document in documents {
+            fs::write(&file, &document).expect("its file");
+            let mut check = Command::new(env!("CARGO_BIN_EXE_carillon"));
+            let checked = check.args(["twiml", "check"]).arg(&file).output().expect("it runs");
+            let said = String::from_utf8_lossy(&checked.stdout);
+            assert_eq!(checked.status.code(), Some(0), "{document}\n{said}");
+            count += 1;
+        }
+        assert_eq!(count, 11, "{lines:?}");
+    }
 }

@@ -46,7 +46,7 @@ pub const MESSAGES: &[Row] = &[
     Row {
         name: "call.event",
         by: By::Us,
-        meaning: "News of a call, told once: `doing` (what the program does now), `key`, `partial` (words as they are heard), `played` (what a command played is over), `note` (an error or a warning), `resumed` (the call goes on after a restart of ours), `ended`.",
+        meaning: "News of a call, told once: `doing` (what the program does now), `key`, `played` (what a command played is over), `note` (an error or a warning), `resumed` (the call goes on after a restart of ours), `ended`.",
         fields: &[
             SEQ,
             field("call", "string", "The CallSid.", true),
@@ -64,13 +64,6 @@ pub const MESSAGES: &[Row] = &[
                 false,
             ),
             field("key", "string", "`key`: 0 to 9, *, #, A to D.", false),
-            field("text", "string", "`partial`: all words of this utterance so far.", false),
-            field(
-                "stable",
-                "number",
-                "`partial`: how little of it will change, from 0 to 1.",
-                false,
-            ),
             field("heard", "boolean", "`played`: false when it could not be had.", false),
             field("why", "string", "`played`: why it could not be had.", false),
             field("class", "string", "`note`: error, warning or hint.", false),
