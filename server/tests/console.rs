@@ -92,7 +92,7 @@ fn two_people_sign_in_talk_and_read_the_ladder() {
         "came back",
         "ended Not reached · Decline",
         "listens true",
-        "both hear",
+        "both hear by udp and tcp",
         "held and back",
         "keys",
         "taken up Alice",

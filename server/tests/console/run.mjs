@@ -34,7 +34,9 @@ function tone(file, pitch) {
 
 const SOUND = ["--use-fake-device-for-media-stream", "--disable-features=WebRtcHideLocalIpsWithMdns"];
 const ada = new Browser(`${profiles}/ada`, [...SOUND, tone(`${profiles}/low.wav`, LOW)]);
-const ben = new Browser(`${profiles}/ben`, [...SOUND, tone(`${profiles}/high.wav`, HIGH)]);
+/** His network lets no datagrams through: he reaches the server's media over TCP. */
+const TCP = "--webrtc-ip-handling-policy=disable_non_proxied_udp";
+const ben = new Browser(`${profiles}/ben`, [...SOUND, TCP, tone(`${profiles}/high.wav`, HIGH)]);
 
 /** Allows or forbids the microphone. */
 function microphone(browser, setting) {
@@ -66,6 +68,16 @@ function hears(page, pitch) {
   })()`);
 }
 
+/** By what the sound of the call that is shown comes and goes. */
+function protocol(page) {
+  return page.run(`(async () => {
+    const report = [...(await ${PHONE}.current.connection.getStats()).values()];
+    const { selectedCandidatePairId } = report.find((one) => one.type === "transport");
+    const { remoteCandidateId } = report.find((one) => one.id === selectedCandidatePairId);
+    return report.find((one) => one.id === remoteCandidateId).protocol;
+  })()`);
+}
+
 /** A call with sound: heard, held, heard again, keys. */
 async function talk(caller, callee) {
   await callee.until(`${PHONE}.calls.length === 0`, "a phone without calls");
@@ -78,7 +90,7 @@ async function talk(caller, callee) {
   await Promise.all([hears(caller, HIGH), hears(callee, LOW)]);
   await caller.until(IN_PHONE(".figures"), "figures of quality");
   await caller.shoot(`${pictures}/talking.png`);
-  step("both hear");
+  step(`both hear by ${await protocol(caller)} and ${await protocol(callee)}`);
   await caller.run(`${IN_PHONE("#hold")}.click()`);
   await callee.until(`${PHONE}.calls[0].theyHold`, "being held");
   await Promise.all([hears(caller, 0), hears(callee, MUSIC)]);
