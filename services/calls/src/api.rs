@@ -127,6 +127,16 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         request: "",
         response: TAPE,
     },
+    Endpoint {
+        method: "GET",
+        path: "/v1/calls/{id}/levels",
+        doc: "How loud each of the two is: the loudest 20 ms of the half second that follows the question, in dB of full scale (RFC 6464): 0 is the loudest, -127 silence.",
+        access: Access::Admin,
+        scope: Scope::Id(0),
+        body_max: 0,
+        request: "",
+        response: r#"{"caller":{"dbov":-23},"callee":{"dbov":-127}}"#,
+    },
 ];
 
 /// A recording that runs.
@@ -154,6 +164,11 @@ impl Room {
             },
             9 => self.pause_tape(request, true, effects),
             10 => self.pause_tape(request, false, effects),
+            11 => match self.ask_levels(request, effects) {
+                Ok(Some(response)) => Ok(response),
+                Ok(None) => return true,
+                Err(refusal) => Err(refusal),
+            },
             _ => return false,
         };
         match answer {

@@ -18,6 +18,7 @@ mod config;
 mod early;
 mod guest;
 mod hold;
+mod level;
 mod quality;
 mod reason;
 mod refusal;
@@ -76,6 +77,8 @@ pub struct Room {
     music: Option<media::ClipId>,
     /// Calls that are over and whose records wait for files.
     over: Map<SessionId, Box<Over>>,
+    /// Calls whose loudness is measured.
+    levels: Map<SessionId, Box<level::Gauging>>,
 }
 
 /// How long a call goes on that was answered by reply and whose phone does not come: nobody could hang up there.
@@ -104,6 +107,7 @@ impl Room {
             arriving: Map::with_hasher(key),
             music: None,
             over: Map::with_hasher(key),
+            levels: Map::with_hasher(key),
         }
     }
 }
@@ -196,6 +200,9 @@ impl Service for Room {
             return;
         }
         let Some(session) = self.tickets.remove(&ticket) else { return };
+        if self.tell_levels(session, ticket, effects) {
+            return;
+        }
         if self.arriving.contains_key(&session) {
             self.not_arrived(session, effects);
             return;
@@ -580,6 +587,7 @@ impl Room {
         }
         self.judge(session, event, effects);
         self.holder_heard(session, event, effects);
+        self.measured(session, event);
         let media::Event::Failed { stream, seat, .. } = event else { return };
         effects.count("calls.port_not_free");
         if seat.side().is_none() {

@@ -207,6 +207,40 @@ fn a_call_that_rings_or_cannot_be_heard_is_not_recorded() {
     assert_eq!(rig.ask(BEGIN, &none, "", "").0, 404);
 }
 
+/// How loud the two are is measured while somebody waits for it.
+#[test]
+fn levels_are_told_after_half_a_second() {
+    let mut rig = Rig::new();
+    talk_with(&mut rig, "", "");
+    let id = call(&mut rig);
+    let request = ApiRequest {
+        id: 77,
+        room: "calls".into(),
+        endpoint: 11,
+        path: vec![id],
+        ..ApiRequest::default()
+    };
+    rig.handle(Input::Api(request));
+    let gauges = |rig: &Rig| -> Vec<_> {
+        let told = rig.others.iter().filter_map(|output| match output {
+            Output::Media(Command::Gauge { stream, seat, every }) => Some((*stream, *seat, *every)),
+            _ => None,
+        });
+        told.collect()
+    };
+    let [(stream, Some(Seat::A), Some(_)), (_, Some(Seat::B), Some(_))] = gauges(&rig)[..] else {
+        panic!("both are measured")
+    };
+    for level in [40, 23, 31] {
+        rig.handle(Input::Media(media::Event::Level { stream, seat: Seat::A, level }));
+    }
+    assert_eq!(answered(&mut rig), None);
+    rig.wait(Duration::from_millis(700));
+    let wanted = json!({ "caller": { "dbov": -23 }, "callee": { "dbov": -127 } });
+    assert_eq!(answered(&mut rig), Some(wanted));
+    assert!(gauges(&rig)[2..].iter().all(|(_, _, every)| every.is_none()));
+}
+
 /// The file of the process that died is asked for by its name, and another one begins.
 #[test]
 fn it_goes_on_after_a_kill() {
