@@ -6,16 +6,18 @@
 //!             G.722 is not its rate. A decoder is fed in the order of the sender, or told what is missing.
 //! Limits      [`PACKET_MAX`] samples in a packet, 120 ms; [`PAYLOAD_MAX`] octets that we write; [`HEARD_MAX`] formats
 //!             that one leg may send beside the static ones.
-//! Not here    Order and loss (jitter), rates (resample).
-//! Spec        RFC 3551 §4.5, RFC 7587 §4, ITU-T G.711, ITU-T G.722, RFC 6716.
+//! Not here    Order and loss (jitter), rates (resample), frames of AMR (amr).
+//! Spec        RFC 3551 §4.5, RFC 4867 §3.2, RFC 7587 §4, ITU-T G.711, ITU-T G.722, RFC 6716.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use audio_codec::g722::{G722Decoder, G722Encoder};
 use audio_codec::{Decoder as _, Encoder as _};
 use serde::{Deserialize, Serialize};
 
+use crate::amr::{self, Amr};
 use crate::g711::Law;
 
 /// Samples of one tick, 20 ms, at the highest rate.
@@ -28,7 +30,7 @@ pub const PACKET_MAX: usize = 5760;
 pub const PAYLOAD_MAX: usize = 2 * FRAME_MAX;
 
 /// Formats of sound that a leg may send beside the static ones.
-pub const HEARD_MAX: usize = 4;
+pub const HEARD_MAX: usize = 6;
 
 /// Bits a second that Opus is written with: good speech at the full width.
 const OPUS_BITS: i32 = 32_000;
@@ -83,6 +85,8 @@ impl Rate {
 /// How sound is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Codec {
+    /// AMR or AMR-WB, where [`Coders`] know it.
+    Amr(Amr),
     /// G.711: an octet per sample.
     G711(Law),
     /// G.722: two bands, an octet for two samples.
@@ -107,9 +111,10 @@ impl Codec {
 
     /// Ticks per second of its timestamps.
     ///
-    /// Spec: RFC 3551 §4.5.2 (G.722 says 8000 and always will), RFC 7587 §4.1
+    /// Spec: RFC 3551 §4.5.2 (G.722 says 8000 and always will), RFC 4867 §3.2, RFC 7587 §4.1
     pub const fn clock(self) -> u32 {
         match self {
+            Self::Amr(form) => form.rate().hertz(),
             Self::G711(_) | Self::G722 => 8000,
             Self::L16(rate) => rate.hertz(),
             Self::Opus => 48_000,
@@ -124,6 +129,7 @@ impl Codec {
     /// The highest rate that it carries.
     pub const fn rate(self) -> Rate {
         match self {
+            Self::Amr(form) => form.rate(),
             Self::G711(_) => Rate::Narrow,
             Self::G722 => Rate::Wide,
             Self::L16(rate) => rate,
@@ -135,13 +141,14 @@ impl Codec {
     pub const fn works_at(self, wanted: Rate) -> Rate {
         match self {
             Self::Opus => wanted,
-            Self::G711(_) | Self::G722 | Self::L16(_) => self.rate(),
+            Self::Amr(_) | Self::G711(_) | Self::G722 | Self::L16(_) => self.rate(),
         }
     }
 
     /// How long a payload lasts, in ticks; `None` for none at all, or one longer than 120 ms.
     pub fn ticks(self, payload: &[u8]) -> Option<u32> {
         let ticks = match self {
+            Self::Amr(form) => amr::Payload::decode(form, payload)?.count * self.rate().frame(),
             Self::G711(_) | Self::G722 => payload.len(),
             Self::L16(_) => payload.len() / 2,
             Self::Opus => opus::packet::get_nb_samples(payload, self.clock()).ok()?,
@@ -191,7 +198,9 @@ pub struct Sound {
 impl Sound {
     /// One format both ways.
     pub fn of(sent: Format, events: Option<Events>) -> Self {
-        Self { sent, heard: [Some(sent), None, None, None], events, passes: true }
+        let mut heard = [None; HEARD_MAX];
+        heard[0] = Some(sent);
+        Self { sent, heard, events, passes: true }
     }
 
     /// The codec of a payload type that it may send.
@@ -199,6 +208,53 @@ impl Sound {
         let mut heard = self.heard.iter().flatten();
         let known = heard.find(|format| format.payload_type == payload_type);
         known.map(|format| format.codec).or_else(|| Codec::of(payload_type))
+    }
+}
+
+/// What makes coders: what is built in, and what the shell found in the system.
+#[derive(Clone, Debug, Default)]
+pub struct Coders {
+    amr: Option<Arc<dyn amr::Library>>,
+}
+
+impl Coders {
+    /// With AMR, as far as its libraries are there.
+    pub fn with_amr(library: Arc<dyn amr::Library>) -> Self {
+        Self { amr: Some(library) }
+    }
+
+    /// A decoder that has heard nothing. `wanted` is the rate that is needed; see [`Decoder::rate`].
+    /// `None`: the library has no memory left, or is not there.
+    pub fn decoder(&self, codec: Codec, wanted: Rate) -> Option<Decoder> {
+        let rate = codec.works_at(wanted);
+        let state = match codec {
+            Codec::Amr(form) => {
+                let coder = self.amr.as_ref()?.decoder(form.wide)?;
+                Decoding::Amr(amr::Hearing::new(form, coder))
+            }
+            Codec::G711(_) | Codec::L16(_) => Decoding::Plain,
+            Codec::G722 => Decoding::G722(Box::default()),
+            Codec::Opus => {
+                Decoding::Opus(opus::Decoder::new(rate.hertz(), opus::Channels::Mono).ok()?)
+            }
+        };
+        Some(Decoder { codec, rate, state })
+    }
+
+    /// An encoder that has said nothing. `given` is the rate that there is; see [`Encoder::rate`].
+    /// `None`: the library has no memory left, or is not there.
+    pub fn encoder(&self, codec: Codec, given: Rate) -> Option<Encoder> {
+        let rate = codec.works_at(given);
+        let state = match codec {
+            Codec::Amr(form) => {
+                let coder = self.amr.as_ref()?.encoder(form.wide)?;
+                Encoding::Amr(amr::Saying::new(form, coder))
+            }
+            Codec::G711(_) | Codec::L16(_) => Encoding::Plain,
+            Codec::G722 => Encoding::G722(Box::default()),
+            Codec::Opus => Encoding::Opus(opus_encoder(rate).ok()?),
+        };
+        Some(Encoder { codec, rate, state })
     }
 }
 
@@ -210,6 +266,7 @@ pub struct Decoder {
 }
 
 enum Decoding {
+    Amr(amr::Hearing),
     Plain,
     G722(Box<G722Decoder>),
     Opus(opus::Decoder),
@@ -222,18 +279,9 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that has heard nothing. `wanted` is the rate that is needed; see [`rate`](Self::rate).
-    /// `None`: the library has no memory left.
+    /// Of a codec that is built in; see [`Coders::decoder`].
     pub fn new(codec: Codec, wanted: Rate) -> Option<Self> {
-        let rate = codec.works_at(wanted);
-        let state = match codec {
-            Codec::G711(_) | Codec::L16(_) => Decoding::Plain,
-            Codec::G722 => Decoding::G722(Box::default()),
-            Codec::Opus => {
-                Decoding::Opus(opus::Decoder::new(rate.hertz(), opus::Channels::Mono).ok()?)
-            }
-        };
-        Some(Self { codec, rate, state })
+        Coders::default().decoder(codec, wanted)
     }
 
     /// What it decodes.
@@ -254,6 +302,7 @@ impl Decoder {
     ) -> Option<&'a [i16]> {
         self.codec.ticks(payload)?;
         let count = match (&mut self.state, self.codec) {
+            (Decoding::Amr(hearing), _) => hearing.decode(payload, room)?,
             (Decoding::Opus(decoder), _) => decoder.decode(payload, room, false).ok()?,
             (Decoding::G722(decoder), _) => decoder.decode_into(payload, room).ok()?,
             (Decoding::Plain, Codec::G711(law)) => {
@@ -276,7 +325,11 @@ impl Decoder {
     ///
     /// Spec: RFC 6716 §4.4 (concealment), §2.1.7 (forward error correction)
     pub fn conceal(&mut self, next: Option<&[u8]>, gap: &mut [i16]) -> bool {
-        let Decoding::Opus(decoder) = &mut self.state else { return false };
+        let decoder = match &mut self.state {
+            Decoding::Amr(hearing) => return hearing.conceal(gap),
+            Decoding::Opus(decoder) => decoder,
+            Decoding::G722(_) | Decoding::Plain => return false,
+        };
         let step = self.rate.frame() / 8; // 2.5 ms
         if gap.is_empty() || !gap.len().is_multiple_of(step) || gap.len() > PACKET_MAX {
             return false;
@@ -286,6 +339,22 @@ impl Decoder {
             None => decoder.decode(&[], gap, false),
         };
         told.is_ok_and(|count| count == gap.len())
+    }
+
+    /// The mode in which the sender wants to be spoken to, if it ever said so.
+    pub const fn wish(&self) -> Option<u8> {
+        match &self.state {
+            Decoding::Amr(hearing) => hearing.wish,
+            Decoding::G722(_) | Decoding::Opus(_) | Decoding::Plain => None,
+        }
+    }
+
+    /// Whether the sender fell silent and told how that sounds: gaps are its silence.
+    pub const fn rests(&self) -> bool {
+        match &self.state {
+            Decoding::Amr(hearing) => hearing.rests,
+            Decoding::G722(_) | Decoding::Opus(_) | Decoding::Plain => false,
+        }
     }
 }
 
@@ -297,6 +366,7 @@ pub struct Encoder {
 }
 
 enum Encoding {
+    Amr(amr::Saying),
     Plain,
     G722(Box<G722Encoder>),
     Opus(opus::Encoder),
@@ -309,16 +379,16 @@ impl fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    /// An encoder that has said nothing. `given` is the rate that there is; see [`rate`](Self::rate).
-    /// `None`: the library has no memory left.
+    /// Of a codec that is built in; see [`Coders::encoder`].
     pub fn new(codec: Codec, given: Rate) -> Option<Self> {
-        let rate = codec.works_at(given);
-        let state = match codec {
-            Codec::G711(_) | Codec::L16(_) => Encoding::Plain,
-            Codec::G722 => Encoding::G722(Box::default()),
-            Codec::Opus => Encoding::Opus(opus_encoder(rate).ok()?),
-        };
-        Some(Self { codec, rate, state })
+        Coders::default().encoder(codec, given)
+    }
+
+    /// The receiver asks for a mode of its codec; nothing where it has none.
+    pub fn wish(&mut self, mode: u8) {
+        if let Encoding::Amr(saying) = &mut self.state {
+            saying.wish(mode);
+        }
     }
 
     /// What it writes.
@@ -342,6 +412,7 @@ impl Encoder {
             return 0;
         }
         match (&mut self.state, self.codec) {
+            (Encoding::Amr(saying), _) => saying.encode(pcm, payload),
             (Encoding::Opus(encoder), _) => encoder.encode(pcm, payload).unwrap_or(0),
             (Encoding::G722(encoder), _) => encoder.encode_into(pcm, payload).unwrap_or(0),
             (Encoding::Plain, Codec::G711(law)) => {

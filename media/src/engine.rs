@@ -18,6 +18,7 @@ use std::time::Duration;
 use types::{BridgeId, Instant, Rng};
 
 use crate::clip::TapId;
+use crate::codec::Coders;
 use crate::keyed::Keyrings;
 use crate::mixer::Mixer;
 use crate::outbox::Outbox;
@@ -69,6 +70,7 @@ pub struct Engine {
     due: Option<Instant>,
     mixer: Mixer,
     clips: Clips,
+    coders: Coders,
     takes: Takes,
     /// Where each tap is.
     tapped: BTreeMap<TapId, StreamKey>,
@@ -233,6 +235,11 @@ impl Engine {
         Self::default()
     }
 
+    /// The same with what the system has beside what is built in.
+    pub fn with_coders(coders: Coders) -> Self {
+        Self { coders, ..Self::default() }
+    }
+
     /// Applies one command. Drain [`poll`](Self::poll) afterwards.
     pub fn command(&mut self, command: Command, now: Instant) {
         match command {
@@ -315,8 +322,8 @@ impl Engine {
             }
         };
         while let Some(due) = self.due.filter(|due| *due <= now) {
-            let Self { mixer, clips, takes, events, ended, .. } = self;
-            let mut work = Work { mixer, clips, takes, events, ended };
+            let Self { mixer, clips, coders, takes, events, ended, .. } = self;
+            let mut work = Work { mixer, clips, coders, takes, events, ended };
             for place in &self.mixes {
                 if let Some(Some(stream)) = self.slab.get_mut(*place) {
                     stream.tick(&mut work, due, &mut send);

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::codec::{Codec, Decoder, FRAME_MAX, PACKET_MAX, PAYLOAD_MAX, Rate};
+use crate::codec::{Codec, Coders, Decoder, FRAME_MAX, PACKET_MAX, PAYLOAD_MAX, Rate};
 
 /// The longest that sound may wait here.
 pub const DELAY_MAX: Duration = Duration::from_millis(200);
@@ -34,6 +34,9 @@ const WAITING_MAX: usize = 80;
 
 /// Frames of a gap that are filled by what was before.
 const CONCEALED_MAX: u32 = 3;
+
+/// Frames for which a silence that the sender described goes on without another word of it: a second.
+const RESTING_MAX: u32 = 50;
 
 /// Packets in a row by which a new sender shows that it is one.
 const PROBATION: u8 = 2;
@@ -161,8 +164,18 @@ impl Jitter {
     }
 
     /// Whether sound came lately: what [`take`](Self::take) gave last was heard or concealed.
-    pub const fn speaks(&self) -> bool {
-        self.missed < CONCEALED_MAX || self.comfort.is_some()
+    pub fn speaks(&self) -> bool {
+        self.missed < CONCEALED_MAX || self.comfort.is_some() || self.rests()
+    }
+
+    /// Whether the codec goes on with a silence that the sender described.
+    fn rests(&self) -> bool {
+        self.missed < RESTING_MAX && self.decoder.as_ref().is_some_and(Decoder::rests)
+    }
+
+    /// The mode in which the sender wants to be spoken to.
+    pub fn wish(&self) -> Option<u8> {
+        self.decoder.as_ref().and_then(Decoder::wish)
     }
 
     /// Whether anybody was ever heard.
@@ -222,12 +235,16 @@ impl Jitter {
 
     /// The next frame and its rate. Whether any of it was received is in [`speaks`](Self::speaks) and
     /// [`counts`](Self::counts): a gap gives what the codec makes of it, then silence.
-    pub fn take<'a>(&mut self, frame: &'a mut [i16; FRAME_MAX]) -> (Rate, &'a [i16], bool) {
+    pub fn take<'a>(
+        &mut self,
+        coders: &Coders,
+        frame: &'a mut [i16; FRAME_MAX],
+    ) -> (Rate, &'a [i16], bool) {
         let Some(mut source) = self.source else {
             frame.fill(0);
             return (Rate::Narrow, frame.get(..Rate::Narrow.frame()).unwrap_or_default(), false);
         };
-        self.ready(source.codec);
+        self.ready(source.codec, coders);
         let rate = self.decoder.as_ref().map_or(Rate::Narrow, Decoder::rate);
         let out = frame.get_mut(..rate.frame()).unwrap_or_default();
         let heard = self.fill(&mut source, rate, out);
@@ -250,11 +267,11 @@ impl Jitter {
     }
 
     /// A decoder for this codec at the rate that is wanted now.
-    fn ready(&mut self, codec: Codec) {
+    fn ready(&mut self, codec: Codec, coders: &Coders) {
         let rate = codec.works_at(self.wanted);
         let fits = |known: &Decoder| known.codec() == codec && known.rate() == rate;
         if !self.decoder.as_ref().is_some_and(fits) {
-            self.decoder = Decoder::new(codec, rate);
+            self.decoder = coders.decoder(codec, rate);
             (self.left.from, self.left.end) = (0, 0);
         }
     }
@@ -335,7 +352,7 @@ impl Jitter {
             }
             return;
         }
-        if self.missed >= CONCEALED_MAX {
+        if self.missed >= CONCEALED_MAX && !self.rests() {
             gap.fill(0);
             return;
         }
@@ -485,7 +502,7 @@ mod tests {
     /// The first sample of the next frame, and whether it was received.
     fn take(jitter: &mut Jitter) -> (bool, i16) {
         let mut frame = [0; FRAME_MAX];
-        let (_, pcm, heard) = jitter.take(&mut frame);
+        let (_, pcm, heard) = jitter.take(&Coders::default(), &mut frame);
         (heard, pcm[0])
     }
 
@@ -634,7 +651,7 @@ mod tests {
         jitter.hush(&[40]);
         let (mut frame, mut noise) = ([0; FRAME_MAX], Vec::new());
         for _ in 0..20 {
-            noise.extend_from_slice(jitter.take(&mut frame).1);
+            noise.extend_from_slice(jitter.take(&Coders::default(), &mut frame).1);
             assert!(jitter.speaks());
         }
         let loud = noise.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
@@ -685,7 +702,7 @@ mod tests {
                     if tick % 10 != 7 {
                         jitter.put(SSRC, tick * codec.pace(), codec, &payload[..octets]);
                     }
-                    let (got, pcm, _) = jitter.take(&mut frame);
+                    let (got, pcm, _) = jitter.take(&Coders::default(), &mut frame);
                     assert!(tick == 0 || got == rate);
                     out.extend_from_slice(pcm);
                 }

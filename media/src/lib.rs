@@ -22,7 +22,7 @@
 //!             [`RESTING_MAX`] sources that a shared port remembers.
 //! Not here    Sockets and threads (shell/media_io), what the addresses are (proto/sdp,
 //!             switchboard), keys that two phones agreed on between themselves: their packets pass, with headers in the clear.
-//! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4568, RFC 4733, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
+//! Spec        RFC 3550, RFC 3551, RFC 3389, RFC 4568, RFC 4733, RFC 4867, RFC 5764, RFC 7587, RFC 7675, RFC 8445 §2.5, RFC 5761 §4,
 //!             RFC 7667 §3.6, RFC 7983, ITU-T G.711, ITU-T G.722.
 #![deny(missing_docs)]
 #![cfg_attr(
@@ -30,6 +30,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod amr;
 mod clip;
 mod codec;
 pub mod dtmf;
@@ -63,8 +64,8 @@ mod words;
 
 pub use clip::{Clip, ClipId, TapId};
 pub use codec::{
-    Codec, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX, Rate,
-    Sound,
+    Codec, Coders, Decoder, Encoder, Events, FRAME_MAX, Format, HEARD_MAX, PACKET_MAX, PAYLOAD_MAX,
+    Rate, Sound,
 };
 pub use engine::{
     DATAGRAMS_MAX, Engine, QUALITY_EVERY, QUIET_AFTER, REPORT_EVERY, SILENCE_AFTER, TICK,

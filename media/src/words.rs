@@ -615,7 +615,7 @@ mod tests {
                 seat: Seat(2),
                 sound: Some(Sound {
                     sent: Format { payload_type: 111, codec: Codec::Opus },
-                    heard: [Some(crate::g711::Law::A.into()), None, None, None],
+                    heard: [Some(crate::g711::Law::A.into()), None, None, None, None, None],
                     events: Some(Events { payload_type: 101, clock: 48_000 }),
                     passes: false,
                 }),

@@ -82,6 +82,7 @@ struct Room {
 
 fn format(codec: Codec) -> Format {
     let payload_type = match codec {
+        Codec::Amr(_) => 96,
         Codec::G711(law) => law.payload_type(),
         Codec::G722 => 9,
         Codec::L16(_) => 97,

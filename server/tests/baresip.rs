@@ -33,7 +33,7 @@ impl House {
         Self::by(|host| Server::serve(host, SERVER, "", ""))
     }
 
-    /// The same with one port for the media of all.
+    /// The same with one port for the media of all, which offers AMR.
     fn sharing() -> Self {
         Self::by(|host| Server::serve_sharing(host, SERVER))
     }
@@ -195,11 +195,13 @@ fn baresip_calls_our_phone_which_hangs_up() {
     house.assert_told(&call, "callee");
 }
 
-/// One phone has nothing but Opus, the other nothing but G.711, and each calls the other: all by one port.
+/// One phone has nothing but Opus, one nothing but AMR, the other nothing but G.711, and each of the two calls the other: all
+/// by one port.
 #[test]
 fn phones_without_a_common_codec_hear_each_other_on_a_port_that_they_share() {
     let _turn = turn();
     let house = House::sharing();
+    house.server.make_user("1003");
     let server = house.server.sip.to_string();
     let (high, low) = (620.0, 440.0);
     let phone = |user, codec, port, pitch| {
@@ -209,11 +211,13 @@ fn phones_without_a_common_codec_hear_each_other_on_a_port_that_they_share() {
         phone
     };
     let mut opus = phone("1001", "opus", 5070, high);
+    let mut amr = phone("1003", "amr", 5090, high);
     let mut g711 = phone("1002", "g711", 5080, low);
-    for first in [true, false] {
+    for (user, first) in [("1001", true), ("1001", false), ("1003", true), ("1003", false)] {
+        let other = if user == "1001" { &mut opus } else { &mut amr };
         let (caller, callee, called) = match first {
-            true => (&mut opus, &mut g711, "1002"),
-            false => (&mut g711, &mut opus, "1001"),
+            true => (other, &mut g711, "1002"),
+            false => (&mut g711, other, user),
         };
         caller.dial(&format!("sip:{called}@{server}"));
         callee.event(STEP, "CALL_INCOMING");

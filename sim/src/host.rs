@@ -252,6 +252,7 @@ fn config(setup: &Setup, index: usize, shards: usize, seed: [u8; 32]) -> Config 
         media_address: IpAddr::from([192, 0, 2, 1]),
         media_ports: MEDIA_PORTS,
         shared_port: None,
+        amr: sdp::AmrKnown::default(),
         door: None,
         public: PUBLIC.into(),
         ladder_memory: 256 << 10,

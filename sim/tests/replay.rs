@@ -26,6 +26,7 @@ fn config() -> Config {
         media_address: [192, 0, 2, 1].into(),
         media_ports: 20_000..=20_099,
         shared_port: None,
+        amr: sdp::AmrKnown::default(),
         door: None,
         public: "http://home.test".into(),
         push_wait: Duration::from_secs(20),

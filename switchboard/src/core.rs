@@ -93,6 +93,8 @@ pub struct Config {
     pub door: Option<Door>,
     /// The first of the ports that many phones share, one for each shard, two apart; `None`: each leg has its own.
     pub shared_port: Option<u16>,
+    /// What the media engine knows of AMR.
+    pub amr: sdp::AmrKnown,
     /// Base of the addresses that we hand out.
     pub public: String,
     /// How long an INVITE is held for a woken device (`push.wait`).

@@ -94,6 +94,11 @@ impl Effects<'_> {
         self.core.config.door
     }
 
+    /// What the media engine knows of AMR.
+    pub fn amr(&self) -> sdp::AmrKnown {
+        self.core.config.amr
+    }
+
     /// Whether a leg comes or goes over a WebSocket: its end is a browser, until its description says otherwise.
     pub fn is_browser(&self, leg: LegId) -> bool {
         self.flow_of(leg).is_some_and(is_browser)

@@ -297,11 +297,12 @@ impl Pair {
         from: Side,
         sdp: &[u8],
         session: &sdp::Session<'_>,
+        amr: sdp::AmrKnown,
     ) -> Result<Option<Vec<u8>>, Refusal> {
         let known = self.aims.get(from.other().index());
         let plan = session.media.iter().enumerate().map(|(place, section)| {
             let known = known.and_then(|aims| aims.get(place)?.sound.as_ref());
-            sound::widen(section, known).filter(|_| section.port != 0)
+            sound::widen(section, known, amr).filter(|_| section.port != 0)
         });
         let plan: Vec<Option<sdp::Reformat>> = plan.collect();
         let added = |change: &Option<sdp::Reformat>| {
@@ -316,7 +317,12 @@ impl Pair {
 
     /// Takes what one side answered to what was offered: which sections are turned, and what the other is told in
     /// place of the answer.
-    fn agree(&mut self, from: Side, session: &sdp::Session<'_>) -> Vec<Option<sdp::Reformat>> {
+    fn agree(
+        &mut self,
+        from: Side,
+        session: &sdp::Session<'_>,
+        amr: sdp::AmrKnown,
+    ) -> Vec<Option<sdp::Reformat>> {
         let mut plan = Vec::new();
         let added = std::mem::take(&mut self.added);
         for (place, section) in session.media.iter().enumerate() {
@@ -324,12 +330,12 @@ impl Pair {
             let mut offered = offered.and_then(|aims| aims.get_mut(place));
             // The answer says what comes, however much was offered.
             if let Some(sound) = offered.as_mut().and_then(|aim| aim.sound.as_mut()) {
-                sound.leads = sdp::plain_sound(section).is_some_and(|answered| answered.leads);
+                sound.leads = sdp::plain_sound(section, amr).is_some_and(|answered| answered.leads);
             }
             let known = offered.as_ref().and_then(|aim| aim.sound);
             let ours = added.get(place).map(Vec::as_slice).unwrap_or_default();
             self.turned &= !(1 << place);
-            plan.push(match sound::outcome(known.as_ref(), ours, section) {
+            plan.push(match sound::outcome(known.as_ref(), ours, section, amr) {
                 Outcome::Passes(narrowed) => narrowed,
                 Outcome::Turned { offered: spoken, told } => {
                     if let Some(aim) = offered {
@@ -459,7 +465,7 @@ impl Pair {
             *place = aims;
         }
         self.settle_shares(from, effects);
-        self.agree(from, &session);
+        self.agree(from, &session, effects.amr());
         keyring::settle(&mut self.rings[from.index()], effects.rng())?;
         self.aim(effects);
         self.before = None;
@@ -489,7 +495,7 @@ impl Pair {
         let before = (self.aims.clone(), self.paths.clone(), self.rings.clone());
         let heard = self.hear(from, Turn::Offer, sdp, effects)?;
         let sdp = heard.plain.as_deref().unwrap_or(sdp);
-        let narrowed = if self.plain { sdp::only_plain(sdp).ok() } else { None };
+        let narrowed = if self.plain { sdp::only_plain(sdp, effects.amr()).ok() } else { None };
         let sdp = narrowed.as_deref().unwrap_or(sdp);
         let session = described(sdp)?;
         let aims = aims(&session, heard.is_web, effects)?;
@@ -508,7 +514,7 @@ impl Pair {
             *place = aims;
         }
         self.share(from.other(), effects);
-        match self.widen(from, sdp, &session)? {
+        match self.widen(from, sdp, &session, effects.amr())? {
             Some(wider) => {
                 let session = described(&wider)?;
                 self.rewrite(from.other(), Turn::Offer, (&wider, &session), &rejected, effects)
@@ -532,7 +538,7 @@ impl Pair {
         if let Some(place) = self.aims.get_mut(from.index()) {
             *place = aims;
         }
-        let plan = self.agree(from, &session);
+        let plan = self.agree(from, &session, effects.amr());
         let turned = self.turned;
         let (answered, asked) = of_both(&mut self.rings, from);
         let turned = |place: usize| turned >> place & 1 == 1;
@@ -757,7 +763,7 @@ fn aims(
             receives: aim.receives,
             is_mute: !aim.sends,
             rejected: aim.rejected || !aim.is_rtp,
-            sound: sdp::plain_sound(section),
+            sound: sdp::plain_sound(section, effects.amr()),
             web: is_web.then(|| WebAim {
                 types: types(section),
                 is_sound: section.kind == sdp::Kind::Audio,

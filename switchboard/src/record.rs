@@ -22,7 +22,7 @@ pub use crate::flight::Crash;
 use crate::input::{Clock, Input, Output, Outputs};
 
 /// What a recording begins with.
-pub const MAGIC: &[u8; 8] = b"CARREC03";
+pub const MAGIC: &[u8; 8] = b"CARREC04";
 /// The longest frame that is read.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
@@ -46,6 +46,7 @@ pub struct Start {
     media_ports: (u16, u16),
     door: Option<Door>,
     shared_port: Option<u16>,
+    amr: [bool; 3],
     public: String,
     push_wait_millis: u32,
     apps: (String, String),
@@ -74,6 +75,7 @@ impl Start {
             media_ports: (*config.media_ports.start(), *config.media_ports.end()),
             door: config.door,
             shared_port: config.shared_port,
+            amr: [config.amr.narrow, config.amr.wide, config.amr.offered],
             public: config.public.clone(),
             push_wait_millis: millis(config.push_wait),
             apps: (config.apps.sid.clone(), config.apps.token.reveal().clone()),
@@ -87,6 +89,7 @@ impl Start {
     pub fn config(&self) -> Config {
         let span = |millis: u32| Duration::from_millis(u64::from(millis));
         let [t1, t2, t4] = self.timers_millis;
+        let [narrow, wide, offered] = self.amr;
         let listener = |(transport, sent_by): &(Transport, String)| Listener {
             transport: *transport,
             sent_by: sent_by.clone(),
@@ -105,6 +108,7 @@ impl Start {
             media_ports: self.media_ports.0..=self.media_ports.1,
             door: self.door,
             shared_port: self.shared_port,
+            amr: sdp::AmrKnown { narrow, wide, offered },
             public: self.public.clone(),
             push_wait: span(self.push_wait_millis),
             apps: Apps { sid: self.apps.0.clone(), token: Secret::new(self.apps.1.clone()) },
@@ -317,6 +321,7 @@ mod tests {
                 streams: true,
             }),
             shared_port: Some(22_000),
+            amr: [true, false, true],
             public: "http://127.0.0.1:8088".into(),
             push_wait_millis: 20_000,
             apps: ("AC1".to_owned(), "key".to_owned()),

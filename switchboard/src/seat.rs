@@ -100,10 +100,10 @@ impl Seat {
         let sdp = plain.as_deref().unwrap_or(sdp);
         let theirs = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
         self.told.version += 1;
-        let aim = self.read(&theirs, &self.offered(effects), effects)?;
+        let aim = self.read(&theirs, &self.offered(Turn::Answer, effects), effects)?;
         keyring::settle(&mut self.ring, effects.rng())?;
         self.share(aim.rtp, effects);
-        let plain = sdp::answer(&theirs, &self.offered(effects));
+        let plain = sdp::answer(&theirs, &self.offered(Turn::Answer, effects));
         let answer = match &mut self.path {
             Some(path) => {
                 let door = effects.door().ok_or(Refusal::NoDoor)?;
@@ -159,7 +159,7 @@ impl Seat {
     /// Our offer, for a leg that made none.
     pub fn offer(&mut self, effects: &Effects<'_>) -> Vec<u8> {
         self.told.version += 1;
-        self.offered(effects).encode()
+        self.offered(Turn::Offer, effects).encode()
     }
 
     /// Our offer to somebody who only listens: a recording server. G.711 first, since that is what most of them know, and
@@ -167,7 +167,11 @@ impl Seat {
     pub fn offer_one_way(&mut self, effects: &Effects<'_>) -> sdp::Offer {
         self.told.version += 1;
         let codecs = vec![sdp::PCMU, sdp::PCMA, sdp::G722, sdp::OPUS];
-        sdp::Offer { codecs, direction: sdp::Direction::SendOnly, ..self.offered(effects) }
+        sdp::Offer {
+            codecs,
+            direction: sdp::Direction::SendOnly,
+            ..self.offered(Turn::Offer, effects)
+        }
     }
 
     /// The codec that it is sent; `None` until that is agreed.
@@ -193,7 +197,7 @@ impl Seat {
         let plain = self.hear(Turn::Answer, sdp, effects)?;
         let sdp = plain.as_deref().unwrap_or(sdp);
         let theirs = sdp::Session::decode(sdp).map_err(|_| Refusal::BadDescription)?;
-        let ours = self.offered(effects);
+        let ours = self.offered(Turn::Answer, effects);
         self.aim = Some(self.read(&theirs, &ours, effects)?);
         keyring::settle(&mut self.ring, effects.rng())?;
         self.tell(effects);
@@ -275,20 +279,24 @@ impl Seat {
         effects.spoil(&[self.port]);
     }
 
-    fn offered(&self, effects: &Effects<'_>) -> sdp::Offer {
+    /// What we answer is measured by all that we know; what we offer has AMR only where that is wished.
+    fn offered(&self, turn: Turn, effects: &Effects<'_>) -> sdp::Offer {
+        let mut codecs = vec![sdp::OPUS, sdp::G722, sdp::PCMU, sdp::PCMA];
+        let amr = effects.amr();
+        if turn == Turn::Answer || amr.offered {
+            let known = [sdp::AMR_WB, sdp::AMR].into_iter();
+            codecs.extend(known.filter(|codec| codec.amr.is_some_and(|form| amr.has(form.wide))));
+        }
+        let has_16 = codecs.iter().any(|codec| codec.clock == 16_000);
+        codecs.push(sdp::TELEPHONE_EVENT);
+        codecs.extend(has_16.then_some(sdp::TELEPHONE_EVENT_16));
+        codecs.push(sdp::TELEPHONE_EVENT_48);
         sdp::Offer {
             session: self.told.session,
             version: self.told.version,
             address: effects.media_address(),
             port: if self.by == 0 { self.port } else { self.by },
-            codecs: vec![
-                sdp::OPUS,
-                sdp::G722,
-                sdp::PCMU,
-                sdp::PCMA,
-                sdp::TELEPHONE_EVENT,
-                sdp::TELEPHONE_EVENT_48,
-            ],
+            codecs,
             direction: sdp::Direction::SendRecv,
         }
     }
@@ -491,6 +499,9 @@ pub fn key_of(passed: &Passed) -> Option<(u8, Duration)> {
 
 /// What a codec of ours is called when it is taken apart.
 fn spoken(codec: &sdp::Codec) -> Option<Spoken> {
+    if let Some(form) = codec.amr {
+        return Some(Spoken::Amr(form));
+    }
     [
         (sdp::OPUS, Spoken::Opus),
         (sdp::G722, Spoken::G722),

@@ -3,7 +3,7 @@
 //! Picture     offer of one side --widen--> its formats, then ours --> the other
 //!             answer with a format of the first --> it passes;  with one of ours --> turned: each keeps its own codec
 //! Rules       The other's codecs come first, so whoever can, agrees on what passes. Only what may be missing is added:
-//!             a law of G.711, Opus, and G.722 beside something that sounds as good. Keys are offered only where the
+//!             a law of G.711, Opus, and G.722 beside something that sounds as good; AMR where that is wished. Keys are offered only where the
 //!             other side sends them. A format keeps the number under which a side knows it.
 //! Limits      `sdp::PLAIN_MAX` formats of a section are looked at.
 //! Not here    Writing descriptions (proto/sdp), turning sound (media), when it is done (pair).
@@ -11,15 +11,19 @@
 
 use media::g711::Law;
 use media::{Codec, Events, Format, HEARD_MAX, Rate, Sound};
-use sdp::{PlainFormat, PlainSound, Reformat, Section, Spoken};
+use sdp::{Amr, AmrKnown, PlainFormat, PlainSound, Reformat, Section, Spoken};
 
 /// Payload types that are free for anything, RFC 3551 §6.
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
 /// What is offered to the other side beside the formats of `section`. `known`: what that side said last.
-pub(crate) fn widen(section: &Section<'_>, known: Option<&PlainSound>) -> Option<Reformat> {
-    let offered = sdp::plain_sound(section)?;
-    let has = |spoken: Spoken| offered.iter().any(|format| format.spoken == spoken);
+pub(crate) fn widen(
+    section: &Section<'_>,
+    known: Option<&PlainSound>,
+    amr: AmrKnown,
+) -> Option<Reformat> {
+    let offered = sdp::plain_sound(section, amr)?;
+    let has = |spoken: Spoken| offered.iter().any(|format| format.spoken.is_same(spoken));
     let mut wanted = Vec::new();
     if !has(Spoken::Opus) {
         wanted.push(Spoken::Opus);
@@ -31,8 +35,12 @@ pub(crate) fn widen(section: &Section<'_>, known: Option<&PlainSound>) -> Option
     if !has(Spoken::Pcma) && !has(Spoken::Pcmu) {
         wanted.extend([Spoken::Pcma, Spoken::Pcmu]);
     }
+    if amr.offered {
+        let forms = [true, false].into_iter().filter(|wide| amr.has(*wide)).map(Amr::ours);
+        wanted.extend(forms.map(Spoken::Amr).filter(|spoken| !has(*spoken)));
+    }
     if offered.events(8000).is_some() {
-        let clocks = [8000, 48_000].map(Spoken::Events);
+        let clocks = [8000, 16_000, 48_000].map(Spoken::Events);
         let sounds = |clock: Spoken| {
             let all = offered.sounds().map(|format| format.spoken).chain(wanted.iter().copied());
             all.into_iter().any(|spoken| spoken.clock() == clock.clock())
@@ -61,9 +69,12 @@ fn number(spoken: Spoken, known: Option<&PlainSound>, taken: &Reformat) -> Optio
         let added = taken.added.iter().any(|format| format.payload_type == *number);
         !added && !taken.kept.contains(number)
     };
-    let before = known.and_then(|known| known.iter().find(|format| format.spoken == spoken));
+    let before = known.and_then(|known| known.iter().find(|format| format.spoken.is_same(spoken)));
     let usual = match spoken {
+        Spoken::Amr(Amr { wide: false, .. }) => Some(sdp::AMR.payload_type),
+        Spoken::Amr(_) => Some(sdp::AMR_WB.payload_type),
         Spoken::Opus => Some(sdp::OPUS.payload_type),
+        Spoken::Events(16_000) => Some(sdp::TELEPHONE_EVENT_16.payload_type),
         Spoken::Events(48_000) => Some(sdp::TELEPHONE_EVENT_48.payload_type),
         Spoken::Events(_) => Some(sdp::TELEPHONE_EVENT.payload_type),
         Spoken::G722 | Spoken::L16(_) | Spoken::Pcma | Spoken::Pcmu | Spoken::Silence => {
@@ -98,12 +109,14 @@ pub(crate) fn outcome(
     offered: Option<&PlainSound>,
     added: &[PlainFormat],
     section: &Section<'_>,
+    amr: AmrKnown,
 ) -> Outcome {
     let ours = |number: u8| added.iter().any(|format| format.payload_type == number);
-    let answered = sdp::plain_sound(section);
+    let answered = sdp::plain_sound(section, amr);
     let turned = answered.zip(offered).and_then(|(answered, offered)| {
         // By what it is: an answer may give a codec a number of its own (RFC 3264 §6.1).
-        let shared = |first: &PlainFormat| offered.iter().any(|own| own.spoken == first.spoken);
+        let shared =
+            |first: &PlainFormat| offered.iter().any(|own| own.spoken.is_same(first.spoken));
         let first = answered.sounds().next().filter(|first| !shared(first))?;
         let own = offered.sounds().next()?;
         let keys = offered.events(own.spoken.clock());
@@ -125,7 +138,7 @@ pub(crate) fn outcome(
 /// How a side sounds in the engine. `turned`: its far side speaks otherwise.
 pub(crate) fn sound(own: &PlainSound, other: Option<&PlainSound>, turned: bool) -> Option<Sound> {
     let both = |format: &PlainFormat| {
-        other.is_none_or(|other| other.iter().any(|known| known.spoken == format.spoken))
+        other.is_none_or(|other| other.iter().any(|known| known.spoken.is_same(format.spoken)))
     };
     // What only the offer had may not be heard any more (RFC 3264 §7).
     let shared = own.sounds().find(|format| turned || both(format));
@@ -154,6 +167,9 @@ pub(crate) fn format(known: PlainFormat) -> Option<Format> {
 
 fn codec(spoken: Spoken) -> Option<Codec> {
     match spoken {
+        Spoken::Amr(Amr { wide, aligned, modes }) => {
+            Some(Codec::Amr(media::amr::Amr { wide, aligned, modes }))
+        }
         Spoken::Events(_) | Spoken::Silence => None,
         Spoken::G722 => Some(Codec::G722),
         Spoken::L16(clock) => Rate::of(clock).map(Codec::L16),
@@ -166,6 +182,9 @@ fn codec(spoken: Spoken) -> Option<Codec> {
 /// As descriptions say it.
 pub(crate) fn spoken(codec: Codec) -> Spoken {
     match codec {
+        Codec::Amr(media::amr::Amr { wide, aligned, modes }) => {
+            Spoken::Amr(Amr { wide, aligned, modes })
+        }
         Codec::G711(Law::A) => Spoken::Pcma,
         Codec::G711(Law::Mu) => Spoken::Pcmu,
         Codec::G722 => Spoken::G722,
@@ -177,6 +196,9 @@ pub(crate) fn spoken(codec: Codec) -> Spoken {
 /// A format as a saved number: what it holds, its clock, its payload type.
 pub(crate) fn save(format: PlainFormat) -> u128 {
     let kind = match format.spoken {
+        Spoken::Amr(Amr { aligned, modes, .. }) => {
+            8 | u128::from(aligned) << 8 | u128::from(modes) << 16
+        }
         Spoken::Events(_) => 1,
         Spoken::G722 => 2,
         Spoken::L16(_) => 3,
@@ -199,6 +221,10 @@ pub(crate) fn load(number: u128) -> Option<PlainFormat> {
         5 => Spoken::Pcma,
         6 => Spoken::Pcmu,
         7 => Spoken::Silence,
+        form if form & 0xff == 8 && form >> 32 == 0 => {
+            let (aligned, modes) = (form >> 8 & 0xff == 1, (form >> 16) as u16);
+            Spoken::Amr(Amr { wide: clock == 16_000, aligned, modes })
+        }
         _ => return None,
     };
     Some(PlainFormat { payload_type: number as u8, spoken })
@@ -208,6 +234,8 @@ pub(crate) fn load(number: u128) -> Option<PlainFormat> {
 mod tests {
     use super::*;
 
+    const AMR: AmrKnown = AmrKnown { narrow: true, wide: true, offered: false };
+
     fn with(formats: &str, lines: &str) -> Vec<u8> {
         let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
         format!("{head}m=audio 4000 RTP/AVP {formats}\r\n{lines}").into_bytes()
@@ -216,7 +244,7 @@ mod tests {
     fn added(formats: &str, lines: &str, known: Option<&PlainSound>) -> Vec<u128> {
         let sdp = with(formats, lines);
         let session = sdp::Session::decode(&sdp).unwrap();
-        let change = widen(&session.media[0], known);
+        let change = widen(&session.media[0], known, AMR);
         change.map_or(Vec::new(), |change| change.added.into_iter().map(save).collect())
     }
 
@@ -251,12 +279,12 @@ mod tests {
     fn an_answer_with_our_codec_is_turned_and_any_other_passes() {
         let offer = with("96 101", &format!("{OPUS}{KEYS}"));
         let offer = sdp::Session::decode(&offer).unwrap();
-        let change = widen(&offer.media[0], None).unwrap();
-        let offered = sdp::plain_sound(&offer.media[0]).unwrap();
+        let change = widen(&offer.media[0], None, AMR).unwrap();
+        let offered = sdp::plain_sound(&offer.media[0], AMR).unwrap();
         let judged = |formats: &str, lines: &str| {
             let answer = with(formats, lines);
             let session = sdp::Session::decode(&answer).unwrap();
-            outcome(Some(&offered), &change.added, &session.media[0])
+            outcome(Some(&offered), &change.added, &session.media[0], AMR)
         };
         assert_eq!(judged("96 101", &format!("{OPUS}{KEYS}")), Outcome::Passes(None));
         let narrowed = Reformat { kept: vec![96], added: Vec::new() };
@@ -270,7 +298,7 @@ mod tests {
         );
         let answer = with("0 101", KEYS);
         let answer = sdp::Session::decode(&answer).unwrap();
-        let answered = sdp::plain_sound(&answer.media[0]).unwrap();
+        let answered = sdp::plain_sound(&answer.media[0], AMR).unwrap();
         let (a, b) =
             (sound(&offered, Some(&answered), true), sound(&answered, Some(&offered), true));
         let (a, b) = (a.unwrap(), b.unwrap());
@@ -284,8 +312,56 @@ mod tests {
     }
 
     #[test]
+    fn amr_passes_to_amr_and_is_turned_for_others() {
+        let lines = "a=rtpmap:96 AMR-WB/16000\r\na=fmtp:96 mode-set=0,1,2\r\n\
+            a=rtpmap:97 telephone-event/16000\r\n";
+        let offer = with("96 97", lines);
+        let offer = sdp::Session::decode(&offer).unwrap();
+        let change = widen(&offer.media[0], None, AMR).unwrap();
+        let kinds: Vec<Spoken> = change.added.iter().map(|format| format.spoken).collect();
+        use Spoken::{G722, Opus, Pcma, Pcmu};
+        assert_eq!(kinds, [Opus, G722, Pcma, Pcmu, Spoken::Events(8000), Spoken::Events(48_000)]);
+        let offered = sdp::plain_sound(&offer.media[0], AMR).unwrap();
+        let judged = |formats: &str, lines: &str| {
+            let answer = with(formats, lines);
+            let session = sdp::Session::decode(&answer).unwrap();
+            outcome(Some(&offered), &change.added, &session.media[0], AMR)
+        };
+        // A set of modes that became smaller is no other codec.
+        let smaller = lines.replace("0,1,2", "2");
+        assert_eq!(judged("96 97", &smaller), Outcome::Passes(None));
+        let Outcome::Turned { offered, told } = judged("8", "") else { panic!("not turned") };
+        let own = sound(&offered, None, true).unwrap().sent;
+        let form = media::amr::Amr { wide: true, aligned: false, modes: 7 };
+        assert_eq!(own, Format { payload_type: 96, codec: Codec::Amr(form) });
+        assert_eq!(told.added.len(), 1);
+        // Without its library it is a codec of others, as any other.
+        assert_eq!(widen(&offer.media[0], None, AmrKnown::default()), None);
+        // Offered where that is wished, behind all others.
+        let plain = with("0 101", KEYS);
+        let plain = sdp::Session::decode(&plain).unwrap();
+        let wished = AmrKnown { offered: true, ..AMR };
+        let added = widen(&plain.media[0], None, wished).unwrap().added;
+        let ours = |wide| Spoken::Amr(Amr::ours(wide));
+        let expected = [
+            (111, Opus),
+            (104, ours(true)),
+            (102, ours(false)),
+            (105, Spoken::Events(16_000)),
+            (110, Spoken::Events(48_000)),
+        ];
+        let expected: Vec<PlainFormat> = expected
+            .into_iter()
+            .map(|(payload_type, spoken)| PlainFormat { payload_type, spoken })
+            .collect();
+        assert_eq!(added, expected);
+    }
+
+    #[test]
     fn formats_are_saved_and_read_again() {
         for spoken in [
+            Spoken::Amr(Amr { wide: true, aligned: false, modes: 0x1ff }),
+            Spoken::Amr(Amr { wide: false, aligned: true, modes: 0x81 }),
             Spoken::Events(8000),
             Spoken::Events(48_000),
             Spoken::G722,

@@ -82,6 +82,27 @@ const PACKAGES: &[Package] = &[
         purposes: &[Purpose::Test],
     },
     Package {
+        name: "libopencore-amrnb0",
+        why: "AMR, which we open when we start",
+        check: Check::Succeeds(&["sh", "-c", "/sbin/ldconfig -p | grep -q libopencore-amrnb.so.0"]),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
+        name: "libopencore-amrwb0",
+        why: "the decoder of AMR-WB, which we open when we start",
+        check: Check::Succeeds(&["sh", "-c", "/sbin/ldconfig -p | grep -q libopencore-amrwb.so.0"]),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
+        name: "libvo-amrwbenc0",
+        why: "the encoder of AMR-WB, which we open when we start",
+        check: Check::Succeeds(&["sh", "-c", "/sbin/ldconfig -p | grep -q libvo-amrwbenc.so.0"]),
+        service: None,
+        purposes: &[Purpose::Test],
+    },
+    Package {
         name: "firefox-esr",
         why: "a browser that takes pushes from a push service of ours",
         check: Check::Program("firefox-esr"),

@@ -147,7 +147,9 @@ fn bare(legs: usize, to: SocketAddr, span: Duration) -> anyhow::Result<Taken> {
 
 fn pump() -> anyhow::Result<(Pump, Receiver<Event>)> {
     let (sender, events) = channel();
-    let pump = Pump::start(HERE, 64, Doors::default(), move |event| drop(sender.send(event)))?;
+    let pump = Pump::start(HERE, 64, Doors::default(), media::Coders::default(), move |event| {
+        drop(sender.send(event))
+    })?;
     Ok((pump, events))
 }
 

@@ -22,7 +22,7 @@ use types::Instant;
 use super::{Leg, Notes, Stream, Work, target};
 use crate::Voice;
 use crate::clip::TapId;
-use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
+use crate::codec::{Codec, Coders, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate, Sound};
 use crate::g711::Law;
 use crate::gauge::energy;
 use crate::mixer::{self, Mixer};
@@ -152,7 +152,7 @@ impl Legs<'_> {
         let alone = !self.has_sides() && guests.all(|(leg, _)| leg.is_none());
         match leg.sound.filter(|_| alone)?.sent.codec {
             Codec::G711(law) => Some((seat, law)),
-            Codec::G722 | Codec::L16(_) | Codec::Opus => None,
+            Codec::Amr(_) | Codec::G722 | Codec::L16(_) | Codec::Opus => None,
         }
     }
 
@@ -374,7 +374,7 @@ impl Stream {
         let Desk { state, rate, ears, mouths, keys, sounds, taps, gauged } = desk;
         let (rate, gauged) = (*rate, *gauged);
         let mut note = Notes { stream: *key, events: work.events, ended: work.ended };
-        listen(&legs, ears, keys, (rate, due, gauged), work.mixer, &mut note);
+        listen(&legs, ears, keys, (rate, due, gauged), (work.mixer, work.coders), &mut note);
         step(state, &mut legs, (ears, sounds.any_for_sides()), due);
         let sides_hear = matches!(state, State::Mixing);
         let first_hearer = if sides_hear { 0 } else { 2 };
@@ -400,6 +400,7 @@ impl Stream {
             due,
             mixer: work.mixer,
             clips: work.clips,
+            coders: work.coders,
             takes: work.takes,
             whispers,
             announced,
@@ -483,6 +484,7 @@ struct Round<'a> {
     due: Instant,
     mixer: &'a Mixer,
     clips: &'a Clips,
+    coders: &'a Coders,
     takes: &'a mut Takes,
     whispers: bool,
     announced: Announced,
@@ -502,6 +504,7 @@ impl Round<'_> {
     ) {
         let (rate, due) = (self.rate, self.due);
         let own = ears.get(usize::from(seat)).and_then(Option::as_ref);
+        let wish = own.and_then(|ear| ear.jitter.wish());
         let own = own.filter(|ear| ear.chosen && !self.announced.alone);
         let own = own.map(|ear| ear.frame(rate));
         let as_all = own.is_none() && !self.whispers && !sounds.plays_to(seat);
@@ -555,7 +558,7 @@ impl Round<'_> {
                 if follows {
                     taps.fill((Some(seat), 1), (rate, pcm), due, self.takes);
                 }
-                let octets = mouth.speak(codec, (rate, pcm), &mut payload);
+                let octets = mouth.speak((codec, wish), (rate, pcm), self.coders, &mut payload);
                 let said = payload.get(..octets).unwrap_or_default();
                 if common && mouth.encoder.as_ref().is_some_and(Encoder::is_plain) {
                     self.shared.keep(codec, said);
@@ -596,7 +599,7 @@ fn listen(
     ears: &mut [Option<Ear>],
     keys: &mut Keys,
     (rate, due, gauged): (Rate, Instant, Option<Duration>),
-    mixer: &mut Mixer,
+    (mixer, coders): (&mut Mixer, &Coders),
     note: &mut Notes<'_>,
 ) {
     mixer.begin();
@@ -607,11 +610,11 @@ fn listen(
             // It has said nothing yet: its frame is silence.
             _ if !ear.jitter.has_heard() && ear.pressing.is_none() => None,
             Some(sound) if sound.events.is_none() => {
-                ear.listen(rate);
+                ear.listen(rate, coders);
                 ear.detect(seat, rate, due, keys)
             }
             _ => {
-                ear.listen(rate);
+                ear.listen(rate, coders);
                 ear.pressing.as_mut().and_then(|press| press.release(due))
             }
         };

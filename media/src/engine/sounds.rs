@@ -7,6 +7,7 @@ use types::Instant;
 
 use super::Engine;
 use crate::clip::{Clip, ClipId, TapId};
+use crate::codec::Coders;
 use crate::feed::{Feed, FeedId};
 use crate::gauge::GAUGE_MIN;
 use crate::mixer::Mixer;
@@ -19,6 +20,7 @@ use crate::{Event, Rate, Seat, StreamKey, events};
 pub(super) struct Work<'a> {
     pub(super) mixer: &'a mut Mixer,
     pub(super) clips: &'a Clips,
+    pub(super) coders: &'a Coders,
     pub(super) takes: &'a mut Takes,
     pub(super) events: &'a mut VecDeque<Event>,
     /// Streams of which something that was played has ended.

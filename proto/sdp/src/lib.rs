@@ -15,7 +15,7 @@
 //!             `DecodeError`, which the caller answers with 488.
 //! Not here    Host names as media addresses (never resolved), checks of ICE, SRTP; whether an address may be
 //!             a target ([`reach`] tells what it is, the switchboard decides).
-//! Spec        RFC 8866, RFC 3264, RFC 3605, RFC 5761 §5.1.1, RFC 4733 §2.4.1, RFC 4568.
+//! Spec        RFC 8866, RFC 3264, RFC 3605, RFC 5761 §5.1.1, RFC 4733 §2.4.1, RFC 4568, RFC 4867 §8.
 #![deny(missing_docs)]
 #![cfg_attr(
     not(test),
@@ -23,6 +23,7 @@
 )]
 
 mod aim;
+mod amr;
 mod decode;
 mod direct;
 pub mod keys;
@@ -34,11 +35,12 @@ mod session;
 pub mod web;
 
 pub use aim::{Aim, Reach, Wanted, aims, media_wanted, reach, settle};
+pub use amr::{Amr, AmrKnown};
 pub use decode::DecodeError;
 pub use direct::directed;
 pub use offer::{
-    Agreed, Codec, G722, OPUS, Offer, PCMA, PCMU, TELEPHONE_EVENT, TELEPHONE_EVENT_48, agreed,
-    answer,
+    AMR, AMR_WB, Agreed, Codec, G722, OPUS, Offer, PCMA, PCMU, TELEPHONE_EVENT, TELEPHONE_EVENT_16,
+    TELEPHONE_EVENT_48, agreed, answer,
 };
 pub use plain::{
     PLAIN_MAX, PlainFormat, PlainSound, Reformat, Spoken, only_plain, plain_sound, reformat,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::relay::address_words;
 use crate::session::payload_type;
-use crate::{Direction, Kind, Section, Session};
+use crate::{Amr, Direction, Kind, Section, Session};
 
 /// A codec, as offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +19,27 @@ pub struct Codec {
     pub channels: u8,
     /// Its parameters.
     pub fmtp: Option<&'static str>,
+    /// Those of AMR, in place of the words.
+    pub amr: Option<Amr>,
 }
 
 /// G.711 µ-law.
 pub const PCMU: Codec =
-    Codec { payload_type: 0, name: "PCMU", clock: 8000, channels: 1, fmtp: None };
+    Codec { payload_type: 0, name: "PCMU", clock: 8000, channels: 1, fmtp: None, amr: None };
 
 /// G.711 A-law.
 pub const PCMA: Codec =
-    Codec { payload_type: 8, name: "PCMA", clock: 8000, channels: 1, fmtp: None };
+    Codec { payload_type: 8, name: "PCMA", clock: 8000, channels: 1, fmtp: None, amr: None };
 
 /// Keys pressed.
 ///
 /// Spec: RFC 4733 §2.4.1
 pub const TELEPHONE_EVENT: Codec = Codec { clock: 8000, fmtp: Some("0-16"), ..event(101) };
+
+/// Keys pressed beside sound at 16000 ticks a second.
+///
+/// Spec: RFC 4867 §3.2 (clock), RFC 4733 §2.5.1.2 (the clock of the sound beside it)
+pub const TELEPHONE_EVENT_16: Codec = Codec { clock: 16_000, fmtp: Some("0-16"), ..event(105) };
 
 /// Keys pressed beside sound at 48000 ticks a second.
 ///
@@ -40,14 +47,14 @@ pub const TELEPHONE_EVENT: Codec = Codec { clock: 8000, fmtp: Some("0-16"), ..ev
 pub const TELEPHONE_EVENT_48: Codec = Codec { clock: 48_000, fmtp: Some("0-16"), ..event(110) };
 
 const fn event(payload_type: u8) -> Codec {
-    Codec { payload_type, name: "telephone-event", clock: 8000, channels: 1, fmtp: None }
+    Codec { payload_type, name: "telephone-event", clock: 8000, channels: 1, fmtp: None, amr: None }
 }
 
 /// G.722: 16000 samples a second, under a clock of 8000.
 ///
 /// Spec: RFC 3551 §4.5.2
 pub const G722: Codec =
-    Codec { payload_type: 9, name: "G722", clock: 8000, channels: 1, fmtp: None };
+    Codec { payload_type: 9, name: "G722", clock: 8000, channels: 1, fmtp: None, amr: None };
 
 /// Opus. It says two channels whatever it has.
 ///
@@ -58,7 +65,23 @@ pub const OPUS: Codec = Codec {
     clock: 48_000,
     channels: 2,
     fmtp: Some("useinbandfec=1"),
+    amr: None,
 };
+
+/// AMR, in whole octets.
+///
+/// Spec: RFC 4867 §8.1
+pub const AMR: Codec = amr(102, Amr::ours(false));
+
+/// AMR-WB, in whole octets.
+///
+/// Spec: RFC 4867 §8.2
+pub const AMR_WB: Codec = amr(104, Amr::ours(true));
+
+const fn amr(payload_type: u8, form: Amr) -> Codec {
+    let (name, clock) = (form.name(), form.clock());
+    Codec { payload_type, name, clock, channels: 1, fmtp: None, amr: Some(form) }
+}
 
 /// What we are ready for: offered as it is, or the measure of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,9 +171,20 @@ fn common(section: &Section<'_>, ours: &[Codec]) -> Vec<Codec> {
                     && own.clock == map.clock
                     && map.channels == own.channels
             })?;
-            Some(Codec { payload_type, ..*own })
+            // The parameters are the other side's: what is answered has them as they came.
+            let amr = match own.amr {
+                Some(form) => Some(Amr::read(form.wide, parameters(section, payload_type))?),
+                None => None,
+            };
+            Some(Codec { payload_type, amr, ..*own })
         })
         .collect()
+}
+
+/// The parameters of a payload type.
+pub(crate) fn parameters<'a>(section: &Section<'a>, number: u8) -> Option<&'a [u8]> {
+    let mut formats = section.formats.iter();
+    section.fmtp(formats.find(|format| payload_type(format) == Some(number))?)
 }
 
 /// Answers an offer: as many sections as it has; the one that [`agreed`] finds is taken, with one
@@ -202,7 +236,8 @@ fn write_audio(
             if codec.channels > 1 { format!("/{}", codec.channels) } else { String::new() };
         let map = format!("a=rtpmap:{number} {}/{}{channels}\r\n", codec.name, codec.clock);
         out.extend_from_slice(map.as_bytes());
-        if let Some(fmtp) = codec.fmtp {
+        let words = codec.amr.and_then(Amr::words);
+        if let Some(fmtp) = words.as_deref().or(codec.fmtp) {
             out.extend_from_slice(format!("a=fmtp:{number} {fmtp}\r\n").as_bytes());
         }
     }

@@ -1,9 +1,12 @@
 //! Sound that can be taken apart: the codecs that a mix or a bridge between unlike phones knows, keys and silence,
 //! without encryption; and descriptions with other formats than they came with.
 
+use std::borrow::Cow;
+
 use crate::line::{Lines, words};
+use crate::offer::parameters;
 use crate::session::payload_type;
-use crate::{Attribute, DecodeError, Kind, Section, Session, TELEPHONE_EVENT};
+use crate::{Amr, AmrKnown, Attribute, DecodeError, Kind, Section, Session, TELEPHONE_EVENT};
 
 /// Formats of one section that are looked at; the others count as unknown.
 pub const PLAIN_MAX: usize = 12;
@@ -11,6 +14,8 @@ pub const PLAIN_MAX: usize = 12;
 /// What a format holds, of those that can be taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
+    /// AMR or AMR-WB.
+    Amr(Amr),
     /// Keys, with the ticks per second of their durations.
     Events(u32),
     /// G.722.
@@ -36,6 +41,7 @@ impl Spoken {
     /// Ticks per second of its timestamps.
     pub const fn clock(self) -> u32 {
         match self {
+            Self::Amr(form) => form.clock(),
             Self::Events(clock) | Self::L16(clock) => clock,
             Self::Opus => 48_000,
             Self::G722 | Self::Pcma | Self::Pcmu | Self::Silence => 8000,
@@ -51,20 +57,29 @@ impl Spoken {
             Self::Pcma => Some(8),
             Self::G722 => Some(9),
             Self::Silence => Some(13),
-            Self::Events(_) | Self::L16(_) | Self::Opus => None,
+            Self::Amr(_) | Self::Events(_) | Self::L16(_) | Self::Opus => None,
+        }
+    }
+
+    /// Whether packets of one can be read as the other.
+    pub fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Amr(own), Self::Amr(other)) => own.is_same(other),
+            (own, other) => own == other,
         }
     }
 
     /// What is written behind `a=rtpmap:` and `a=fmtp:`.
     ///
-    /// Spec: RFC 7587 §7 (Opus says two channels, always), RFC 4733 §2.4.1
-    fn words(self) -> (String, Option<&'static str>) {
+    /// Spec: RFC 7587 §7 (Opus says two channels, always), RFC 4733 §2.4.1, RFC 4867 §8.3
+    fn words(self) -> (String, Option<Cow<'static, str>>) {
         let clock = self.clock();
         match self {
-            Self::Events(_) => (format!("telephone-event/{clock}"), Some("0-16")),
+            Self::Amr(form) => (format!("{}/{clock}", form.name()), form.words().map(Cow::Owned)),
+            Self::Events(_) => (format!("telephone-event/{clock}"), Some("0-16".into())),
             Self::G722 => ("G722/8000".to_owned(), None),
             Self::L16(_) => (format!("L16/{clock}"), None),
-            Self::Opus => ("opus/48000/2".to_owned(), Some("useinbandfec=1")),
+            Self::Opus => ("opus/48000/2".to_owned(), Some("useinbandfec=1".into())),
             Self::Pcma => ("PCMA/8000".to_owned(), None),
             Self::Pcmu => ("PCMU/8000".to_owned(), None),
             Self::Silence => ("CN/8000".to_owned(), None),
@@ -119,14 +134,14 @@ impl PlainSound {
     }
 }
 
-/// What a section can be sent of what can be taken apart; `None` when that is no sound.
+/// What a section can be sent of what can be taken apart; `None` when that is no sound. `amr`: what we know of AMR.
 ///
 /// Spec: RFC 3551 §6 (static payload types), RFC 4733 §2.4.1, RFC 7587 §7
-pub fn plain_sound(section: &Section<'_>) -> Option<PlainSound> {
+pub fn plain_sound(section: &Section<'_>, amr: AmrKnown) -> Option<PlainSound> {
     if !is_plain_audio(section) {
         return None;
     }
-    let formats = || section.formats.iter().map(|format| plain(section, format));
+    let formats = || section.formats.iter().map(|format| plain(section, format, amr));
     let mut sound = PlainSound::of(formats().flatten());
     sound.alone = formats().all(|format| format.is_some()) && formats().count() <= PLAIN_MAX;
     sound.leads = formats().next().flatten().is_some();
@@ -137,10 +152,10 @@ pub fn plain_sound(section: &Section<'_>) -> Option<PlainSound> {
 /// The same description with plain sound only, in each section that has any; the others stay as they are.
 ///
 /// Errors: what [`Session::decode`] refuses.
-pub fn only_plain(input: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub fn only_plain(input: &[u8], amr: AmrKnown) -> Result<Vec<u8>, DecodeError> {
     let session = Session::decode(input)?;
     let narrowed = |section: &Section<'_>| {
-        let sound = plain_sound(section).filter(|sound| !sound.alone)?;
+        let sound = plain_sound(section, amr).filter(|sound| !sound.alone)?;
         let kept = sound.iter().map(|format| format.payload_type).collect();
         Some(Reformat { kept, added: Vec::new() })
     };
@@ -231,7 +246,7 @@ fn is_plain_audio(section: &Section<'_>) -> bool {
         && section.attribute("fingerprint").is_none()
 }
 
-fn plain(section: &Section<'_>, format: &[u8]) -> Option<PlainFormat> {
+fn plain(section: &Section<'_>, format: &[u8], amr: AmrKnown) -> Option<PlainFormat> {
     let payload_type = payload_type(format)?;
     let map = section.rtpmap(payload_type)?;
     let is = |name: &str| map.name.eq_ignore_ascii_case(name.as_bytes());
@@ -243,6 +258,10 @@ fn plain(section: &Section<'_>, format: &[u8]) -> Option<PlainFormat> {
         (48_000, 2) if is("opus") => Spoken::Opus,
         (clock @ (8000 | 16_000 | 48_000), 1) if is("L16") => Spoken::L16(clock),
         (clock, 1) if is(TELEPHONE_EVENT.name) && clock >= 8000 => Spoken::Events(clock),
+        (clock, 1) => {
+            let wide = Amr::named(map.name, clock).filter(|wide| amr.has(*wide))?;
+            Spoken::Amr(Amr::read(wide, parameters(section, payload_type))?)
+        }
         _ => return None,
     };
     // What has a number of its own under another one is somebody else's idea; so is another codec under its number.
@@ -275,17 +294,19 @@ mod tests {
         a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=rtpmap:98 telephone-event/48000\r\n\
         a=sendrecv\r\nm=video 4002 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n";
 
+    const KNOWN: AmrKnown = AmrKnown { narrow: true, wide: true, offered: false };
+
     fn format(payload_type: u8, spoken: Spoken) -> PlainFormat {
         PlainFormat { payload_type, spoken }
     }
 
     fn sound(sdp: &[u8]) -> Option<PlainSound> {
-        plain_sound(&Session::decode(sdp).unwrap().media[0])
+        plain_sound(&Session::decode(sdp).unwrap().media[0], KNOWN)
     }
 
     #[test]
     fn only_what_can_be_mixed_is_left() {
-        let out = String::from_utf8(only_plain(RICH.as_bytes()).unwrap()).unwrap();
+        let out = String::from_utf8(only_plain(RICH.as_bytes(), KNOWN).unwrap()).unwrap();
         assert!(out.contains("m=audio 4000 RTP/AVP 96 9 8 0 97 98\r\na=rtpmap:96 opus"), "{out}");
         assert!(!out.contains(":18 ") && out.contains("a=sendrecv"));
         assert!(out.contains("m=video 4002 RTP/AVP 99\r\na=rtpmap:99 H264/90000"), "{out}");
@@ -301,7 +322,31 @@ mod tests {
         assert_eq!(sound(RICH.as_bytes()), Some(PlainSound { alone: false, ..expected }));
         assert_eq!(expected.events(48_000), Some(format(98, Spoken::Events(48_000))));
         assert_eq!(expected.events(16_000), Some(format(97, Spoken::Events(8000))));
-        assert_eq!(plain_sound(&Session::decode(out.as_bytes()).unwrap().media[1]), None);
+        assert_eq!(plain_sound(&Session::decode(out.as_bytes()).unwrap().media[1], KNOWN), None);
+    }
+
+    #[test]
+    fn amr_is_plain_sound_where_it_is_known_and_is_said_as_it_came() {
+        let of = |wide, aligned, modes| Spoken::Amr(Amr { wide, aligned, modes });
+        let told = RICH.replace("96 9 18 8 0", "104 102 96 103").replace(
+            "a=rtpmap:96 ",
+            "a=rtpmap:104 amr-wb/16000\r\na=fmtp:104 mode-set=0,1,2; octet-align=1\r\n\
+             a=rtpmap:102 AMR/8000/1\r\na=rtpmap:103 AMR/8000\r\na=fmtp:103 crc=1\r\na=rtpmap:96 ",
+        );
+        let all = sound(told.as_bytes()).unwrap();
+        let first = [format(104, of(true, true, 7)), format(102, of(false, false, 0xff))];
+        assert_eq!(all.sounds().take(2).collect::<Vec<_>>(), first);
+        assert!(!all.alone && all.iter().all(|format| format.payload_type != 103));
+        let session = Session::decode(told.as_bytes()).unwrap();
+        let none = plain_sound(&session.media[0], AmrKnown::default()).unwrap();
+        assert_eq!(none.sounds().next(), Some(format(96, Spoken::Opus)));
+        let plan = [Some(Reformat { kept: vec![96], added: first.to_vec() })];
+        let out = String::from_utf8(reformat(told.as_bytes(), &session, &plan).unwrap()).unwrap();
+        let expected = "RTP/AVP 96 104 102\r\na=rtpmap:104 AMR-WB/16000\r\n\
+            a=fmtp:104 octet-align=1;mode-set=0,1,2\r\na=rtpmap:102 AMR/8000\r\na=rtpmap:96";
+        assert!(out.contains(expected), "{out}");
+        let (one, two) = (of(true, true, 1), of(true, true, 2));
+        assert!(one.is_same(two) && !one.is_same(of(true, false, 1)) && one != two);
     }
 
     #[test]
@@ -311,7 +356,7 @@ mod tests {
             RICH.replace("RTP/AVP 96", "RTP/SAVP 96"),
             RICH.replace("a=sendrecv", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x"),
         ] {
-            assert_eq!(only_plain(kept.as_bytes()).unwrap(), kept.as_bytes());
+            assert_eq!(only_plain(kept.as_bytes(), KNOWN).unwrap(), kept.as_bytes());
         }
     }
 
@@ -356,7 +401,7 @@ mod tests {
                 bytes[at] = rng.below(256) as u8;
             }
             bytes.truncate(rng.below(bytes.len() as u64 + 1) as usize);
-            if let Ok(out) = only_plain(&bytes) {
+            if let Ok(out) = only_plain(&bytes, KNOWN) {
                 assert!(Session::decode(&out).is_ok(), "{}", String::from_utf8_lossy(&bytes));
             }
             if let Ok(session) = Session::decode(&bytes) {

@@ -315,6 +315,33 @@ fn an_answer_has_the_sections_of_its_offer() {
 }
 
 #[test]
+fn amr_is_answered_in_the_form_in_which_it_was_offered() {
+    let ours = phone(&[PCMU, sdp::AMR_WB, sdp::AMR, TELEPHONE_EVENT, sdp::TELEPHONE_EVENT_16]);
+    let answered = |formats: &str, lines: &str| {
+        let body = with(&format!("m=audio 5004 RTP/AVP {formats}\r\n{lines}"));
+        let got = answer(&Session::decode(&body).unwrap(), &ours);
+        String::from_utf8(got).unwrap()
+    };
+    let wide = "a=rtpmap:96 AMR-WB/16000/1\r\na=fmtp:96 mode-change-period=2; mode-set=0,1,2\r\n\
+        a=rtpmap:97 AMR-WB/16000\r\na=fmtp:97 octet-align=1\r\na=rtpmap:98 telephone-event/8000\r\n\
+        a=rtpmap:99 telephone-event/16000\r\n";
+    let first = answered("96 97 98 99", wide);
+    let expected = "RTP/AVP 96 99\r\na=rtpmap:96 AMR-WB/16000\r\na=fmtp:96 mode-set=0,1,2\r\n\
+        a=rtpmap:99 telephone-event/16000\r\na=fmtp:99 0-16\r\n";
+    assert!(first.contains(expected), "{first}");
+    let second = answered("97 98", wide);
+    let expected = "RTP/AVP 97\r\na=rtpmap:97 AMR-WB/16000\r\na=fmtp:97 octet-align=1\r\na=ptime";
+    assert!(second.contains(expected), "{second}");
+    // What we cannot take apart is passed over for what follows.
+    let sorted = "a=rtpmap:96 AMR/8000\r\na=fmtp:96 octet-align=1; robust-sorting=1\r\n\
+        a=rtpmap:97 amr/8000\r\n";
+    assert!(answered("96 97", sorted).contains("RTP/AVP 97\r\na=rtpmap:97 AMR/8000\r\na=ptime"));
+    assert!(answered("96", sorted).contains("m=audio 0 RTP/AVP 96\r\n"));
+    let offered = String::from_utf8(ours.encode()).unwrap();
+    assert!(offered.contains("a=fmtp:104 octet-align=1\r\na=rtpmap:102 AMR/8000"), "{offered}");
+}
+
+#[test]
 fn directions_meet_in_the_middle() {
     use Direction::*;
     for (theirs, ours, expected) in [

@@ -81,6 +81,9 @@ types::settings! {
         /// above it. A phone that can be told from all others by its address is sent there, others get a pair of
         /// `media.ports`, which each leg reserves either way. 0: each has its own pair.
         shared_port: u16 = 0 => restart,
+        /// Whether AMR and AMR-WB are spoken where the system has their libraries: `off`; `answer`: with those who offer it;
+        /// `offer`: it is offered as well, behind all others, to whoever may speak nothing else.
+        amr: String = "answer".to_owned() => restart,
         /// One UDP port for the media of all browsers, outside of `media.ports`, and the same for TCP, for browsers whose network
         /// lets no datagrams through; empty: browsers are refused. When it is not
         /// set, it is on `media.address`, and another port where this one is taken.

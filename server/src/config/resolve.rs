@@ -81,6 +81,8 @@ pub struct Resolved {
     pub ports: RangeInclusive<u16>,
     /// The first port that phones share.
     pub shared_port: Option<u16>,
+    /// Whether AMR is spoken, and whether it is offered.
+    pub amr: (bool, bool),
     /// The port of browsers.
     pub webrtc: Option<Webrtc>,
     /// The HTTP listener.
@@ -162,6 +164,17 @@ pub fn resolve(tree: &Tree, base: Base, places: &Places<'_>) -> Result<Resolved,
         media_advertised,
         webrtc: webrtc(tree, places, (media, media_advertised), &rtp)?,
         shared_port: shared_port(tree, places, &rtp)?,
+        amr: match tree.media.amr.as_str() {
+            "off" => (false, false),
+            "answer" => (true, false),
+            "offer" => (true, true),
+            other => {
+                return Err(places.fault(
+                    "media.amr",
+                    &format!("{other:?} is none of \"off\", \"answer\" and \"offer\""),
+                ));
+            }
+        },
         ports: rtp,
         http,
         ladder: octets(&tree.ladder.memory)

@@ -269,7 +269,9 @@ impl Host {
         let (door, doors) = browsers(resolved.webrtc.as_ref())?.unzip();
         let mut doors = doors.unwrap_or_default();
         doors.shared = shared_ports(resolved)?;
-        let pump = Arc::new(pump(resolved.media, doors, &boxes)?);
+        let (known, coders) = amr(resolved);
+        parts.say("amr", if known.narrow || known.wide { Part::Ready } else { Part::Unused });
+        let pump = Arc::new(pump(resolved.media, doors, coders, &boxes)?);
         let counted = Arc::clone(&pump);
         let engine = Box::new(sounds::Engine(Arc::clone(&pump)));
         let clips = Clips::start(kept.sounds.clone(), engine).map_err(Fault::System)?;
@@ -364,6 +366,7 @@ impl Host {
             media_address: resolved.media_advertised,
             media_ports: resolved.ports.clone(),
             shared_port: resolved.shared_port,
+            amr: known,
             door,
             public: public.clone(),
             push_wait: tree.rooms.push.wait.into(),
@@ -634,8 +637,25 @@ fn shared_ports(resolved: &Resolved) -> Result<Vec<[media_io::Door; 2]>, Fault> 
     ports.map(bind).collect()
 }
 
+/// AMR, as far as the system has its libraries and it is wished.
+fn amr(resolved: &Resolved) -> (sdp::AmrKnown, media::Coders) {
+    let (spoken, offered) = resolved.amr;
+    if !spoken {
+        return (sdp::AmrKnown::default(), media::Coders::default());
+    }
+    let found = media_io::Amr::open();
+    let known = sdp::AmrKnown { narrow: found.has(false), wide: found.has(true), offered };
+    tracing::info!(narrow = known.narrow, wide = known.wide, offered, "amr_libraries_looked_for");
+    (known, media::Coders::with_amr(Arc::new(found)))
+}
+
 /// The pump, whose words go to the shard that hosts the bridge.
-fn pump(address: std::net::IpAddr, doors: media_io::Doors, boxes: &[Door]) -> Result<Pump, Fault> {
+fn pump(
+    address: std::net::IpAddr,
+    doors: media_io::Doors,
+    coders: media::Coders,
+    boxes: &[Door],
+) -> Result<Pump, Fault> {
     let boxes = boxes.to_vec();
     let tell = move |event: media::Event| {
         // The shard forgot the bridge when it closed it: nobody is woken to hear of it.
@@ -647,7 +667,7 @@ fn pump(address: std::net::IpAddr, doors: media_io::Doors, boxes: &[Door]) -> Re
             door.tell(Post::Media(event));
         }
     };
-    Pump::start(address, idle_sockets(), doors, tell).map_err(Fault::Pump)
+    Pump::start(address, idle_sockets(), doors, coders, tell).map_err(Fault::Pump)
 }
 
 /// `None`: the port is not known before the listener is bound.

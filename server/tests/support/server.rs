@@ -61,6 +61,7 @@ impl Server {
             Launch::built(env!("CARGO_BIN_EXE_carillon"))
                 .words(["serve", "--config", file, "--json"])
                 .environment("CARILLON_MEDIA__SHARED_PORT", &SHARED.to_string())
+                .environment("CARILLON_MEDIA__AMR", "offer")
         })
     }
 

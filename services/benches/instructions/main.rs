@@ -92,6 +92,7 @@ fn config() -> Config {
         media_address: [10, 0, 0, 100].into(),
         media_ports: 1_024..=65_535,
         shared_port: None,
+        amr: Default::default(),
         door: None,
         public: "http://10.0.0.100:8088".into(),
         ladder_memory: 4 << 20,

@@ -38,6 +38,7 @@ pub fn config(require_auth: bool, digest: Vec<Algorithm>) -> Config {
         media_address: [10, 0, 0, 100].into(),
         media_ports: 20_000..=20_999,
         shared_port: None,
+        amr: Default::default(),
         door: None,
         public: "http://10.0.0.100:8088".into(),
         ..driver::config()

@@ -5,6 +5,7 @@
 //!             one more socket for all browsers, whose packets the engine opens and seals; those who cannot send datagrams come there by TCP
 //!             pairs of sockets that many phones share
 //!             datagrams: recvmmsg -> Engine::packet -> sendmmsg, on the same thread
+//!             AMR by libraries of the system, where they are
 //!             clips that are lent, taps: sink(frame) on the pump's thread, or a bounded queue to another
 //! Rules       A pump never waits for a shard, nor for whoever taps it. Commands are obeyed in the order they were sent;
 //!             each turn takes some commands and then packets, so neither starves the other.
@@ -18,6 +19,7 @@
 //! Spec        RFC 4594 §4.1 (Expedited Forwarding for telephony).
 #![deny(missing_docs, unsafe_code)]
 
+mod amr;
 mod pump;
 mod sockets;
 mod streams;
@@ -31,8 +33,9 @@ use std::thread::JoinHandle;
 
 use thiserror::Error;
 
-use media::{Clip, ClipId, Command, Event, FeedId, Identity, Sink, Taken, TapId};
+use media::{Clip, ClipId, Coders, Command, Event, FeedId, Identity, Sink, Taken, TapId};
 
+pub use amr::Amr;
 pub use pump::{GATHER, GATHER_FROM};
 pub use sockets::{DOOR_BUFFER, Door, IDLE_MAX, RECEIVE_BUFFER};
 pub use streams::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SILENCE_MAX, WAITING_MAX};
@@ -123,7 +126,7 @@ impl Doorbell {
 
 impl Pump {
     /// Starts a pump whose sockets are bound to `address`. At most `idle_max` of them, and never more than
-    /// [`IDLE_MAX`], stay open without a stream. `doors`: ports that are open for as long as the pump. `events` runs on the
+    /// [`IDLE_MAX`], stay open without a stream. `doors`: ports that are open for as long as the pump. `coders`: what the system has beside what is built in. `events` runs on the
     /// pump's thread and must not wait.
     ///
     /// Errors: [`Fault`], when the kernel has no descriptor or thread left.
@@ -131,6 +134,7 @@ impl Pump {
         address: IpAddr,
         idle_max: usize,
         doors: Doors,
+        coders: Coders,
         events: impl Fn(Event) + Send + 'static,
     ) -> Result<Self, Fault> {
         let wake = sys::Wake::new().map_err(Fault::Poll)?;
@@ -141,6 +145,7 @@ impl Pump {
         let (bell, count) = (Arc::clone(&doorbell), Arc::clone(&strangers));
         let mut turn =
             pump::Turn::new(address, idle_max, queue, bell, count, events).map_err(Fault::Poll)?;
+        turn.know(coders);
         if let Some(browsers) = doors.browsers {
             turn.serve_browsers(browsers, doors.streams).map_err(Fault::Poll)?;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 
 use types::Instant;
 
-use media::{Command, Engine, Event, Identity, Seat, Side, Sink, StreamKey, TICK, TapId};
+use media::{Coders, Command, Engine, Event, Identity, Seat, Side, Sink, StreamKey, TICK, TapId};
 
 use crate::sockets::{Door, Sockets};
 use crate::streams::Streams;
@@ -79,6 +79,11 @@ impl<F: Fn(Event)> Turn<F> {
             busy: false,
             left: false,
         })
+    }
+
+    /// Takes what the system knows beside what is built in. Before anything else.
+    pub(crate) fn know(&mut self, coders: Coders) {
+        self.engine = Engine::with_coders(coders);
     }
 
     /// Takes in ports that many legs share, RTP and RTCP of each.

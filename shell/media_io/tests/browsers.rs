@@ -383,7 +383,7 @@ fn a_browser_that_cannot_send_datagrams_is_heard_over_tcp() {
     let many = shared[0].address().unwrap().port();
     let browsers = Some((door, identity()));
     let doors = media_io::Doors { browsers, streams: Some(listener), shared: vec![shared] };
-    let pump = media_io::Pump::start(HERE, 8, doors, |_| ()).unwrap();
+    let pump = media_io::Pump::start(HERE, 8, doors, media::Coders::default(), |_| ()).unwrap();
     let phone = UdpSocket::bind((HERE, 0)).unwrap();
     phone.set_read_timeout(patience).unwrap();
     let rtp_of_phone = phone.local_addr().unwrap();

@@ -66,9 +66,13 @@ fn free_pairs<const N: usize>() -> [u16; N] {
 
 fn start() -> (Pump, Receiver<Event>) {
     let (sender, events) = channel();
-    let pump = Pump::start(HERE, media_io::IDLE_MAX, Doors::default(), move |event| {
-        sender.send(event).unwrap_or(())
-    })
+    let pump = Pump::start(
+        HERE,
+        media_io::IDLE_MAX,
+        Doors::default(),
+        media::Coders::default(),
+        move |event| sender.send(event).unwrap_or(()),
+    )
     .unwrap();
     (pump, events)
 }
@@ -197,9 +201,13 @@ fn a_dual_stack_pump_reaches_old_addresses() {
     let (sender, events) = channel();
     let any = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
     let Ok(_) = UdpSocket::bind((any, 0)) else { return }; // A machine without IPv6.
-    let pump = Pump::start(any, media_io::IDLE_MAX, Doors::default(), move |event| {
-        sender.send(event).unwrap_or(())
-    })
+    let pump = Pump::start(
+        any,
+        media_io::IDLE_MAX,
+        Doors::default(),
+        media::Coders::default(),
+        move |event| sender.send(event).unwrap_or(()),
+    )
     .unwrap();
     let [a, b] = open(&pump, &events);
     let (alice, bob) = (Peer::new(), Peer::new());
@@ -362,8 +370,10 @@ fn many_calls_share_one_port_and_no_stranger_gets_into_any() {
     };
     let doors = Doors { shared, ..Doors::default() };
     let pump =
-        Pump::start(HERE, media_io::IDLE_MAX, doors, move |event| sender.send(event).unwrap_or(()))
-            .unwrap();
+        Pump::start(HERE, media_io::IDLE_MAX, doors, media::Coders::default(), move |event| {
+            sender.send(event).unwrap_or(())
+        })
+        .unwrap();
     let phones: Vec<[UdpSocket; 2]> =
         (0..CALLS).map(|_| [Peer::new().rtp, Peer::new().rtp]).collect();
     for (call, phones) in phones.iter().enumerate() {

@@ -25,6 +25,7 @@ fn core(transports: &[Transport]) -> Core {
         media_ports: 20_000..=20_999,
         door: None,
         shared_port: None,
+        amr: sdp::AmrKnown::default(),
         public: String::new(),
         push_wait: std::time::Duration::from_secs(20),
         apps: crate::Apps::default(),

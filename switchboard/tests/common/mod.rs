@@ -205,6 +205,7 @@ fn config() -> Config {
         media_address: [198, 51, 100, 1].into(),
         media_ports: 20_000..=20_099,
         shared_port: None,
+        amr: sdp::AmrKnown::default(),
         door: None,
         public: "http://example.org".into(),
         ladder_memory: 1 << 20,

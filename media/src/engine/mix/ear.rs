@@ -5,7 +5,7 @@ use std::time::Duration;
 use types::Instant;
 
 use super::keys::{Key, Keys, Press};
-use crate::codec::{Codec, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate};
+use crate::codec::{Codec, Coders, Encoder, FRAME_MAX, PAYLOAD_MAX, Rate};
 use crate::dtmf::Detector;
 use crate::events::{self, Tone};
 use crate::gauge::Gauge;
@@ -47,25 +47,35 @@ pub(super) struct Mouth {
 
 impl Mouth {
     /// An encoder for this codec, fed from a mix of this rate.
-    pub(super) fn ready(&mut self, codec: Codec, rate: Rate) -> Option<&mut Encoder> {
+    pub(super) fn ready(
+        &mut self,
+        codec: Codec,
+        rate: Rate,
+        coders: &Coders,
+    ) -> Option<&mut Encoder> {
         let fits = |known: &Encoder| known.codec() == codec && known.rate() == codec.works_at(rate);
         if !self.encoder.as_ref().is_some_and(fits) {
-            self.encoder = Encoder::new(codec, rate);
+            self.encoder = coders.encoder(codec, rate);
         }
         self.encoder.as_mut()
     }
 
-    /// The payload of one frame of the mix; its octets.
+    /// The payload of one frame of the mix; its octets. `wish`: the mode that the receiver asks for.
     pub(super) fn speak(
         &mut self,
-        codec: Codec,
+        (codec, wish): (Codec, Option<u8>),
         (rate, pcm): (Rate, &[i16]),
+        coders: &Coders,
         payload: &mut [u8; PAYLOAD_MAX],
     ) -> usize {
         let mut room = [0; FRAME_MAX];
         let to = codec.works_at(rate);
         let pcm = resampled(&mut self.resampler, (rate, pcm), to, &mut room);
-        self.ready(codec, rate).map_or(0, |encoder| encoder.encode(pcm, payload))
+        let Some(encoder) = self.ready(codec, rate, coders) else { return 0 };
+        if let Some(mode) = wish {
+            encoder.wish(mode);
+        }
+        encoder.encode(pcm, payload)
     }
 }
 
@@ -93,10 +103,10 @@ impl Ear {
     }
 
     /// Takes the next frame, at the rate of the mix.
-    pub(super) fn listen(&mut self, rate: Rate) {
+    pub(super) fn listen(&mut self, rate: Rate, coders: &Coders) {
         let (mut room, mut turned) = ([0; FRAME_MAX], [0; FRAME_MAX]);
         self.jitter.want(rate);
-        let (from, pcm, _) = self.jitter.take(&mut room);
+        let (from, pcm, _) = self.jitter.take(coders, &mut room);
         let pcm = resampled(&mut self.resampler, (from, pcm), rate, &mut turned);
         for (place, sample) in self.pcm.iter_mut().zip(pcm) {
             *place = *sample;

@@ -44,6 +44,7 @@ pub fn config() -> Config {
         media_address: [198, 51, 100, 1].into(),
         media_ports: 20_000..=20_099,
         shared_port: None,
+        amr: Default::default(),
         door: Some(switchboard::Door {
             address: ([192, 0, 2, 1], 21_000).into(),
             fingerprint: [0xab; 32],
