@@ -43,6 +43,7 @@ mod gauge;
 mod hear;
 mod jitter;
 mod keyed;
+pub mod machine;
 mod mixer;
 mod outbox;
 mod play;

@@ -57,6 +57,11 @@ impl Speech {
         Self { silence, noise: QUIET / 4 * SCALE, run: 0, since: None, last: now, told: false }
     }
 
+    /// How long it has spoken until it was last heard; zero while nothing is said.
+    pub fn spoken(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| self.last.since(since))
+    }
+
     /// Takes the mean of one frame.
     pub fn hear(&mut self, level: u32, due: Instant) -> Option<Change> {
         let level = level.min(u16::MAX.into());

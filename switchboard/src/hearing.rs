@@ -1,6 +1,7 @@
 //! Words that callers say: what a room asks of the door that turns speech into text.
 //!
-//! Picture     open_ear(plan); hear(tap) -> ticket -> Reply::Heard: Began, then Words or Failed, and so on until close_ear
+//! Picture     judge(plan) -> ticket -> Reply::Heard: Answered
+//!             open_ear(plan); hear(tap) -> ticket -> Reply::Heard: Began, then Words or Failed, and so on until close_ear
 //!             read_words(recording) -> ticket -> Reply::Heard
 //! Rules       Sound never comes by here: a tap gives it to the ear. Each question is answered once; what is heard while
 //!             nobody asks waits. A closed ear, or one that was never open, is `Over`.
@@ -10,6 +11,7 @@
 
 use std::time::Duration;
 
+use media::machine::{Answerer, Terms};
 use media::{Direction, TapId};
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +45,25 @@ pub struct Tongue {
     pub hints: String,
 }
 
+/// Somebody is to be told from a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgePlan {
+    /// Where he is heard; the room opens and closes it, at 8 kHz.
+    pub tap: TapId,
+    /// What tells them apart.
+    pub terms: Terms,
+}
+
 /// What was heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hearing {
+    /// It is known who answered: what a [`JudgePlan`] comes to.
+    Answered {
+        /// Who.
+        by: Answerer,
+        /// How long he was heard until then.
+        after: Duration,
+    },
     /// He begins to speak.
     Began {
         /// 0: what the leg says; 1: what it hears.
@@ -73,6 +91,13 @@ pub enum Hearing {
 pub enum EarOrder {
     /// Nobody listens any more; who asked hears `Over`.
     Close(TapId),
+    /// Tells a person from a machine; answered once by `Reply::Heard`, with `Over` when the tap ends before.
+    Judge {
+        /// Names the answer.
+        ticket: Ticket,
+        /// How.
+        plan: JudgePlan,
+    },
     /// The next thing that an ear hears; answered by `Reply::Heard`.
     Next {
         /// Names the answer.

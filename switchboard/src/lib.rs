@@ -78,7 +78,7 @@ pub use clip::{
 };
 pub use effects::Effects;
 pub use guard::{SOURCE_FAILURES_MAX, USER_FAILURES_MAX, WINDOW};
-pub use hearing::{EarOrder, EarPlan, Hearing, Tongue};
+pub use hearing::{EarOrder, EarPlan, Hearing, JudgePlan, Tongue};
 pub use hop::{Hop, Question};
 pub use input::{
     ApiRequest, ApiResponse, Clock, Found, Input, Mail, Mark, Output, Outputs, Reply, Ticket,

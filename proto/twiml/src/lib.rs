@@ -32,8 +32,8 @@ pub use lint::Use;
 pub use meet::{Conference, Enqueue, Front, LABEL_MAX, Meet, QUEUE_NAME_MAX, Wait};
 pub use streams::{CallRecording, Connect, Siprec, Start, Stop, Stream, Transcription};
 pub use verbs::{
-    Dial, DialRecord, Document, Gather, Hook, Method, Play, Prompt, Record, Refer, Say, Sound,
-    SpeechTerms, Step, Target, Track, Verb, Who,
+    Dial, DialRecord, Document, Gather, Hook, Machine, Method, Play, Prompt, Record, Refer, Say,
+    Sound, SpeechTerms, Step, Target, Track, Verb, Who,
 };
 
 /// Octets of a whole document.

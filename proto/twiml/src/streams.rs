@@ -194,7 +194,7 @@ fn track(read: Read<'_>) -> Track {
     }
 }
 
-fn parameters(element: &Element) -> Vec<(String, String)> {
+pub(crate) fn parameters(element: &Element) -> Vec<(String, String)> {
     let parameter = |child: &Element| {
         let value = |name| child.attribute(name).map(|found| found.value.clone());
         Some((value("name")?, value("value").unwrap_or_default()))

@@ -286,6 +286,25 @@ pub struct Target {
     pub headers: Vec<(String, String)>,
     /// User and password for whoever challenges the INVITE.
     pub login: Option<(String, String)>,
+    /// How it is found out whether a machine answered; `None`: it is not.
+    pub machine: Option<Machine>,
+}
+
+/// How a person is told from a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Wait for the end of what a machine says.
+    pub to_end: bool,
+    /// The longest that anybody listens.
+    pub timeout: Duration,
+    /// Who speaks for so long is a machine.
+    pub speech: Duration,
+    /// So long a silence ends what is said.
+    pub pause: Duration,
+    /// So long a silence at the beginning means that nobody knows.
+    pub silence: Duration,
+    /// Where to say it.
+    pub told: Option<Hook>,
 }
 
 /// Who is reached.
@@ -472,13 +491,37 @@ fn target(element: &Element) -> Option<Target> {
         .hook("statusCallback", "statusCallbackMethod")
         .map(|hook| (hook, read.words("statusCallbackEvent")));
     let login = read.text("username").filter(|user| !user.is_empty());
+    let mut headers = headers(element);
+    if matches!(who, Who::Client(_)) {
+        // A phone hears of them as of any header of an app's own.
+        let named = |(name, value): (String, String)| (format!("X-{name}"), value);
+        headers.extend(crate::streams::parameters(element).into_iter().map(named));
+    }
     Some(Target {
         whisper: read.hook("url", "method"),
         status,
         send_digits: read.text("sendDigits").filter(|keys| !keys.is_empty()),
-        headers: headers(element),
+        headers,
         login: login.map(|user| (user, read.text("password").unwrap_or_default())),
+        machine: machine(read),
         ..Target::of(who)
+    })
+}
+
+fn machine(read: Read<'_>) -> Option<Machine> {
+    let to_end = match read.value("machineDetection")? {
+        "DetectMessageEnd" => true,
+        "Enable" => false,
+        _ => return None,
+    };
+    let millis = |name| Duration::from_millis(read.number(name).unwrap_or(0).into());
+    Some(Machine {
+        to_end,
+        timeout: read.seconds("machineDetectionTimeout"),
+        speech: millis("machineDetectionSpeechThreshold"),
+        pause: millis("machineDetectionSpeechEndThreshold"),
+        silence: millis("machineDetectionSilenceTimeout"),
+        told: read.hook("amdStatusCallback", "amdStatusCallbackMethod"),
     })
 }
 
@@ -496,8 +539,8 @@ fn headers(element: &Element) -> Vec<(String, String)> {
 impl Target {
     /// One that nothing more is said of.
     pub fn of(who: Who) -> Self {
-        let (headers, login) = (Vec::new(), None);
-        Self { who, whisper: None, status: None, send_digits: None, headers, login }
+        let (headers, login, machine) = (Vec::new(), None, None);
+        Self { who, whisper: None, status: None, send_digits: None, headers, login, machine }
     }
 }
 

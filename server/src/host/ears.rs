@@ -3,18 +3,20 @@
 //! Picture     pump --tap--> queue --task: where speech ends--> one piece after another --listener--> answers for the shard
 //! Rules       A pump never waits. Pieces of one ear are heard in their order. Nothing is written to the disk but for a
 //!             program that wants a file, and that file is gone with its answer.
-//! Limits      [`EARS_MAX`] ears; [`PIECES_MAX`] pieces of one wait; [`PROGRAMS_MAX`] programs at once; `hearing::HEARD_MAX`.
+//! Limits      [`EARS_MAX`] ears, and as many who tell people from machines; [`PIECES_MAX`] pieces of one wait; [`PROGRAMS_MAX`] programs at once; `hearing::HEARD_MAX`.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use media::TapId;
+use media::machine::Judge;
 use sound::ear::{Ear, Said};
 use sound::listener::{self, LISTEN_TIME_MAX, Words};
 use switchboard::fetch::{Fetch, FetchLimits};
 use switchboard::hearing::HEARD_MAX;
-use switchboard::{EarOrder, EarPlan, Hearing, Reply, SoundFault, Tongue};
+use switchboard::{EarOrder, EarPlan, Hearing, JudgePlan, Reply, SoundFault, Ticket, Tongue};
 use tokio::sync::{Semaphore, mpsc};
 use web::client::{Client, ClientFault};
 
@@ -50,6 +52,8 @@ pub enum Listener {
 pub struct Ears {
     listener: Arc<Listener>,
     open: Arc<Mutex<HashMap<TapId, mpsc::Sender<Option<Asked>>>>>,
+    /// How many tell people from machines.
+    judges: Arc<AtomicUsize>,
 }
 
 impl Ears {
@@ -64,7 +68,7 @@ impl Ears {
             let programs = Arc::new(Semaphore::new(PROGRAMS_MAX));
             Listener::Command(config.command.clone(), programs)
         };
-        Ok(Self { listener: Arc::new(listener), open: Arc::default() })
+        Ok(Self { listener: Arc::new(listener), open: Arc::default(), judges: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TapId, mpsc::Sender<Option<Asked>>>> {
@@ -81,6 +85,7 @@ impl Doors {
                 // A full one sees its questions end.
                 let _ = ear.map(|ear| ear.try_send(None));
             }
+            EarOrder::Judge { ticket, plan } => self.judge(shard, ticket, plan),
             EarOrder::Next { ticket, tap } => {
                 let Some(asked) = self.ask(shard, ticket) else {
                     return self.refuse(shard, ticket, Reply::Heard(Hearing::Over));
@@ -113,6 +118,32 @@ impl Doors {
                 });
             }
         }
+    }
+
+    /// Tells a person from a machine.
+    fn judge(&self, shard: usize, ticket: Ticket, plan: JudgePlan) {
+        let Some(asked) = self.ask(shard, ticket) else {
+            return self.refuse(shard, ticket, Reply::Heard(Hearing::Over));
+        };
+        let judges = Arc::clone(&self.ears.judges);
+        if judges.fetch_add(1, Ordering::Relaxed) >= EARS_MAX {
+            judges.fetch_sub(1, Ordering::Relaxed);
+            return asked.answer(Reply::Heard(Hearing::Over));
+        }
+        let (sink, mut frames) = waiting();
+        self.pump.tap(plan.tap, sink);
+        self.runtime.spawn(async move {
+            let mut judge = Judge::new(plan.terms);
+            let mut answer = Hearing::Over;
+            while let Some(Frame { taken, .. }) = frames.recv().await {
+                if let Some(by) = judge.frame(taken.at, &taken.samples) {
+                    answer = Hearing::Answered { by, after: judge.heard() };
+                    break;
+                }
+            }
+            judges.fetch_sub(1, Ordering::Relaxed);
+            asked.answer(Reply::Heard(answer));
+        });
     }
 
     fn open_ear(&self, plan: EarPlan) {

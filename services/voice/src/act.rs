@@ -23,6 +23,9 @@ impl Room {
     /// Does what the program of a call wants, until it wants nothing more.
     pub(crate) fn carry(&mut self, session: SessionId, effects: &mut Effects<'_>) {
         while let Some(call) = self.calls.get_mut(&session) {
+            if call.is_judged() {
+                return; // Its first question says who answered.
+            }
             let beside = || call.aside.as_mut().and_then(|aside| aside.program.poll());
             let Some(act) = call.program.poll().or_else(beside) else {
                 self.wake(session, effects);
@@ -247,6 +250,7 @@ impl Call {
         let single = [asking, making, recording, tape, timer, self.limit].into_iter().flatten();
         let apart = self.stream_tickets().chain(self.ear_tickets()).chain(self.reel_tickets());
         let apart = apart.chain(self.recorder_tickets()).chain(self.beside_ticket());
+        let apart = apart.chain(self.judging_tickets());
         single.chain(dialling).chain(outgoing).chain(apart).collect()
     }
 }

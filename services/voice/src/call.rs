@@ -16,6 +16,7 @@ use crate::cookies::Jar;
 use crate::dial::{Dialling, Tape};
 use crate::hook::{Answer, Asking, Question};
 use crate::listen::Listening;
+use crate::machine::Judging;
 use crate::meeting::Meeting;
 use crate::program::{Ask, Program, Saved};
 use crate::reel::Reel;
@@ -49,6 +50,8 @@ pub struct Call {
     pub acked: bool,
     /// His phone was asked to call somebody else.
     pub referring: Option<Referring>,
+    /// Who answered is being found out.
+    pub judging: Vec<Judging>,
     pub program: Program,
     pub hooks: Hooks,
     /// What every question says.
@@ -305,6 +308,7 @@ impl Call {
         if let Some(tape) = &self.tape {
             writer.nested(14, |writer| tape.write(writer));
         }
+        Judging::write(&self.judging, 16, &mut writer);
         for reel in &self.reels {
             writer.nested(15, |writer| reel.write(writer));
         }
@@ -349,6 +353,8 @@ pub struct Kept {
     pub legs: Legs,
     pub reels: Vec<Reel>,
     pub recorders: Vec<Vec<u8>>,
+    /// It was being found out who answered.
+    pub judging: Option<Judging>,
 }
 
 impl Kept {
@@ -373,6 +379,7 @@ impl Kept {
             streams: Vec::new(),
             legs: Legs::default(),
             reels: Vec::new(),
+            judging: None,
             recorders: Vec::new(),
         };
         for (tag, field) in tagged::Reader::new(bytes) {
@@ -390,6 +397,7 @@ impl Kept {
                 11 => kept.dialling = Some(field.0.to_vec()),
                 12 => kept.progress = Progress::decode(field.0),
                 13 => kept.recording = field.string(),
+                16 => kept.judging = Some(Judging::read(field.0)),
                 15 => kept.reels.push(Reel::read(field.0)),
                 14 => kept.tape = Some(Tape::read(field.0)),
                 30 => kept.meeting = Meeting::decode(field.0),

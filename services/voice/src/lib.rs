@@ -25,6 +25,7 @@ mod events;
 mod hall;
 pub mod hook;
 mod listen;
+mod machine;
 mod meeting;
 pub mod program;
 mod queue;
@@ -308,6 +309,7 @@ impl Room {
             late: false,
             acked: answered,
             referring: None,
+            judging: Vec::new(),
             program,
             hooks: kept.hooks,
             said: kept.said,
@@ -353,6 +355,7 @@ impl Room {
         if answered {
             self.restart_streams(session, kept.streams, effects);
             self.restart_reels(session, kept.reels, effects);
+            self.unjudged(session, kept.judging, effects);
             self.restore_recorders(session, kept.recorders, effects);
         }
         if answered && meets {
@@ -431,6 +434,7 @@ impl Room {
             late: offer.is_none(),
             acked: false,
             referring: None,
+            judging: Vec::new(),
             program: Program::new(ask, hooks.fallback.clone()),
             hooks,
             said,
@@ -500,6 +504,7 @@ impl Room {
         if let Some(outgoing) = &mut call.outgoing {
             outgoing.close(effects);
         }
+        self.forget_judged(&mut call, effects);
         self.leave_dial(&mut call, effects);
         let (guest, queued) = (call.has_guest(), call.leaves_for_good(effects));
         self.end_streams(&mut call, effects);

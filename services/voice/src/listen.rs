@@ -152,6 +152,9 @@ impl Room {
         (ticket, hearing): (Ticket, Hearing),
         effects: &mut Effects<'_>,
     ) {
+        if self.judged(session, (ticket, &hearing), effects) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         let place = call.ears.iter().position(|ear| ear.ticket == ticket);
         let Some(ear) = place.and_then(|place| call.ears.get_mut(place)) else { return };
@@ -165,7 +168,7 @@ impl Room {
         let (tap, for_app) = (ear.tap, ear.told.is_some());
         match hearing {
             Hearing::Began { .. } if !for_app => self.drive(session, Event::Spoke, effects),
-            Hearing::Began { .. } | Hearing::Over => {}
+            Hearing::Answered { .. } | Hearing::Began { .. } | Hearing::Over => {}
             Hearing::Failed(fault) => {
                 self.no_words(session, &fault.to_string(), effects);
                 if !for_app {
@@ -278,7 +281,9 @@ impl Room {
                 self.no_words(session, &fault.to_string(), effects);
                 ("failed", String::new())
             }
-            Hearing::Began { .. } | Hearing::Over => ("failed", String::new()),
+            Hearing::Answered { .. } | Hearing::Began { .. } | Hearing::Over => {
+                ("failed", String::new())
+            }
         };
         let more = [("TranscriptionStatus", status.to_owned()), ("TranscriptionText", text)];
         said.extend(more.map(|(name, value)| (name.to_owned(), value)));

@@ -299,3 +299,15 @@ fn what_was_not_told_is_told_again_after_a_restart() {
     again.reply(ticket, fine());
     assert_eq!(again.sessions_kept(), 0);
 }
+
+#[test]
+fn a_phone_of_ours_gets_the_parameters() {
+    let mut house = house();
+    house.bind("bob", 2);
+    let dial = "<Dial><Client><Identity>bob</Identity><Parameter name='Order' value='7'/>\
+                <Parameter name='a b' value='no name of a header'/></Client></Dial>";
+    let out = runs(&mut house, dial);
+    let invite = out.requests("INVITE").pop().expect("bob is called");
+    assert_eq!(header(&invite, "X-Order"), "7");
+    assert!(!invite.contains("no name of a header"), "{invite}");
+}

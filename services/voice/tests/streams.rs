@@ -136,7 +136,9 @@ fn ears(out: &driver::Out) -> Vec<EarOrder> {
 /// The question that went to an ear.
 fn heard(out: &driver::Out) -> Ticket {
     let next = |order: &EarOrder| match order {
-        EarOrder::Next { ticket, .. } | EarOrder::Read { ticket, .. } => Some(*ticket),
+        EarOrder::Judge { ticket, .. }
+        | EarOrder::Next { ticket, .. }
+        | EarOrder::Read { ticket, .. } => Some(*ticket),
         EarOrder::Close(_) | EarOrder::Open(_) => None,
     };
     ears(out).iter().find_map(next).expect("somebody listens")

@@ -149,7 +149,11 @@ impl World {
                 }
             }
             // Nor anybody who listens.
-            Output::Ear(EarOrder::Next { ticket, .. } | EarOrder::Read { ticket, .. }) => {
+            Output::Ear(
+                EarOrder::Judge { ticket, .. }
+                | EarOrder::Next { ticket, .. }
+                | EarOrder::Read { ticket, .. },
+            ) => {
                 let delay = self.micros(20_000);
                 let reply = Reply::Heard(Hearing::Over);
                 self.after(delay, Happening::Reply { run, shard, ticket, reply });

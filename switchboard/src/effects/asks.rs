@@ -9,7 +9,7 @@ use types::Instant;
 use super::Effects;
 use crate::clip::{ClipSource, Recording, SoundOrder};
 use crate::fetch::Fetch;
-use crate::hearing::{EarOrder, EarPlan, Tongue};
+use crate::hearing::{EarOrder, EarPlan, JudgePlan, Tongue};
 use crate::input::{EventLine, EventText, Output, Ticket};
 use crate::store::{Batch, Query};
 use crate::stream::{StreamOrder, StreamPlan};
@@ -157,6 +157,13 @@ impl Effects<'_> {
     /// Listens to somebody, until [`close_ear`](Self::close_ear).
     pub fn open_ear(&mut self, plan: EarPlan) {
         self.core.out.list.push(Output::Ear(EarOrder::Open(Box::new(plan))));
+    }
+
+    /// Tells a person from a machine by a tap; `on_reply` gets `Reply::Heard`, once.
+    pub fn judge(&mut self, plan: JudgePlan) -> Ticket {
+        let ticket = self.core.ticket(self.room);
+        self.core.out.list.push(Output::Ear(EarOrder::Judge { ticket, plan }));
+        ticket
     }
 
     /// The next thing that an ear hears; `on_reply` gets `Reply::Heard`.

@@ -28,6 +28,8 @@ pub struct Callee {
     to: String,
     /// Numbers what apps are told.
     sequence: u32,
+    /// Whether a machine answered, in the vendor's word; empty: nobody listened for that.
+    pub answered_by: String,
     /// A phone of his rang.
     pub rang: bool,
     /// It is over, and that was told.
@@ -144,6 +146,7 @@ impl Callee {
             to: self.to.clone(),
             status: if self.status == "initiated" { "queued" } else { self.status }.to_owned(),
             direction: "outbound-dial".to_owned(),
+            answered_by: self.answered_by.clone(),
             began: called?,
             answered,
             ended,
@@ -162,6 +165,9 @@ impl Callee {
         writer.number(4, self.sequence.into()).number(5, self.is_sip().into());
         if let Some((hook, events)) = &self.target.status {
             writer.nested(6, |writer| write_hook(hook, writer)).text(7, &events.join(" "));
+        }
+        if !self.answered_by.is_empty() {
+            writer.text(11, &self.answered_by);
         }
         for (tag, time) in (8..).zip(self.times) {
             if let Some(time) = time {
@@ -189,6 +195,7 @@ impl Callee {
                 8 => callee.times[0] = field.time(),
                 9 => callee.times[1] = field.time(),
                 10 => callee.times[2] = field.time(),
+                11 => callee.answered_by = string(),
                 _ => (), // A field of a newer version.
             }
         }
@@ -204,7 +211,8 @@ impl Default for Callee {
         let target = Target::of(Who::Number(String::new()));
         let (sid, from, to) = (String::new(), String::new(), String::new());
         let (sequence, rang, over, kept) = (0, false, false, false);
-        Self { target, sid, from, to, sequence, rang, over, status: "", times: [None; 3], kept }
+        let (answered_by, status, times) = (String::new(), "", [None; 3]);
+        Self { target, sid, from, to, sequence, answered_by, rang, over, status, times, kept }
     }
 }
 
@@ -215,7 +223,10 @@ pub fn bare(text: &str) -> &str {
 
 /// The header fields that a document adds to the INVITE of a target: of its address, and of its own list.
 pub fn headers(target: &Target) -> Vec<(String, String)> {
-    let Who::Sip(text) = &target.who else { return Vec::new() };
+    let text = match &target.who {
+        Who::Sip(text) => text.as_str(),
+        Who::Client(_) | Who::Number(_) => "",
+    };
     let written = text.split_once('?').map_or("", |(_, headers)| headers);
     let of_address = written.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;

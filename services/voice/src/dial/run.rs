@@ -19,6 +19,7 @@ use crate::Room;
 use crate::call::{Call, Playing};
 use crate::events::kept;
 use crate::hook::Question;
+use crate::machine::Whose;
 use crate::program::{Dialled, Event};
 use crate::rest::notes;
 use crate::socket::Kind;
@@ -232,6 +233,12 @@ impl Room {
             return self.end_dial(session, "failed", effects);
         }
         dialling.tell(place, "in-progress");
+        let machine = dialling.callees.get(place).and_then(|one| one.target.machine.clone());
+        if let Some(machine) = machine {
+            self.judge(session, (&machine, Whose::Callee(place)), effects);
+        }
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let Some(dialling) = call.dialling.as_mut() else { return };
         if matches!(dialling.reach, Reach::Greeting(..)) {
             // What he hears is for him alone.
             call.seat.speak(Voice::Nobody, effects);
@@ -303,6 +310,10 @@ impl Room {
         }
         self.forget_replies(&pushed);
         self.tell_news(session, effects);
+        if let Some(mut call) = self.calls.remove(&session) {
+            self.forget_judged(&mut call, effects);
+            self.calls.insert(session, call);
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         call.dialling = None;
         match &mut call.tape {

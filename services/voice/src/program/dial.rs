@@ -43,6 +43,9 @@ impl Program {
         for target in &mut dial.targets {
             target.whisper = target.whisper.as_ref().and_then(whole);
             target.status = told(&target.status);
+            if let Some(machine) = &mut target.machine {
+                machine.told = machine.told.as_ref().and_then(whole);
+            }
         }
         dial
     }

@@ -30,6 +30,7 @@ use crate::call::{Call, Hooks, Playing, VERSION, call_sid};
 use crate::cookies::Jar;
 use crate::dial::word;
 use crate::hook::Answer;
+use crate::machine::{self, Whose};
 use crate::program::{self, Program, RING_MORE};
 use crate::store::{self, Thing};
 
@@ -76,6 +77,8 @@ pub struct Wish {
     pub limit: Duration,
     /// What else every question says.
     pub said: Vec<(String, String)>,
+    /// How it is found out whether a machine answered.
+    pub machine: Option<machine::Wish>,
 }
 
 /// A call that nobody has answered yet.
@@ -85,6 +88,7 @@ pub struct Outgoing {
     first: First,
     digits: String,
     limit: Duration,
+    machine: Option<machine::Wish>,
     /// An app does not want it any more.
     pub canceled: bool,
 }
@@ -206,8 +210,9 @@ impl Room {
                 (Hunt::start(Brief::default(), effects).0, failed)
             }
         };
-        let Wish { first, hooks, stages, digits, limit, to, from, said, .. } = wish;
-        let outgoing = Outgoing { hunt, first, digits, limit, canceled: false };
+        let Wish { first, hooks, stages, digits, limit, to, from, said, machine, .. } = wish;
+        let wished = machine.clone();
+        let outgoing = Outgoing { hunt, first, digits, limit, machine, canceled: false };
         let pairs = [
             ("CallSid", call_sid(session.0)),
             ("AccountSid", effects.apps().sid.clone()),
@@ -230,6 +235,7 @@ impl Room {
             late: false,
             acked: true,
             referring: None,
+            judging: Vec::new(),
             program: Program::none(hooks.fallback.clone()),
             hooks,
             said: pairs,
@@ -259,6 +265,9 @@ impl Room {
         }
         Self::keep(&call, effects);
         self.calls.insert(session, Box::new(call));
+        if let Some(wish) = wished {
+            self.complain_of_wish(session, &wish, effects);
+        }
         self.tell_stage(session, Stage::Initiated, effects);
         self.reached(session, outcome, effects);
         Ok(session)
@@ -349,7 +358,13 @@ impl Room {
         call.facts.answered = Some(unix);
         call.facts.status = 200;
         call.progress.until = Some(unix + outgoing.limit);
+        let waits = outgoing.machine.as_ref().is_some_and(|wish| wish.waits);
         call.program = match with_keys(outgoing.first, &outgoing.digits) {
+            First::Ask(hook) if waits => {
+                let mut program = Program::none(call.hooks.fallback.clone());
+                program.replace(document(machine::asking(&hook)), now);
+                program
+            }
             First::Ask(hook) => {
                 let ask = program::Ask { url: hook.url, method: hook.method, more: Vec::new() };
                 Program::of_answered(ask, call.hooks.fallback.clone())
@@ -360,6 +375,10 @@ impl Room {
                 program
             }
         };
+        if let Some(wish) = &outgoing.machine {
+            self.judge(session, (&wish.machine, Whose::Call { waits }), effects);
+        }
+        let Some(call) = self.calls.get_mut(&session) else { return };
         Self::keep(call, effects);
         effects.publish(Notice::CallAnswered(call.facts.clone().into()));
         self.limit(session, effects);
@@ -498,6 +517,7 @@ impl Wish {
             timeout: Duration::from_secs(timeout),
             limit: Duration::from_secs(limit),
             said: Vec::new(),
+            machine: machine::Wish::read(ask)?,
         })
     }
 }
@@ -567,7 +587,7 @@ pub(super) fn inline(text: &str) -> Result<String, No> {
 }
 
 /// An address that can be asked.
-pub(super) fn hook(url: &str, method: Method) -> Result<Hook, No> {
+pub(crate) fn hook(url: &str, method: Method) -> Result<Hook, No> {
     if Address::parse(url).is_none() {
         return Err(No::invalid(21205, format!("{url} is no address of http, https, ws or wss")));
     }
@@ -575,7 +595,7 @@ pub(super) fn hook(url: &str, method: Method) -> Result<Hook, No> {
 }
 
 /// `GET` or `POST`.
-pub(super) fn method(ask: &Ask, name: &str) -> Result<Method, No> {
+pub(crate) fn method(ask: &Ask, name: &str) -> Result<Method, No> {
     match ask.text(name) {
         None => Ok(Method::Post),
         Some(word) if word.eq_ignore_ascii_case("POST") => Ok(Method::Post),
