@@ -21,6 +21,11 @@ pub fn token(key: &[u8; 32], purpose: &str, what: &str) -> String {
     signature(key, &format!("{purpose}\n{what}"), 0)
 }
 
+/// The secret of an app's key of this name.
+pub fn key_secret(key: &[u8; 32], name: &str) -> String {
+    token(key, "key of an app", name)
+}
+
 /// Compares without telling by its time where the difference is.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (x, y)| sum | (x ^ y)) == 0
@@ -37,6 +42,14 @@ fn signature(key: &[u8; 32], path: &str, exp: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_secret_of_a_key_is_its_own() {
+        let secret = key_secret(&[3; 32], "SK1");
+        assert_eq!(secret.len(), 32);
+        assert_ne!(secret, key_secret(&[3; 32], "SK2"));
+        assert_ne!(secret, key_secret(&[4; 32], "SK1"));
+    }
 
     #[test]
     fn a_link_answers_until_it_expires_and_not_for_another_path() {

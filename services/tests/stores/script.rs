@@ -342,6 +342,11 @@ impl Day {
         assert_eq!(list["applications"].as_array().map(Vec::len), Some(1));
         assert_eq!(app("DELETE", &one, "").0, 204);
         assert_eq!(app("DELETE", &one, "").0, 404);
+        let (status, made) = app("POST", "Keys.json", "FriendlyName=shop");
+        assert_eq!((status, made["secret"].as_str().map(str::len)), (201, Some(32)), "{made}");
+        let one = format!("Keys/{}.json", made["sid"].as_str().unwrap());
+        assert_eq!(app("GET", &one, "").1["friendly_name"], "shop");
+        assert_eq!(app("DELETE", &one, "").0, 204);
         let number = "PhoneNumber=%2B15550188&VoiceUrl=http%3A%2F%2Fa.example%2F";
         let (status, made) = app("POST", "IncomingPhoneNumbers.json", number);
         assert_eq!((status, &made["phone_number"]), (201, &"+15550188".into()), "{made}");
@@ -350,7 +355,8 @@ impl Day {
         assert_eq!(app("DELETE", &one, "").0, 204);
         assert_eq!(app("GET", &one, "").0, 404);
         // Nobody can be reached: the call is over at once.
-        let call = "To=client%3Anobody&From=shop&Twiml=%3CResponse%2F%3E";
+        let call = "To=client%3Anobody&From=shop&Twiml=%3CResponse%2F%3E\
+                    &StatusCallback=http%3A%2F%2Fa.example%2F%23rc%3D9";
         let (status, made) = app("POST", "Calls.json", call);
         assert_eq!((status, &made["status"]), (201, &"queued".into()), "{made}");
         let one = format!("Calls/{}.json", made["sid"].as_str().unwrap());
@@ -361,6 +367,16 @@ impl Day {
         assert_eq!(app("GET", &one, "").0, 404);
         let (_, list) = app("GET", "Calls.json", "");
         assert_eq!(list["calls"].as_array().map(Vec::len), Some(0));
+        let (_, list) = app("GET", "Usage/Records/Daily.json", "");
+        assert_eq!(list["usage_records"][0]["category"], "calls-outbound", "{list}");
+        assert_eq!(list["usage_records"][0]["count"], "1");
+        // Its app cannot be told so.
+        let (_, list) = app("GET", "Notifications.json", "");
+        assert_eq!(list["notifications"][0]["error_code"], "15003", "{list}");
+        let (_, list) = app("GET", "Conferences.json", "");
+        assert_eq!(list["conferences"].as_array().map(Vec::len), Some(0));
+        let none = format!("Calls/CA{}/Events.json", "1".repeat(32));
+        assert_eq!(app("GET", &none, "").1["events"].as_array().map(Vec::len), Some(0));
     }
 
     /// While the store is out of reach, what it alone holds is refused, and nothing of it happens.

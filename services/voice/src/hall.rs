@@ -88,10 +88,15 @@ impl Room {
         (from, word): (SessionId, ToConference),
         effects: &mut Effects<'_>,
     ) {
+        let joins = matches!(word, ToConference::Join(_));
+        let empty = self.conferences.get(&session).filter(|known| known.members.is_empty());
+        let promised = empty
+            .filter(|_| joins)
+            .and_then(|known| self.rest.promises.keep(&known.name, effects.unix()));
         self.confer(session, effects, |conference, effects| match word {
             ToConference::Announced { failed } => conference.announced(from, failed, effects),
             ToConference::Entered => conference.entered(from, effects),
-            ToConference::Join(joining) => conference.join(from, *joining, effects),
+            ToConference::Join(joining) => conference.join(from, (*joining, promised), effects),
             ToConference::Left(why) => conference.left(from, why, effects),
         });
     }

@@ -21,7 +21,9 @@ use crate::call::Call;
 use crate::cookies::Jar;
 use crate::hook::Question;
 use crate::program::{Event, Listen, Recorded, Words};
+use crate::rest::things::TRANSCRIPTION;
 use crate::socket::Kind;
+use crate::store::{self, Thing};
 
 /// Ears of one call at one time.
 pub const EARS_MAX: usize = 3;
@@ -55,6 +57,16 @@ pub struct Reading {
     said: Vec<(String, String)>,
     jar: Jar,
     hook: Hook,
+    /// How it is kept; its words are not there yet.
+    thing: Thing,
+    seconds: u64,
+}
+
+impl Listening {
+    /// How apps know it, id and name; `None`: it listens for the program.
+    pub(crate) fn named(&self) -> Option<(&str, &str)> {
+        self.told.as_ref().map(|told| (&*told.sid, &*told.wanted.name))
+    }
 }
 
 impl Room {
@@ -262,19 +274,21 @@ impl Room {
     ) {
         let sid = format!("TR{:016x}{:016x}", effects.rng().next_u64(), effects.rng().next_u64());
         let more = [
-            ("TranscriptionSid", sid),
+            ("TranscriptionSid", sid.clone()),
             ("RecordingSid", recorded.sid.clone()),
             ("RecordingUrl", recorded.url.clone()),
         ];
         said.extend(more.map(|(name, value)| (name.to_owned(), value)));
         let ticket = effects.read_words(&recorded.hash, Tongue::default());
-        let reading = Reading { session, said, jar, hook };
+        let owner = recorded.sid.clone();
+        let thing = Thing { kind: TRANSCRIPTION.kind, sid, owner, ..Thing::default() };
+        let reading = Reading { session, said, jar, hook, thing, seconds: recorded.seconds };
         self.readings.insert(ticket, Box::new(reading));
     }
 
     /// The words of a recording were found, or not.
     pub(crate) fn read(&mut self, reading: Reading, hearing: Hearing, effects: &mut Effects<'_>) {
-        let Reading { session, mut said, jar, hook } = reading;
+        let Reading { session, mut said, jar, hook, mut thing, seconds } = reading;
         let (status, text) = match hearing {
             Hearing::Words { text, .. } => ("completed", text),
             Hearing::Failed(fault) => {
@@ -285,6 +299,10 @@ impl Room {
                 ("failed", String::new())
             }
         };
+        thing.body = json!({"status": status, "text": text, "seconds": seconds}).to_string();
+        (thing.made, thing.updated) = (effects.unix(), effects.unix());
+        // Nobody waits for it.
+        effects.write_patiently(store::put_in_order(&thing));
         let more = [("TranscriptionStatus", status.to_owned()), ("TranscriptionText", text)];
         said.extend(more.map(|(name, value)| (name.to_owned(), value)));
         let question =

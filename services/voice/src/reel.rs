@@ -50,6 +50,11 @@ impl Source {
     /// All of them; saved by their places.
     const ALL: [Self; 3] = [Self::Made, Self::Request, Self::Start];
 
+    /// Whether this is the word of one of them.
+    pub fn is_word(word: &str) -> bool {
+        Self::ALL.iter().any(|source| source.word() == word)
+    }
+
     /// The vendor's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -166,6 +171,7 @@ impl Room {
         let sid = reel.sid.clone();
         let Some(mut call) = self.calls.remove(&session) else { return Err(No::missing("Call")) };
         self.tell_reel(&call, &reel, ("in-progress", None), effects);
+        reel.note(session, effects);
         call.reels.push(reel);
         keep_answered(&call, effects);
         self.calls.insert(session, call);
@@ -189,6 +195,7 @@ impl Room {
         let Some(place) = found else { return Err(missing()) };
         if let Some(reel) = call.reels.get_mut(place) {
             reel.change(wish, effects);
+            reel.note(session, effects);
         }
         keep_answered(call, effects);
         call.reels.get(place).ok_or_else(missing)
@@ -215,8 +222,11 @@ impl Room {
             }
             let found = kept(recorded.clone().ok(), &reel.sid, effects);
             if let (Some(found), Ok(fact)) = (&found, recorded) {
-                let about = (reel.source.word(), reel.channels());
-                notes::recorded(session, (found, fact), about, effects);
+                let track = track_word(reel.wanted.track);
+                let about = (reel.source.word(), reel.channels(), track);
+                notes::recorded_track(session, (found, fact), about, effects);
+            } else {
+                notes::absent(session, (&reel.sid, reel.source.word()), reel.began, effects);
             }
             let event = if found.is_some() { "completed" } else { "absent" };
             self.tell_reel(&call, &reel, (event, found.as_ref()), effects);
@@ -432,7 +442,8 @@ impl Call {
     }
 }
 
-fn track_word(track: Track) -> &'static str {
+/// The vendor's word for whose sound it is.
+pub(crate) fn track_word(track: Track) -> &'static str {
     match track {
         Track::Both => "both",
         Track::Inbound => "inbound",

@@ -11,18 +11,23 @@ pub mod ask;
 mod calls;
 pub(crate) mod conferences;
 pub mod events;
+mod forks;
+mod keys;
 pub mod legs;
 mod messages;
 pub(crate) mod notes;
 mod numbers;
 pub mod outgoing;
+pub mod participants;
 mod plain;
 pub mod progress;
 mod queues;
+mod recordings;
 pub mod row;
 pub mod say;
-mod things;
+pub(crate) mod things;
 mod update;
+pub mod usage;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,10 +39,11 @@ use types::SessionId;
 
 use crate::{Room, store};
 use ask::{Ask, Form};
+use keys::{KEY, SIGNING_KEY};
 use messages::MESSAGE;
 use row::Row;
 use say::{No, Page};
-use things::{APPLICATION, Kind, NOTIFICATION, Of, RECORDING};
+use things::{APPLICATION, CALL_RECORDING, Kind, NOTIFICATION, Of, RECORDING, TRANSCRIPTION};
 
 /// Calls that ended lately and are remembered until the store surely has them.
 pub const RECENT_MAX: usize = 1_024;
@@ -68,6 +74,8 @@ pub(crate) enum Done {
 #[derive(Debug, Default)]
 pub(crate) struct Rest {
     waiting: BTreeMap<Ticket, Waiting>,
+    /// Names of conferences that nobody has come to yet.
+    pub(crate) promises: participants::Promises,
     /// Newest last.
     recent: VecDeque<Row>,
     /// Changes of numbers that are not written yet, and the timers after which they are given up.
@@ -95,6 +103,10 @@ pub(crate) enum Waiting {
     Events { ask: Ask, page: Page },
     /// An application, by which a call is made.
     Apply { ask: Ask, request: Box<ApiRequest> },
+    /// A request that shows a key.
+    Keyed { ask: Ask, request: Box<ApiRequest> },
+    /// What was used.
+    Usage { ask: Ask, page: Page, span: usage::Span, days: (u64, u64) },
     /// A message that is being written down, and then goes out.
     Letter { ask: Ask, answer: ApiResponse, plan: Box<LetterPlan> },
     /// A thing that is to be deleted, with its file.
@@ -121,7 +133,9 @@ impl Waiting {
             | Self::Events { ask, .. }
             | Self::Apply { ask, .. }
             | Self::Drop { ask, .. }
+            | Self::Keyed { ask, .. }
             | Self::Letter { ask, .. }
+            | Self::Usage { ask, .. }
             | Self::Merge { ask, .. }
             | Self::Thing { ask, .. }
             | Self::Things { ask, .. }
@@ -140,7 +154,11 @@ impl Room {
     ) {
         let ask = Ask::read(request, method);
         let form = ask.form;
-        match self.resource(&ask, request, effects) {
+        let done = match request.bearer.is_empty() {
+            true => self.resource(&ask, request, effects),
+            false => self.keyed(ask, request, effects),
+        };
+        match done {
             Ok(Done::Later) => (),
             Ok(Done::Now(answer)) => effects.answer(request.id, answer),
             Err(no) => effects.answer(request.id, no.answer(form)),
@@ -169,6 +187,7 @@ impl Room {
         }
         match (ask.method, rest) {
             ("GET", []) => plain::account(ask, effects),
+            ("POST", []) => Err(No::not_offered("Changing the account")),
             ("GET", ["Calls"]) => self.list_calls(ask, request, effects),
             ("POST", ["Calls"]) => self.make_call(ask, request, effects),
             ("GET", ["Calls", sid]) => self.fetch_call(ask, sid, effects),
@@ -179,15 +198,34 @@ impl Room {
             (_, ["Applications", sid]) => self.things(&APPLICATION, Of::One(sid), ask, effects),
             (_, ["Conferences", rest @ ..]) => self.conferences(ask, rest, request, effects),
             (_, ["Queues", rest @ ..]) => self.queues_of(ask, rest, request, effects),
+            (_, ["Keys", rest @ ..]) => self.keys_of(&KEY, ask, rest, effects),
+            (_, ["SigningKeys", rest @ ..]) => self.keys_of(&SIGNING_KEY, ask, rest, effects),
+            (_, ["Usage", rest @ ..]) => self.usage(ask, rest, effects),
+            (_, ["OutgoingCallerIds", rest @ ..]) => numbers::caller_ids(ask, rest, effects),
+            ("POST", ["Tokens"]) => plain::token(ask, effects),
             (_, ["AvailablePhoneNumbers", ..]) => numbers::available(ask),
             (_, ["IncomingPhoneNumbers", rest @ ..]) => self.incoming(ask, rest, effects),
             (_, ["Recordings"]) => self.things(&RECORDING, Of::All, ask, effects),
-            (_, ["Recordings", sid] | ["Calls", _, "Recordings", sid]) => {
-                self.things(&RECORDING, Of::One(sid), ask, effects)
+            ("POST", ["Calls", call, "Recordings"]) => self.begin_recording(ask, call, effects),
+            ("POST", ["Calls", call, "Recordings", sid]) => {
+                self.steer_reel(ask, (call, sid), effects)
+            }
+            (_, ["Transcriptions"]) => self.things(&TRANSCRIPTION, Of::All, ask, effects),
+            (_, ["Transcriptions", sid] | ["Recordings", _, "Transcriptions", sid]) => {
+                self.things(&TRANSCRIPTION, Of::One(sid), ask, effects)
+            }
+            (_, ["Recordings", sid, "Transcriptions"]) => {
+                self.things(&TRANSCRIPTION, Of::Owner(sid), ask, effects)
+            }
+            (_, ["Recordings", sid]) => self.things(&RECORDING, Of::One(sid), ask, effects),
+            (_, ["Calls", _, "Recordings", sid]) => {
+                self.things(&CALL_RECORDING, Of::One(sid), ask, effects)
             }
             (_, ["Calls", call, "Recordings"]) => {
-                self.things(&RECORDING, Of::Owner(call), ask, effects)
+                self.things(&CALL_RECORDING, Of::Owner(call), ask, effects)
             }
+            (_, ["Calls", call, "Siprec"]) => self.siprec_of(ask, (call, None), effects),
+            (_, ["Calls", call, "Siprec", one]) => self.siprec_of(ask, (call, Some(one)), effects),
             ("POST", ["Messages"]) => self.send_message(ask, effects),
             (_, ["Messages"]) => self.things(&MESSAGE, Of::All, ask, effects),
             (_, ["Messages", sid]) => self.things(&MESSAGE, Of::One(sid), ask, effects),
@@ -197,6 +235,16 @@ impl Room {
             }
             (_, ["Calls", call, "Notifications"]) => {
                 self.things(&NOTIFICATION, Of::Owner(call), ask, effects)
+            }
+            (_, ["Calls", call, "Streams"]) => self.streams_of(ask, (call, None), effects),
+            (_, ["Calls", call, "Streams", one]) => {
+                self.streams_of(ask, (call, Some(one)), effects)
+            }
+            (_, ["Calls", call, "Transcriptions"]) => {
+                self.transcriptions_of(ask, (call, None), effects)
+            }
+            (_, ["Calls", call, "Transcriptions", one]) => {
+                self.transcriptions_of(ask, (call, Some(one)), effects)
             }
             (_, ["Calls", call, "Events"]) => self.events_of(ask, call, effects),
             (_, ["Calls", _, part, ..]) => Err(No::not_offered(part)),
@@ -235,6 +283,8 @@ impl Room {
                     | Waiting::Ended(_)
                     | Waiting::Events { .. }
                     | Waiting::Forget(_)
+                    | Waiting::Keyed { .. }
+                    | Waiting::Usage { .. }
                     | Waiting::Merge { .. }
                     | Waiting::Thing { .. }
                     | Waiting::Things { .. },
@@ -285,6 +335,13 @@ impl Room {
             Waiting::Thing { ask, kind, .. } => things::found(kind, &ask, rows, effects),
             Waiting::Things { ask, page, kind } => {
                 Ok(things::listed(kind, (&ask, &page), rows, effects))
+            }
+            Waiting::Keyed { .. } if rows.is_empty() => {
+                Err(No::new(401, 20003, "Authenticate: this key was deleted"))
+            }
+            Waiting::Keyed { ask, request } => self.resource(&ask, &request, effects),
+            Waiting::Usage { ask, page, span, days } => {
+                Ok(usage::found((&ask, &page), (span, days), rows, effects))
             }
             Waiting::Conferences { ask, page, known } => {
                 Ok(conferences::listed(&ask, &page, known, rows, effects))

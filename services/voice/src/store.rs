@@ -213,6 +213,22 @@ pub fn things(kind: &'static str, wanted: &Wanted, limit: usize) -> Query {
     }
 }
 
+/// How many calls ended in each way on each day (of their answer) and how many minutes they had, and how many recordings and
+/// messages were made: what it is, the day since 1970, how many, minutes.
+pub fn usage((from, until): (UnixTime, UnixTime), limit: usize) -> Query {
+    Query {
+        sql: "select direction as what, start_at / 86400000000 as day, count(*) as times, \
+              cast(sum(case when status = 'completed' then (ended_at - start_at + 59999999) / 60000000 \
+              else 0 end) as bigint) as minutes \
+              from voice_calls where start_at >= ?1 and start_at < ?2 group by 1, 2 \
+              union all select kind, made_at / 86400000000, count(*), cast(0 as bigint) \
+              from voice_things where kind in ('message', 'recording') \
+              and made_at >= ?1 and made_at < ?2 group by 1, 2 \
+              order by 2 desc, 1 desc limit ?3",
+        values: vec![from.into(), until.into(), (limit as i64).into()],
+    }
+}
+
 /// Makes or changes a thing.
 pub fn put(thing: &Thing) -> Batch {
     one(

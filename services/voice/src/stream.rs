@@ -50,6 +50,18 @@ const NAMES: [(Track, Direction); 3] = [
     (Track::Outbound, Direction::Out),
 ];
 
+impl Streaming {
+    /// How apps know it: its id, and its name.
+    pub(crate) fn named(&self) -> (&str, &str) {
+        (&self.sid, &self.what.name)
+    }
+
+    /// `<Start>` or a request began it, so that it can be stopped.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forked
+    }
+}
+
 impl Room {
     /// Begins a stream; `alone`: the app has the call, and is heard.
     pub(crate) fn open_stream(

@@ -24,6 +24,7 @@ use crate::cookies::Jar;
 use crate::events::kept;
 use crate::hook::{Asking, Failure, Question, Turn};
 use crate::program::{Ask, Recorded};
+use crate::reel::Source;
 use crate::rest::events::Events;
 use crate::rest::notes;
 use crate::rest::progress::Stage;
@@ -279,6 +280,10 @@ impl Room {
         let jar = teller.jar.clone();
         let fact = recorded.as_ref().ok().cloned();
         let Some(recorded) = kept(recorded.ok(), &late.sid, effects) else {
+            let source = late.more.iter().find(|(name, _)| name == "RecordingSource");
+            if let Some((_, source)) = source.filter(|(_, source)| Source::is_word(source)) {
+                notes::absent(call, (&late.sid, source), effects.unix(), effects);
+            }
             self.tell_absent(call, &late, &jar, effects);
             return self.tell_next(call, effects);
         };
@@ -289,7 +294,9 @@ impl Room {
             };
             let channels = if more("RecordingChannels") == Some("2") { 2 } else { 1 };
             let source = more("RecordingSource").unwrap_or("RecordVerb");
-            notes::recorded(call, (&recorded, fact), (source, channels), effects);
+            let track = more("RecordingTrack").unwrap_or("both");
+            let about = (source, channels, track);
+            notes::recorded_track(call, (&recorded, fact), about, effects);
         }
         let about = |hook: &Hook, more: Vec<(String, String)>| {
             let mut parameters = late.said.clone();

@@ -28,7 +28,7 @@ use tokio_stream::StreamExt as _;
 use types::UnixTime;
 
 use crate::events::Events;
-use crate::guard::Guard;
+use crate::guard::{Guard, is_key};
 use crate::pages::Pages;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -328,9 +328,10 @@ impl Edge {
         let (body, _held) = self.body(&parts.headers, body, endpoint.body_max).await?;
         let header = |name| parts.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
         let token = match endpoint.access {
-            // Proved already; it shall not be recorded.
-            Access::Account | Access::Admin => "",
-            Access::Token => bearer(&parts.headers).unwrap_or(""),
+            // Proved already; it shall not be recorded. A key is named: it may be there no more.
+            Access::Account => app_key(&parts.headers).unwrap_or_default(),
+            Access::Admin => String::new(),
+            Access::Token => bearer(&parts.headers).unwrap_or("").to_owned(),
         };
         let request = ApiRequest {
             id: 0,
@@ -339,7 +340,7 @@ impl Edge {
             path,
             query: routes::query(parts.uri.query().unwrap_or("")),
             content_type: String::from_utf8_lossy(header(CONTENT_TYPE)).into_owned(),
-            bearer: token.into(),
+            bearer: token,
             body,
         };
         self.rooms.ask(endpoint.scope, request, deadline).await
@@ -361,7 +362,7 @@ impl Edge {
             Access::Account => {
                 let shown = basic(&parts.headers);
                 let guard = self.apps.as_ref().ok_or(Refusal::Unauthorized)?;
-                guard.admit(from.ip(), shown.as_deref(), std::time::Instant::now())?;
+                guard.admit_app(from.ip(), shown.as_deref(), std::time::Instant::now())?;
             }
             Access::Admin => self.administrator(parts, from)?,
             Access::Token => (),
@@ -517,6 +518,13 @@ fn basic(headers: &HeaderMap) -> Option<String> {
     let fits = scheme.eq_ignore_ascii_case("basic") && shown.len() <= TOKEN_MAX;
     let octets = fits.then(|| STANDARD.decode(shown.trim()).ok()).flatten()?;
     String::from_utf8(octets).ok()
+}
+
+/// The key that an app shows in place of the account's token.
+fn app_key(headers: &HeaderMap) -> Option<String> {
+    let shown = basic(headers)?;
+    let (name, _) = shown.split_once(':')?;
+    is_key(name).then(|| name.to_owned())
 }
 
 /// A room's answer as it is, but for what belongs to the connection.

@@ -46,6 +46,28 @@ impl Guard {
     pub fn admit(&self, from: IpAddr, token: Option<&str>, now: Instant) -> Result<(), Refusal> {
         // No token is no guess.
         let token = token.ok_or(Refusal::Unauthorized)?;
+        let shown = link::token(&self.key, PURPOSE, token);
+        let right = link::same(shown.as_bytes(), self.expected.as_bytes());
+        self.weigh(from, right, now)
+    }
+
+    /// Lets in who shows the account, or a key of it: `name:secret`.
+    pub fn admit_app(
+        &self,
+        from: IpAddr,
+        shown: Option<&str>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        match shown.and_then(|shown| shown.split_once(':')) {
+            Some((name, secret)) if is_key(name) => {
+                let expected = link::key_secret(&self.key, name);
+                self.weigh(from, link::same(secret.as_bytes(), expected.as_bytes()), now)
+            }
+            Some(_) | None => self.admit(from, shown, now),
+        }
+    }
+
+    fn weigh(&self, from: IpAddr, right: bool, now: Instant) -> Result<(), Refusal> {
         let from = network(from);
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get_mut(&from) {
@@ -54,8 +76,6 @@ impl Guard {
                 return Err(Refusal::TooManyFailures);
             }
         }
-        let shown = link::token(&self.key, PURPOSE, token);
-        let right = link::same(shown.as_bytes(), self.expected.as_bytes());
         if !sources.contains_key(&from) && sources.len() >= ADDRESSES_MAX {
             sources.retain(|_, source| source.worth_keeping(now));
         }
@@ -77,6 +97,13 @@ impl Guard {
 }
 
 const PURPOSE: &str = "administrator";
+
+/// Whether this names a key of an app; whether there is such a one is for the room to know.
+pub fn is_key(name: &str) -> bool {
+    name.strip_prefix("SK").is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|octet| octet.is_ascii_hexdigit())
+    })
+}
 
 impl Source {
     fn refill(&mut self, now: Instant) {

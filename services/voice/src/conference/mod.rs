@@ -129,11 +129,11 @@ impl Conference {
 
 /// What calls say.
 impl Conference {
-    /// A call wants in.
+    /// A call wants in. `promised`: what apps were told that it will be called.
     pub fn join(
         &mut self,
         call: SessionId,
-        joining: Joining,
+        (joining, promised): (Joining, Option<String>),
         effects: &mut Effects<'_>,
     ) -> Tickets {
         if let Some(place) = self.members.iter().position(|member| member.call == call) {
@@ -144,7 +144,7 @@ impl Conference {
             return Vec::new();
         }
         if self.members.is_empty() {
-            self.begin(&joining, effects);
+            self.begin(&joining, promised, effects);
         }
         let member = Member::new(call, joining, effects.unix());
         self.members.push(member);
@@ -181,9 +181,9 @@ impl Conference {
     }
 
     /// The first one of a conference says how it is.
-    fn begin(&mut self, joining: &Joining, effects: &mut Effects<'_>) {
+    fn begin(&mut self, joining: &Joining, promised: Option<String>, effects: &mut Effects<'_>) {
         let id = effects.session_id(self.session.slot());
-        self.sid = format!("CF{:032x}", id.0);
+        self.sid = promised.unwrap_or_else(|| format!("CF{:032x}", id.0));
         self.began = effects.unix();
         (self.started, self.numbered) = (false, 0);
         self.status = joining.status.clone();

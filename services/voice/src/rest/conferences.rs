@@ -12,9 +12,10 @@ use types::{SessionId, UnixTime};
 
 use super::ask::Ask;
 use super::outgoing::{hook, method};
+use super::participants;
 use super::row::Row;
 use super::say::{self, Named, No, Page};
-use super::things::{Kind, Of, RECORDING};
+use super::things::{CONFERENCE_RECORDING, Kind, Of};
 use super::{Done, Waiting, gathered, method_not_allowed, shown};
 use crate::Room;
 use crate::call::{call_sid, date};
@@ -48,6 +49,13 @@ impl Room {
         request: &ApiRequest,
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
+        // A conference that is named as people name it lives on the slot of that name.
+        if let [name, ..] = path
+            && !participants::is_sid(name)
+            && effects.send_on(request, crate::meeting::home(name, effects))
+        {
+            return Ok(Done::Later);
+        }
         match (ask.method, path) {
             ("GET", []) => self.list_conferences(ask, request, effects),
             ("GET", [sid]) => match self.conference_of(ask, sid) {
@@ -57,23 +65,32 @@ impl Room {
             ("POST", [sid]) => self.update_conference(ask, sid, effects),
             ("GET", [sid, "Participants"]) => {
                 let page = Page::of(ask)?;
+                let rings = self.rings_for(sid).into_iter();
+                let rings: Vec<Value> = rings
+                    .map(|(call, invited)| participants::shown_of(call, invited, effects))
+                    .filter(|row| is(ask, row))
+                    .collect();
                 let Ok(found) = self.conference_of(ask, sid) else {
+                    if !rings.is_empty() {
+                        return Ok(paged(ask, PARTICIPANTS, &page, rings));
+                    }
                     // Nobody takes part in what is over.
                     let waiting = Waiting::Emptied { ask: ask.clone(), page };
                     let load = store::thing(OVER.kind, sid);
                     return self.wait(waiting, |effects| effects.load(load), effects);
                 };
-                let fits = |member: &&Member| {
-                    let is = |name: &str, now: bool| ask.flag(name).is_none_or(|flag| flag == now);
-                    is("Muted", member.muted)
-                        && is("Hold", member.hold)
-                        && is("Coaching", member.coach.is_some())
-                };
-                let rows = found.members.iter().filter(fits);
-                let rows = rows.map(|member| participant(found, member, effects)).collect();
+                let known = self.rings_for(&found.sid).into_iter();
+                let known =
+                    known.map(|(call, invited)| participants::shown_of(call, invited, effects));
+                let members = found.members.iter();
+                let rows = members.map(|member| participant(found, member, effects));
+                let rows = rows.chain(known).filter(|row| is(ask, row)).collect();
                 Ok(paged(ask, PARTICIPANTS, &page, rows))
             }
             ("GET", [sid, "Participants", who]) => {
+                if let Some((_, value)) = self.ringing_one(sid, who, effects) {
+                    return Ok(shown(200, "Participant", &value, ask.form));
+                }
                 let found = self.conference_of(ask, sid)?;
                 let member = member_of(ask, found, who)?;
                 let value = participant(found, member, effects);
@@ -83,6 +100,9 @@ impl Room {
                 self.update_participant(ask, (sid, who), effects)
             }
             ("DELETE", [sid, "Participants", who]) => {
+                if let Some((session, _)) = self.ringing_one(sid, who, effects) {
+                    return Ok(self.uninvite(session, effects));
+                }
                 let found = self.conference_of(ask, sid)?;
                 let (session, call) = (found.session, member_of(ask, found, who)?.call);
                 self.confer(session, effects, |conference, effects| {
@@ -91,13 +111,15 @@ impl Room {
                 });
                 Ok(Done::Now(ApiResponse::empty(204)))
             }
-            ("POST", [_, "Participants"]) => Err(No::not_offered("Calling a participant")),
-            ("GET", [sid, "Recordings"]) => self.things(&RECORDING, Of::Name(sid), ask, effects),
+            ("POST", [sid, "Participants"]) => self.call_participant(ask, sid, effects),
+            ("GET", [sid, "Recordings"]) => {
+                self.things(&CONFERENCE_RECORDING, Of::Name(sid), ask, effects)
+            }
             ("POST", [sid, "Recordings", recording]) => {
                 self.steer_recording(ask, (sid, recording), effects)
             }
             (_, [_, "Recordings", recording]) => {
-                self.things(&RECORDING, Of::One(recording), ask, effects)
+                self.things(&CONFERENCE_RECORDING, Of::One(recording), ask, effects)
             }
             (_, [_, "Recordings"]) => Err(method_not_allowed(ask)),
             (_, [] | [_] | [_, "Participants"] | [_, "Participants", _]) => {
@@ -108,7 +130,7 @@ impl Room {
     }
 
     /// A conference by its sid or, here, by its name.
-    fn conference_of(&self, ask: &Ask, sid: &str) -> Result<&Conference, No> {
+    pub(super) fn conference_of(&self, ask: &Ask, sid: &str) -> Result<&Conference, No> {
         let found = self
             .conferences
             .values()
@@ -313,6 +335,12 @@ pub(crate) fn over(found: &Conference, (reason, by): (&str, &str), effects: &Eff
         made: found.began,
         updated: effects.unix(),
     }
+}
+
+/// Whether somebody who takes part is wanted in a list.
+fn is(ask: &Ask, row: &Value) -> bool {
+    let fits = |name: &str, now: &str| ask.flag(name).is_none_or(|flag| row[now] == flag);
+    fits("Muted", "muted") && fits("Hold", "hold") && fits("Coaching", "coaching")
 }
 
 /// A page of rows that are all at hand; a mark is how many stand before.

@@ -5,7 +5,7 @@ use switchboard::Effects;
 use switchboard::clip::RecordedFact;
 use types::{SessionId, UnixTime};
 
-use super::things::{RECORDING, fresh_sid};
+use super::things::{CALL_RECORDING, CONFERENCE_RECORDING, RECORDING, fresh_sid};
 use crate::call::{Call, call_sid};
 use crate::events::whole_seconds;
 use crate::program::Recorded;
@@ -59,9 +59,31 @@ pub(crate) fn recorded(
     (source, channels): (&str, u8),
     effects: &mut Effects<'_>,
 ) {
+    recorded_track(call, (recorded, fact), (source, channels, "both"), effects);
+}
+
+/// The same of one that may have one track alone.
+pub(crate) fn recorded_track(
+    call: SessionId,
+    (recorded, fact): (&Recorded, &RecordedFact),
+    (source, channels, track): (&str, u8, &str),
+    effects: &mut Effects<'_>,
+) {
     let start = effects.unix().0.saturating_sub(fact.length.as_micros() as u64);
-    let tape = Tape { sid: &recorded.sid, call: &call_sid(call.0), source, channels, ..Tape::NONE };
+    let tape =
+        Tape { sid: &recorded.sid, call: &call_sid(call.0), source, channels, track, ..Tape::NONE };
     tape.write(UnixTime(start), ("completed", Some(fact)), effects);
+}
+
+/// Keeps that nothing came of a recording that was shown while it went on.
+pub(crate) fn absent(
+    call: SessionId,
+    (sid, source): (&str, &str),
+    began: UnixTime,
+    effects: &mut Effects<'_>,
+) {
+    let tape = Tape { sid, call: &call_sid(call.0), source, ..Tape::NONE };
+    tape.write(began, ("absent", None), effects);
 }
 
 /// What is kept of a recording, also of one that still runs.
@@ -74,11 +96,14 @@ pub(crate) struct Tape<'a> {
     pub conference: &'a str,
     pub source: &'a str,
     pub channels: u8,
+    /// Whose sound: `both`, `inbound` or `outbound`.
+    pub track: &'a str,
 }
 
 impl Tape<'_> {
     /// Nobody's.
-    pub const NONE: Self = Self { sid: "", call: "", conference: "", source: "", channels: 1 };
+    pub const NONE: Self =
+        Self { sid: "", call: "", conference: "", source: "", channels: 1, track: "both" };
 
     /// Keeps how it stands: `in-progress`, `paused`, `completed` or `absent`.
     ///
@@ -101,7 +126,8 @@ impl Tape<'_> {
         effects: &Effects<'_>,
     ) -> serde_json::Value {
         let thing = self.thing(times, (status, None), effects);
-        (RECORDING.show)(&thing, &effects.apps().sid)
+        let kind = if self.call.is_empty() { &CONFERENCE_RECORDING } else { &CALL_RECORDING };
+        (kind.show)(&thing, &effects.apps().sid)
     }
 
     fn thing(
@@ -118,6 +144,7 @@ impl Tape<'_> {
             "source": self.source,
             "start": start.0,
             "status": status,
+            "track": self.track,
         });
         Thing {
             kind: RECORDING.kind,

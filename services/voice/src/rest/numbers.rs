@@ -18,6 +18,7 @@ use super::{Done, number_sid, shown};
 use crate::Room;
 
 const NUMBERS: Named = Named { key: "incoming_phone_numbers", one: "IncomingPhoneNumber" };
+const CALLER_IDS: Named = Named { key: "outgoing_caller_ids", one: "OutgoingCallerId" };
 const AVAILABLE: Named = Named { key: "available_phone_numbers", one: "AvailablePhoneNumber" };
 
 /// How long the change of a number may take; then 20503.
@@ -42,15 +43,8 @@ impl Room {
         rest: &[&str],
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
-        let known = |sid: &str, effects: &Effects<'_>| {
-            let digits = sid.strip_prefix("PN").map(|digits| digits.trim_start_matches('0'));
-            let number = format!("+{}", digits.unwrap_or_default());
-            let known = effects.directory().routing().numbers.get(&number).cloned();
-            let known = known.filter(|known| number_sid(&known.number).as_deref() == Some(sid));
-            known.ok_or_else(|| No::missing(&say::base(ask)))
-        };
         match (ask.method, rest) {
-            ("GET", [] | ["Local" | "Mobile" | "TollFree"]) => list(ask, effects),
+            ("GET", [] | ["Local" | "Mobile" | "TollFree"]) => listed(ask, NUMBERS, value, effects),
             ("POST", [] | ["Local" | "Mobile" | "TollFree"]) => {
                 let number = ask.text("PhoneNumber").ok_or_else(|| {
                     let words =
@@ -73,15 +67,15 @@ impl Room {
                 self.want_number(ask, 201, (changed.number.clone(), Some(changed)), effects)
             }
             ("GET", [sid]) => {
-                let value = value(&known(sid, effects)?, &effects.apps().sid);
+                let value = value(&known(ask, sid, effects)?, &effects.apps().sid);
                 Ok(shown(200, NUMBERS.one, &value, ask.form))
             }
             ("POST", [sid]) => {
-                let changed = changed(ask, known(sid, effects)?)?;
+                let changed = changed(ask, known(ask, sid, effects)?)?;
                 self.want_number(ask, 200, (changed.number.clone(), Some(changed)), effects)
             }
             ("DELETE", [sid]) => {
-                let number = known(sid, effects)?.number;
+                let number = known(ask, sid, effects)?.number;
                 self.want_number(ask, 204, (number, None), effects)
             }
             (_, [] | [_]) => Err(super::method_not_allowed(ask)),
@@ -186,8 +180,53 @@ pub(super) fn available(ask: &Ask) -> Result<Done, No> {
     Ok(Done::Now(say::list(ask, named, &page, Vec::new(), None)))
 }
 
+/// `/OutgoingCallerIds`: whom calls of apps may show, which is our numbers; nobody has to prove those.
+pub(super) fn caller_ids(ask: &Ask, rest: &[&str], effects: &Effects<'_>) -> Result<Done, No> {
+    match (ask.method, rest) {
+        ("GET", []) => listed(ask, CALLER_IDS, caller_id, effects),
+        ("GET", [sid]) => {
+            let known = known(ask, sid, effects)?;
+            Ok(shown(200, CALLER_IDS.one, &caller_id(&known, &effects.apps().sid), ask.form))
+        }
+        ("POST" | "DELETE", [] | [_]) => {
+            let words = "Calls show our own numbers, which are made and deleted as \
+                         IncomingPhoneNumbers; there is nothing to prove";
+            Err(No::new(404, 20404, words))
+        }
+        _ => Err(No::missing(&say::base(ask))),
+    }
+}
+
+/// Spec: the vendor's description (`api.v2010.account.outgoing_caller_id`)
+fn caller_id(number: &Number, account: &str) -> Value {
+    let sid = number_sid(&number.number).unwrap_or_default();
+    json!({
+        "account_sid": account,
+        "date_created": null,
+        "date_updated": null,
+        "friendly_name": number.number,
+        "phone_number": number.number,
+        "sid": sid,
+        "uri": format!("/2010-04-01/Accounts/{account}/OutgoingCallerIds/{sid}.json"),
+    })
+}
+
+/// A number of ours by its name for apps.
+fn known(ask: &Ask, sid: &str, effects: &Effects<'_>) -> Result<Number, No> {
+    let digits = sid.strip_prefix("PN").map(|digits| digits.trim_start_matches('0'));
+    let number = format!("+{}", digits.unwrap_or_default());
+    let known = effects.directory().routing().numbers.get(&number).cloned();
+    let known = known.filter(|known| number_sid(&known.number).as_deref() == Some(sid));
+    known.ok_or_else(|| No::missing(&say::base(ask)))
+}
+
 /// In the order of their digits.
-fn list(ask: &Ask, effects: &Effects<'_>) -> Result<Done, No> {
+fn listed(
+    ask: &Ask,
+    named: Named,
+    show: fn(&Number, &str) -> Value,
+    effects: &Effects<'_>,
+) -> Result<Done, No> {
     let page = Page::of(ask)?;
     let wanted = ask.text("PhoneNumber").unwrap_or_default().replace('*', "");
     let name = ask.text("FriendlyName").unwrap_or_default();
@@ -203,8 +242,8 @@ fn list(ask: &Ask, effects: &Effects<'_>) -> Result<Done, No> {
     numbers.truncate(page.size);
     let mark = numbers.last().filter(|_| more).map(|number| number.number.clone());
     let account = &effects.apps().sid;
-    let rows = numbers.into_iter().map(|number| value(number, account)).collect();
-    Ok(Done::Now(say::list(ask, NUMBERS, &page, rows, mark.as_deref())))
+    let rows = numbers.into_iter().map(|number| show(number, account)).collect();
+    Ok(Done::Now(say::list(ask, named, &page, rows, mark.as_deref())))
 }
 
 /// Spec: programmable-voice §6.3 (IncomingPhoneNumber)

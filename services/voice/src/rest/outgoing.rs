@@ -17,11 +17,13 @@ use switchboard::ring::{Outcome, Plan};
 use switchboard::route::{self, Origin, Question};
 use switchboard::seat::Seat;
 use switchboard::{ApiRequest, Effects};
-use twiml::{Hook, Method};
+use twiml::{CallRecording, Hook, Method};
 use types::{LegId, SessionId, Slot};
 
 use super::ask::Ask;
+use super::participants::Invited;
 use super::progress::{Progress, Stage};
+use super::recordings;
 use super::say::No;
 use super::{Done, Waiting, shown};
 use crate::Room;
@@ -32,6 +34,7 @@ use crate::dial::word;
 use crate::hook::Answer;
 use crate::machine::{self, Whose};
 use crate::program::{self, Program, RING_MORE};
+use crate::reel::Source;
 use crate::store::{self, Thing};
 
 /// How long phones ring at most.
@@ -75,6 +78,8 @@ pub struct Wish {
     pub timeout: Duration,
     /// How long the call may last.
     pub limit: Duration,
+    /// How it is recorded, if it is.
+    pub record: Option<CallRecording>,
     /// What else every question says.
     pub said: Vec<(String, String)>,
     /// How it is found out whether a machine answered.
@@ -89,6 +94,10 @@ pub struct Outgoing {
     digits: String,
     limit: Duration,
     machine: Option<machine::Wish>,
+    /// How it is recorded from the answer on, if it is.
+    record: Option<CallRecording>,
+    /// Where he goes when he answers, if that is a conference.
+    pub invited: Option<Invited>,
     /// An app does not want it any more.
     pub canceled: bool,
 }
@@ -127,8 +136,8 @@ impl Room {
         if effects.send_on(&onward, slot) {
             return Ok(Done::Later);
         }
-        let wish = Wish::read(ask, effects)?;
-        let session = self.call_out(wish, slot, effects)?;
+        let wish = Wish::read(ask, first(ask)?, effects)?;
+        let session = self.call_out(wish, (slot, None), effects)?;
         let row = self.calls.get(&session).map(|call| call.row());
         // It may have failed at once: then it is remembered.
         let row = row.or_else(|| self.rest.recent.back().cloned()).unwrap_or_default();
@@ -175,7 +184,7 @@ impl Room {
     pub(crate) fn call_out(
         &mut self,
         wish: Wish,
-        slot: Slot,
+        (slot, invited): (Slot, Option<Invited>),
         effects: &mut Effects<'_>,
     ) -> Result<SessionId, No> {
         if effects.is_draining() {
@@ -210,9 +219,11 @@ impl Room {
                 (Hunt::start(Brief::default(), effects).0, failed)
             }
         };
-        let Wish { first, hooks, stages, digits, limit, to, from, said, machine, .. } = wish;
+        let Wish { first, hooks, stages, digits, limit, to, from, said, record, machine, .. } =
+            wish;
         let wished = machine.clone();
-        let outgoing = Outgoing { hunt, first, digits, limit, machine, canceled: false };
+        let canceled = false;
+        let outgoing = Outgoing { hunt, first, digits, limit, machine, record, invited, canceled };
         let pairs = [
             ("CallSid", call_sid(session.0)),
             ("AccountSid", effects.apps().sid.clone()),
@@ -383,6 +394,10 @@ impl Room {
         effects.publish(Notice::CallAnswered(call.facts.clone().into()));
         self.limit(session, effects);
         self.tell_stage(session, Stage::Answered, effects);
+        if let Some(record) = outgoing.record {
+            // A call that has just begun has no others.
+            let _ = self.start_reel(session, (record, Source::Made), effects);
+        }
         self.carry(session, effects);
     }
 
@@ -486,16 +501,15 @@ pub(super) fn address(who: &str, effects: &Effects<'_>) -> String {
 }
 
 impl Wish {
-    /// Reads what `POST /Calls` says.
+    /// Reads what is said of whoever is to be called.
     ///
     /// Spec: programmable-voice §6.2
-    pub(crate) fn read(ask: &Ask, effects: &Effects<'_>) -> Result<Self, No> {
+    pub(crate) fn read(ask: &Ask, first: First, effects: &Effects<'_>) -> Result<Self, No> {
         let to = ask.text("To").ok_or_else(|| No::invalid(21201, "No 'To' number is specified"))?;
         let from =
             ask.text("From").ok_or_else(|| No::invalid(21213, "No 'From' number is specified"))?;
         let to = callee(to)?;
         let from = caller(from, &to, effects)?;
-        let first = first(ask)?;
         let digits = ask.text("SendDigits").unwrap_or_default();
         let keys = |c: char| c.is_ascii_digit() || "*#ABCDwW".contains(c);
         if digits.len() > DIGITS_MAX || !digits.chars().all(keys) {
@@ -516,6 +530,10 @@ impl Wish {
             digits: digits.to_owned(),
             timeout: Duration::from_secs(timeout),
             limit: Duration::from_secs(limit),
+            record: match ask.flag("Record") {
+                Some(true) => Some(recordings::wanted(ask, true)?),
+                Some(false) | None => None,
+            },
             said: Vec::new(),
             machine: machine::Wish::read(ask)?,
         })

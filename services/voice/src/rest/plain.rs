@@ -8,7 +8,7 @@ use super::say::{self, Named, No, Page};
 use super::{Done, method_not_allowed, shown};
 
 /// What belongs to an account, and where.
-const PARTS: [(&str, &str); 12] = [
+const PARTS: [(&str, &str); 15] = [
     ("applications", "Applications"),
     ("available_phone_numbers", "AvailablePhoneNumbers"),
     ("balance", "Balance"),
@@ -18,26 +18,17 @@ const PARTS: [(&str, &str); 12] = [
     ("keys", "Keys"),
     ("messages", "Messages"),
     ("notifications", "Notifications"),
+    ("outgoing_caller_ids", "OutgoingCallerIds"),
     ("queues", "Queues"),
     ("recordings", "Recordings"),
+    ("signing_keys", "SigningKeys"),
+    ("transcriptions", "Transcriptions"),
     ("usage", "Usage"),
 ];
 
 /// Resources of the vendor's that there are nowhere but there.
-const NOT_HERE: [&str; 12] = [
-    "Addresses",
-    "AuthorizedConnectApps",
-    "ConnectApps",
-    "Keys",
-    "OutgoingCallerIds",
-    "SIP",
-    "SMS",
-    "Sessions",
-    "SigningKeys",
-    "Tokens",
-    "Transcriptions",
-    "Usage",
-];
+const NOT_HERE: [&str; 6] =
+    ["Addresses", "AuthorizedConnectApps", "ConnectApps", "SIP", "SMS", "Sessions"];
 
 pub(super) fn accounts(ask: &Ask, effects: &Effects<'_>) -> Result<Done, No> {
     if ask.method != "GET" {
@@ -78,6 +69,22 @@ fn balance(ask: &Ask, effects: &Effects<'_>) -> Result<Done, No> {
     }
     let value = json!({"account_sid": effects.apps().sid, "balance": "0", "currency": "USD"});
     Ok(shown(200, "Balance", &value, ask.form))
+}
+
+/// Servers by which pages reach us: none, since they reach us without (docs/decisions/0011-browsers.md).
+pub(super) fn token(ask: &Ask, effects: &Effects<'_>) -> Result<Done, No> {
+    let seconds = super::outgoing::number(ask, "Ttl", 20001)?.unwrap_or(86_400);
+    let now = crate::call::date(effects.unix());
+    let value = json!({
+        "account_sid": effects.apps().sid,
+        "date_created": now,
+        "date_updated": now,
+        "ice_servers": [],
+        "password": null,
+        "ttl": seconds.to_string(),
+        "username": null,
+    });
+    Ok(shown(201, "Token", &value, ask.form))
 }
 
 pub(super) fn other(ask: &Ask, name: &str, effects: &Effects<'_>) -> Result<Done, No> {

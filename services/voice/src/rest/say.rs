@@ -255,7 +255,8 @@ fn camel(name: &str) -> String {
     words.collect()
 }
 
-fn escape(text: &str) -> String {
+/// As it stands in an attribute or between elements.
+pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -16,7 +16,7 @@ use super::ask::Ask;
 use super::outgoing;
 use super::row::Row;
 use super::say::{self, Named, No, Page};
-use super::{Done, WAITING_MAX, Waiting, shown};
+use super::{Done, WAITING_MAX, Waiting, keys, shown};
 use crate::call::date;
 use crate::store::{self, Thing};
 use crate::{Room, rest};
@@ -102,6 +102,30 @@ pub(crate) const RECORDING: Kind = Kind {
     show: recording,
 };
 
+/// The same beneath their call: there they say whose sound it is.
+pub(crate) const CALL_RECORDING: Kind = Kind {
+    show: |thing, account| {
+        let mut value = recording(thing, account);
+        let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+        value["track"] = json!(body["track"].as_str().unwrap_or("both"));
+        beneath(value)
+    },
+    ..RECORDING
+};
+
+/// The same beneath their conference.
+pub(crate) const CONFERENCE_RECORDING: Kind =
+    Kind { show: |thing, account| beneath(recording(thing, account)), ..RECORDING };
+
+/// Without what is told of a recording by itself.
+fn beneath(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("media_url");
+        fields.remove("subresource_uris");
+    }
+    value
+}
+
 /// Errors and warnings of calls.
 pub(crate) const NOTIFICATION: Kind = Kind {
     kind: "notification",
@@ -110,6 +134,16 @@ pub(crate) const NOTIFICATION: Kind = Kind {
     fields: &[],
     made: false,
     show: notification,
+};
+
+/// What was said on a `<Record>`, in words.
+pub(crate) const TRANSCRIPTION: Kind = Kind {
+    kind: "transcription",
+    prefix: "TR",
+    named: Named { key: "transcriptions", one: "Transcription" },
+    fields: &[],
+    made: false,
+    show: transcription,
 };
 
 /// Which of a kind are meant.
@@ -192,7 +226,7 @@ impl Room {
         effects: &mut Effects<'_>,
     ) -> Result<Done, No> {
         let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
-        if matches!(body["status"].as_str(), Some("in-progress" | "paused")) {
+        if matches!(body["status"].as_str(), Some("in-progress" | "paused" | "stopped")) {
             let words = "The recording has not ended: end it with Status=stopped first";
             return Err(No::new(409, 20009, words));
         }
@@ -293,7 +327,11 @@ impl Room {
         if thing.body.len() > BODY_MAX {
             return Err(No::new(413, 20413, "This is more than is kept of one resource"));
         }
-        let value = (kind.show)(&thing, &effects.apps().sid);
+        let mut value = (kind.show)(&thing, &effects.apps().sid);
+        if status == 201 && kind.kind == keys::KEY.kind {
+            // Told now, and never again.
+            value["secret"] = json!(keys::secret(&thing.sid, effects));
+        }
         let answer = say::one(status, kind.named.one, &value, ask.form);
         let waiting = Waiting::Change { ask: ask.clone(), answer };
         self.wait(waiting, |effects| effects.write(store::put(&thing)), effects)
@@ -404,6 +442,26 @@ fn recording(thing: &Thing, account: &str) -> Value {
         "encryption_details": null,
         "subresource_uris": {"transcriptions": format!("{base}/Transcriptions.json")},
         "media_url": body["url"].as_str(),
+    })
+}
+
+/// Spec: programmable-voice §6.3 (Transcription)
+fn transcription(thing: &Thing, account: &str) -> Value {
+    let body: Value = serde_json::from_str(&thing.body).unwrap_or_default();
+    json!({
+        "account_sid": account,
+        "api_version": crate::call::VERSION,
+        "date_created": date(thing.made),
+        "date_updated": date(thing.updated),
+        "duration": body["seconds"].as_u64().map(|seconds| seconds.to_string()),
+        "price": null,
+        "price_unit": null,
+        "recording_sid": thing.owner,
+        "sid": thing.sid,
+        "status": body["status"].as_str().unwrap_or("completed"),
+        "transcription_text": body["text"].as_str(),
+        "type": "fast",
+        "uri": uri(account, "Transcriptions", &thing.sid),
     })
 }
 
