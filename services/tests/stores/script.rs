@@ -285,6 +285,19 @@ impl Day {
         let call = calls["items"][0]["id"].as_str().unwrap().to_owned();
         self.get("/v1/calls/{id}", &[&call], &[]);
         self.get("/v1/calls/{id}/ladder", &[&call], &[]);
+        // What is asked of calls that live is the same without one.
+        let none = types::CallId(7).to_string();
+        for row in [
+            "GET /v1/calls/{id}/levels",
+            "GET /v1/calls/{id}/recording",
+            "POST /v1/calls/{id}/recording",
+            "POST /v1/calls/{id}/recording/pause",
+            "POST /v1/calls/{id}/recording/resume",
+            "DELETE /v1/calls/{id}/recording",
+            "POST /v1/calls/{id}/commands",
+        ] {
+            assert_eq!(self.ask(row, &[&none], &[], b"{}").status / 100, 4, "{row}");
+        }
         // Of calls that no program has there is none.
         let state = self.ask("GET /v1/calls/{id}/state", &[&call], &[], b"");
         assert_eq!(state.status, 404, "{:?}", self.told.last());

@@ -229,12 +229,13 @@ pub fn usage((from, until): (UnixTime, UnixTime), limit: usize) -> Query {
     }
 }
 
-/// Makes or changes a thing.
+/// Makes or changes a thing; one that was changed later undoes it.
 pub fn put(thing: &Thing) -> Batch {
     one(
         "insert into voice_things (kind, sid, owner, name, body, made_at, updated_at) \
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict (kind, sid) do update set \
-         owner = excluded.owner, name = excluded.name, body = excluded.body, updated_at = excluded.updated_at",
+         owner = excluded.owner, name = excluded.name, body = excluded.body, updated_at = excluded.updated_at \
+         where excluded.updated_at >= voice_things.updated_at",
         vec![
             thing.kind.into(),
             thing.sid.as_str().into(),
@@ -251,10 +252,6 @@ pub fn put(thing: &Thing) -> Batch {
 pub fn put_in_order(thing: &Thing) -> Batch {
     let mut batch = put(thing);
     for statement in &mut batch.statements {
-        statement.sql = "insert into voice_things (kind, sid, owner, name, body, made_at, updated_at) \
-            values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict (kind, sid) do update set \
-            owner = excluded.owner, name = excluded.name, body = excluded.body, updated_at = excluded.updated_at \
-            where excluded.updated_at >= voice_things.updated_at";
         statement.expect = None;
     }
     batch
