@@ -30,6 +30,14 @@ async function main() {
   assert.strictEqual((await client.applications(shop.sid).fetch()).friendlyName, "node");
   assert.ok(await client.applications(shop.sid).remove());
   await refused(20404, 404, () => client.applications(shop.sid).fetch());
+  const key = await client.newKeys.create({ friendlyName: "node" });
+  const keyed = twilio(key.sid, key.secret, { accountSid: account });
+  keyed.api.baseUrl = server;
+  assert.strictEqual((await keyed.calls(made[1].sid).fetch()).sid, made[1].sid);
+  assert.ok(await client.keys(key.sid).remove());
+  await refused(20003, 401, () => keyed.calls(made[1].sid).fetch());
+  const used = await client.usage.records.today.list();
+  assert.ok(used.some((one) => one.category === "calls-outbound" && Number(one.count) >= 3));
   console.log(JSON.stringify({ event: "done" }));
 }
 

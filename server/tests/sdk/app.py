@@ -124,6 +124,27 @@ wait("/told", CallSid=call.sid)
 assert client.applications(shop.sid).delete()
 assert client.applications.list() == []
 assert client.recordings.list() == []
+asked = [event.request["url"] for event in client.calls(first["CallSid"]).events.list()]
+assert asked[:2] == [f"{app}/voice", f"{app}/key"], asked
+assert client.conferences.list() == [] and client.transcriptions.list() == []
+(caller,) = client.outgoing_caller_ids.list(phone_number=options["number"])
+assert caller.phone_number == options["number"]
+(used,) = client.usage.records.list(category="calls-inbound")
+assert used.count == "1", used.count
+assert client.tokens.create(ttl=60).ice_servers == []
+
+# Somebody is called into a conference, and is wanted no more.
+guest = client.conferences("Team").participants.create(to="client:nobody", from_=options["number"], label="guest")
+assert guest.conference_sid.startswith("CF") and guest.status == "queued", guest.status
+
+# A key in place of the token, until it is deleted.
+key = client.new_keys.create(friendly_name="shop")
+keyed = Client(key.sid, key.secret, options["account"])
+keyed.api.base_url = options["server"]
+assert keyed.calls(first["CallSid"]).fetch().sid == first["CallSid"]
+refused(20003, 403, lambda: keyed.new_keys.create())
+assert client.keys(key.sid).delete()
+refused(20003, 401, lambda: keyed.calls(first["CallSid"]).fetch())
 assert client.api.accounts(options["account"]).fetch().status == "active"
 wrong = Client(options["account"], "wrong")
 wrong.api.base_url = options["server"]
