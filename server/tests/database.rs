@@ -256,7 +256,7 @@ fn multiply(database: &Path) {
          json_set(body, '$.number', '+1555' || (1000000 + i)), sealed, i from trunks_facts, n \
          where kind = 'number' and name = '+15550100'",
         "records_calls select call_id || i, from_uri, to_uri, from_name, began_at + i, rang_at, answered_at, \
-         ended_at + i, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality \
+         ended_at + i, outcome, hung_up_by, status, refusal, sip_call_id, guests, quality, recordings \
          from records_calls, n",
         "messaging_messages select 'msg_' || i, 'sip:a@example.com', 'sip:u' || (i % 9) || '@example.com', \
          'text/plain', i, i, i, 'delivered' from n",
