@@ -324,9 +324,14 @@ fn lost_messages_are_said_again() {
 fn hold_and_resume_go_through() {
     let mut rig = rig();
     let talk = rig.talk();
-    for (cseq, way, address) in
-        [(10, "sendonly", None), (11, "sendrecv", None), (12, "inactive", Some("0.0.0.0"))]
-    {
+    // What Alice says, what Bob is told of it and answers, what she hears, and where she is.
+    let ways = [
+        (10, ["sendonly", "sendonly", "recvonly", "recvonly"], None),
+        (11, ["sendrecv", "sendrecv", "sendrecv", "sendrecv"], None),
+        // She wants nothing: Bob hears music.
+        (12, ["inactive", "sendonly", "recvonly", "inactive"], Some("0.0.0.0")),
+    ];
+    for (cseq, [way, told, back, heard], address) in ways {
         let mut body = format!("{}a={way}\n", sdp(ALICE, 4_000));
         if let Some(address) = address {
             body = body.replace("c=IN IP4 10.0.0.1", &format!("c=IN IP4 {address}"));
@@ -334,13 +339,12 @@ fn hold_and_resume_go_through() {
         let body = body.replace("o=- 1 1", &format!("o=- 1 {cseq}"));
         rig.say(ALICE, &talk.alice("INVITE", cseq, &format!("h{cseq}"), "", &body));
         let offer = rig.one(BOB, "INVITE");
-        assert!(body_has(&offer, &format!("a={way}")), "{offer}");
-        let back = if way == "sendonly" { "recvonly" } else { way };
+        assert!(body_has(&offer, &format!("a={told}")), "{offer}");
         let answer = format!("{}a={back}\n", sdp(BOB, 5_000));
         let acks = rig.say(BOB, &reply(&offer, "200 OK", BOB, &answer));
         assert!(acks[0].starts_with("ACK"));
         let ok = rig.one(ALICE, "SIP/2.0 200");
-        assert!(body_has(&ok, &format!("a={back}")) && body_has(&ok, "10.0.0.100"), "{ok}");
+        assert!(body_has(&ok, &format!("a={heard}")) && body_has(&ok, "10.0.0.100"), "{ok}");
         rig.say(ALICE, &talk.alice("ACK", cseq, &format!("ha{cseq}"), "", ""));
     }
     rig.still_talks(&talk, 20);
