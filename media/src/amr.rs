@@ -1,6 +1,6 @@
 //! AMR and AMR-WB: what stands in a packet, and the libraries that know the rest.
 //!
-//! Picture     payload --[`Payload::decode`]--> wish, frames --a [`Library`] of the shell--> samples, and back
+//! Picture     payload --`Payload::decode`--> wish, frames --a [`Library`] of the shell--> samples, and back
 //! Rules       A frame goes to and comes from the libraries in the form of a file: an octet with its type and whether it
 //!             is good, then its bits. What is damaged or was lost is told to the decoder as such, and it fills the gap.
 //!             Who asks for a mode gets it, if its description allows it: one step in every second frame, as networks
